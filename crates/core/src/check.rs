@@ -1,0 +1,97 @@
+//! The check across tenants and against the host's ground: what no manifest can tell of itself.
+//!
+//! A collision never stops those who already hold the thing in the real world: the newcomer is refused, with both
+//! names, and where nobody holds it yet, both are.
+
+mod collisions;
+mod ground;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::Host;
+use crate::names::{ProviderName, TenantName};
+use crate::observation::Observation;
+use crate::tenant::ValidatedTenant;
+
+/// One thing that is wrong between a tenant, the others and the host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// Where in the tenant's manifest, such as `spec.networks[0].vlan`.
+    pub field: String,
+    /// What kind of finding.
+    pub reason: FindingReason,
+    /// The other tenant, where there is one.
+    pub with: Option<TenantName>,
+    /// One sentence for people: what is wrong and what to do.
+    pub message: String,
+    /// Whether nothing of the tenant is carried out until it is mended.
+    pub blocks: bool,
+}
+
+/// The kinds of finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum FindingReason {
+    /// Two tenants want the same.
+    Collision,
+    /// The host does not grant it.
+    OutsideGround,
+    /// There is no such provider.
+    UnknownProvider,
+    /// More than the tenant's quota.
+    QuotaExceeded,
+    /// The provider's settings lack something that the manifest names.
+    NotOffered,
+}
+
+impl FindingReason {
+    /// The reason as a CamelCase word for machines.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Collision => "Collision",
+            Self::OutsideGround => "OutsideGround",
+            Self::UnknownProvider => "UnknownProvider",
+            Self::QuotaExceeded => "QuotaExceeded",
+            Self::NotOffered => "NotOffered",
+        }
+    }
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+impl Finding {
+    pub(crate) fn blocking(field: String, reason: FindingReason, message: String) -> Self {
+        Self { field, reason, with: None, message, blocks: true }
+    }
+}
+
+/// Findings by tenant. A tenant without findings has no entry.
+pub type Findings = BTreeMap<TenantName, Vec<Finding>>;
+
+/// Checks all tenants. `observations` tell who already holds what; none are needed before a merge.
+pub fn check(
+    tenants: &BTreeMap<TenantName, ValidatedTenant>,
+    hosts: &BTreeMap<ProviderName, Host>,
+    observations: &BTreeMap<ProviderName, Observation>,
+) -> Findings {
+    let mut findings = Findings::new();
+    for tenant in tenants.values() {
+        let found = ground::check(tenant, hosts);
+        if !found.is_empty() {
+            findings.insert(tenant.name.clone(), found);
+        }
+    }
+    for (tenant, finding) in collisions::check(tenants, observations) {
+        findings.entry(tenant).or_default().push(finding);
+    }
+    for found in findings.values_mut() {
+        found.sort();
+        found.dedup();
+    }
+    findings
+}

@@ -1,0 +1,165 @@
+//! The names that everything is found by: tenants, providers, resources and the mark that real things carry.
+//!
+//! A name is a newtype, so that a provider's name can never stand where a tenant's is meant.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $type(String);
+
+        impl $type {
+            /// Takes the name as it is; whether it is well formed is decided by validation.
+            pub fn new(name: impl Into<String>) -> Self {
+                Self(name.into())
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl From<&str> for $type {
+            fn from(name: &str) -> Self {
+                Self::new(name)
+            }
+        }
+
+        impl From<String> for $type {
+            fn from(name: String) -> Self {
+                Self(name)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of a tenant: `metadata.name` of its manifest.
+    TenantName
+}
+name! {
+    /// The name of one endpoint of the host's infrastructure: `metadata.name` of its `HostProvider`.
+    ProviderName
+}
+name! {
+    /// The name of this installation of the product. It is configured, stands in every mark, and outlives the cluster.
+    Installation
+}
+name! {
+    /// A kind of resource as its plugin names it, such as `server`.
+    Kind
+}
+
+/// A resource within its tenant and provider: its kind and its name in the manifest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ResourceKey {
+    /// The kind, such as `server`.
+    pub kind: Kind,
+    /// The name that the manifest gives it, such as `ibe-fs01`.
+    pub name: String,
+}
+
+impl ResourceKey {
+    /// The key of `name`, a resource of `kind`.
+    pub fn new(kind: impl Into<Kind>, name: impl Into<String>) -> Self {
+        Self { kind: kind.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for ResourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
+    }
+}
+
+/// One resource among those of all tenants and providers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ResourceId {
+    /// The tenant that it belongs to.
+    pub tenant: TenantName,
+    /// The provider that it lives in.
+    pub provider: ProviderName,
+    /// Its kind and name there.
+    pub key: ResourceKey,
+}
+
+impl ResourceId {
+    /// The id of `key`, which `tenant` has in `provider`.
+    pub fn new(tenant: &TenantName, provider: &ProviderName, key: ResourceKey) -> Self {
+        Self { tenant: tenant.clone(), provider: provider.clone(), key }
+    }
+}
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} on {}", self.tenant, self.key, self.provider)
+    }
+}
+
+/// What a real thing carries to say that it is ours, written `installation/tenant/kind/name`.
+///
+/// Names within a mark are DNS labels or at least free of slashes (validation holds that), so it reads back exactly.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Mark {
+    /// The installation that made or adopted the thing.
+    pub installation: Installation,
+    /// The tenant that it belongs to.
+    pub tenant: TenantName,
+    /// Which of the tenant's resources it is.
+    pub key: ResourceKey,
+}
+
+impl Mark {
+    /// Reads a mark; `None` for any text that is not exactly one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('/');
+        let mut part = || parts.next().filter(|part| !part.is_empty());
+        let (installation, tenant, kind, name) = (part()?, part()?, part()?, part()?);
+        let mark = Self {
+            installation: installation.into(),
+            tenant: tenant.into(),
+            key: ResourceKey::new(kind, name),
+        };
+        parts.next().is_none().then_some(mark)
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.installation, self.tenant, self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_reads_back_and_nothing_else_is_one() {
+        let text = "nord/ibestad/server/ibe-fs01";
+        assert_eq!(Mark::parse(text).map(|mark| mark.to_string()).as_deref(), Some(text));
+        for lookalike in
+            ["", "nord", "nord/ibestad", "nord/ibestad/server/", "/ibestad/server/a", "a/b/c/d/e"]
+        {
+            assert_eq!(Mark::parse(lookalike), None, "{lookalike:?}");
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! What a sweep of one provider saw, and how much of it: present, absent and unknown are three things.
+//!
+//! Absence exists only inside the coverage. What was not read completely is unknown, and unknown is neither created
+//! nor deleted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{Kind, ProviderName, ResourceId, ResourceKey, TenantName};
+use crate::resource::Facts;
+
+/// What one provider holds of all tenants, as far as it was seen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The provider that was looked at.
+    pub provider: ProviderName,
+    /// What was read completely.
+    pub coverage: Coverage,
+    /// What carries our mark, by tenant and key.
+    pub seen: BTreeMap<TenantName, BTreeMap<ResourceKey, Seen>>,
+    /// What stands where ours would, or is named by a tenant for adoption, and carries no mark of ours.
+    pub foreign: Vec<Foreign>,
+    /// What is left of things that run out, such as free bytes of a datastore.
+    pub capacity: BTreeMap<String, Capacity>,
+    /// The version of the system, for the status.
+    pub version: String,
+    /// Tenants that once had several things here. Outlives a blind sweep.
+    pub established: BTreeSet<TenantName>,
+}
+
+/// One thing that carries our mark.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Seen {
+    /// It is there.
+    Present(Box<Present>),
+    /// An operation of the system is making or changing it.
+    InProgress {
+        /// What is being done, such as `Cloning`.
+        operation: String,
+        /// How far, 0 to 100, where the system tells.
+        percent: Option<u8>,
+    },
+    /// It was made once and is gone, though nobody ordered that. Its data is lost; an empty successor would hide it.
+    Lost {
+        /// What identified it, for the permission to make it anew.
+        identity: String,
+    },
+    /// It cannot be told.
+    Unknown(Blindness),
+}
+
+/// One thing as it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Present {
+    /// Its fields as they are now.
+    pub fields: Facts,
+    /// The values that we gave last, as recorded on the thing itself: tells a changed manifest from drift.
+    pub applied: Facts,
+    /// What others may take from it.
+    pub outputs: Facts,
+    /// What the system itself calls it, for people and for the permission to make it anew.
+    pub identity: String,
+    /// Why it must be left alone for now.
+    pub busy: Option<Busy>,
+    /// Whether a restart of ours is under way, so that no other of its group may begin one.
+    pub interrupted: bool,
+    /// When it was retired, if it is.
+    pub retired_at: Option<Timestamp>,
+}
+
+/// Why a thing must be left alone for now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Busy {
+    /// Somebody's snapshot is on it.
+    Snapshot,
+    /// A task of the system is on it.
+    Task {
+        /// What it does, as the system calls it.
+        operation: String,
+        /// How far, 0 to 100, where the system tells.
+        percent: Option<u8>,
+    },
+}
+
+/// Something without a mark of ours.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Foreign {
+    /// The tenant in whose place it stands, or that names it for adoption.
+    pub tenant: TenantName,
+    /// The kind that it would be.
+    pub kind: Kind,
+    /// Its name in the system.
+    pub name: String,
+    /// Where it is, for people.
+    pub path: String,
+    /// What the system itself calls it.
+    pub identity: String,
+    /// The mark that it carries, where it is somebody else's.
+    pub mark: Option<String>,
+    /// It as it is.
+    pub present: Present,
+}
+
+/// What is left of something that runs out. Units are the plugin's own, the same in [`crate::step::Step::uses`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// What can still be used.
+    pub free: u64,
+    /// All there is.
+    pub total: u64,
+}
+
+/// What a sweep read completely.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Nothing at all was seen, for this reason.
+    pub blind: Option<Blindness>,
+    /// Tenants that were not seen completely.
+    pub tenants: BTreeMap<TenantName, Blindness>,
+    /// Kinds that were not seen completely.
+    pub kinds: BTreeMap<Kind, Blindness>,
+}
+
+/// Why something cannot be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Blindness {
+    /// No sweep has ended yet.
+    NotYetObserved,
+    /// The endpoint does not answer.
+    Unreachable(String),
+    /// The endpoint is another one than the `HostProvider` pins.
+    Misidentified {
+        /// The identity that the `HostProvider` names.
+        expected: String,
+        /// The identity that answered.
+        found: String,
+    },
+    /// The credentials are refused.
+    CredentialsRefused,
+    /// A right is missing, or what must be visible is not.
+    NoSight(String),
+    /// A part of the answer did not arrive.
+    Incomplete(String),
+    /// All things of the tenant vanished at once, which looks like lost sight and not like work.
+    AllVanished,
+    /// Two things carry the same mark.
+    Ambiguous(Vec<String>),
+    /// An operation that may be making it is still running.
+    MaybeInProgress(String),
+}
+
+impl fmt::Display for Blindness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotYetObserved => write!(f, "it has not been looked at yet"),
+            Self::Unreachable(why) => write!(f, "it does not answer: {why}"),
+            Self::Misidentified { expected, found } => write!(
+                f,
+                "it is not the system that the HostProvider pins: expected identity {expected}, found {found}"
+            ),
+            Self::CredentialsRefused => write!(f, "it refuses the credentials"),
+            Self::NoSight(what) => write!(f, "the account cannot see all: {what}"),
+            Self::Incomplete(what) => write!(f, "a part of the answer is missing: {what}"),
+            Self::AllVanished => write!(
+                f,
+                "all things of this tenant vanished at once: check the account's rights, or annotate the tenant \
+                 with vertskommune.no/accept-loss if they are really gone"
+            ),
+            Self::Ambiguous(which) => {
+                write!(
+                    f,
+                    "several things carry the same mark, remove it from all but one: {}",
+                    which.join(", ")
+                )
+            }
+            Self::MaybeInProgress(what) => write!(f, "an operation may still be making it: {what}"),
+        }
+    }
+}
+
+impl Blindness {
+    /// The reason as a CamelCase word for machines.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NotYetObserved => "NotYetObserved",
+            Self::Unreachable(_) => "Unreachable",
+            Self::Misidentified { .. } => "Misidentified",
+            Self::CredentialsRefused => "CredentialsRefused",
+            Self::NoSight(_) => "NoSight",
+            Self::Incomplete(_) => "Incomplete",
+            Self::AllVanished => "AllVanished",
+            Self::Ambiguous(_) => "Ambiguous",
+            Self::MaybeInProgress(_) => "MaybeInProgress",
+        }
+    }
+}
+
+impl Coverage {
+    /// Nothing was seen.
+    pub fn blind(reason: Blindness) -> Self {
+        Self { blind: Some(reason), ..Self::default() }
+    }
+
+    /// Why absence of things of this tenant and kind would mean nothing; `None` where it means that they are absent.
+    pub fn gap(&self, tenant: &TenantName, kind: &Kind) -> Option<&Blindness> {
+        self.blind.as_ref().or_else(|| self.tenants.get(tenant)).or_else(|| self.kinds.get(kind))
+    }
+}
+
+/// What is to be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// Only what belongs to these tenants, after a change; all of ours where there are none named.
+    pub tenants: Option<BTreeSet<TenantName>>,
+    /// Things that tenants name for adoption, by inventory path or id as their manifests write it.
+    pub adopt: BTreeMap<TenantName, BTreeSet<String>>,
+}
+
+impl Scope {
+    /// Only what belongs to these tenants.
+    pub fn of(tenants: impl IntoIterator<Item = TenantName>) -> Self {
+        Self { tenants: Some(tenants.into_iter().collect()), adopt: BTreeMap::new() }
+    }
+
+    /// Whether the tenant is looked at.
+    pub fn includes(&self, tenant: &TenantName) -> bool {
+        self.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant))
+    }
+}
+
+impl Observation {
+    /// The observation of a provider of which nothing was seen.
+    pub fn blind(provider: &ProviderName, reason: Blindness) -> Self {
+        Self { coverage: Coverage::blind(reason), ..Self::empty(provider) }
+    }
+
+    /// The observation of a provider that was read completely and holds nothing of ours.
+    pub fn empty(provider: &ProviderName) -> Self {
+        Self {
+            provider: provider.clone(),
+            coverage: Coverage::default(),
+            seen: BTreeMap::new(),
+            foreign: Vec::new(),
+            capacity: BTreeMap::new(),
+            version: String::new(),
+            established: BTreeSet::new(),
+        }
+    }
+
+    /// What is known of one resource: `None` means absent, and is said only inside the coverage.
+    pub fn of(&self, tenant: &TenantName, key: &ResourceKey) -> Option<Seen> {
+        match self.seen.get(tenant).and_then(|things| things.get(key)) {
+            Some(seen) => Some(seen.clone()),
+            None => self.coverage.gap(tenant, &key.kind).cloned().map(Seen::Unknown),
+        }
+    }
+
+    /// The thing as it is, where it is present.
+    pub fn present(&self, tenant: &TenantName, key: &ResourceKey) -> Option<&Present> {
+        match self.seen.get(tenant)?.get(key)? {
+            Seen::Present(present) => Some(present),
+            Seen::InProgress { .. } | Seen::Lost { .. } | Seen::Unknown(_) => None,
+        }
+    }
+
+    /// The thing as it is, by its full id.
+    pub fn present_id(&self, id: &ResourceId) -> Option<&Present> {
+        (id.provider == self.provider).then(|| self.present(&id.tenant, &id.key)).flatten()
+    }
+
+    /// Forgets a thing that was removed on our own order.
+    pub fn forget(&mut self, id: &ResourceId) {
+        if let Some(things) = self.seen.get_mut(&id.tenant) {
+            things.remove(&id.key);
+            // One that is left may vanish alone.
+            if things.len() < 2 {
+                self.established.remove(&id.tenant);
+            }
+        }
+    }
+
+    /// Takes in a later look at a part: what the part covers replaces what was known of it.
+    pub fn absorb(&mut self, part: Self, scope: &Scope) {
+        let part = part.guarded(self, scope);
+        let Some(tenants) = &scope.tenants else {
+            *self = part;
+            return;
+        };
+        self.established.clone_from(&part.established);
+        for tenant in tenants {
+            self.coverage.tenants.remove(tenant);
+            self.seen.remove(tenant);
+            if let Some(blindness) =
+                part.coverage.blind.as_ref().or_else(|| part.coverage.tenants.get(tenant))
+            {
+                self.coverage.tenants.insert(tenant.clone(), blindness.clone());
+            } else if let Some(things) = part.seen.get(tenant) {
+                self.seen.insert(tenant.clone(), things.clone());
+            }
+        }
+        if part.coverage.blind.is_none() {
+            self.foreign.retain(|foreign| !tenants.contains(&foreign.tenant));
+            self.foreign.extend(part.foreign);
+            self.capacity.extend(part.capacity);
+        }
+    }
+
+    /// The same, where a tenant of which all things vanished since `before` is unknown and not absent.
+    ///
+    /// One thing alone may well have been removed; two or more at once look like lost sight. What was removed on our
+    /// own order is forgotten before the next look ([`Self::forget`]).
+    fn guarded(mut self, before: &Self, scope: &Scope) -> Self {
+        self.established.clone_from(&before.established);
+        self.established.extend(
+            before.seen.iter().filter(|(_, things)| things.len() > 1).map(|(tenant, _)| tenant.clone()),
+        );
+        if self.coverage.blind.is_some() {
+            return self;
+        }
+        for tenant in self.established.iter().filter(|tenant| scope.includes(tenant)) {
+            if self.seen.get(tenant).is_none_or(BTreeMap::is_empty) {
+                self.coverage.tenants.entry(tenant.clone()).or_insert(Blindness::AllVanished);
+            }
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observation(things: &[&str]) -> Observation {
+        let mut observation = Observation::empty(&"vc".into());
+        for name in things {
+            observation
+                .seen
+                .entry("ibestad".into())
+                .or_default()
+                .insert(ResourceKey::new("server", *name), Seen::Present(Box::default()));
+        }
+        observation
+    }
+
+    #[test]
+    fn absence_is_said_only_inside_the_coverage() {
+        let tenant = TenantName::from("ibestad");
+        let key = ResourceKey::new("server", "a");
+        let mut seen = observation(&[]);
+        assert_eq!(seen.of(&tenant, &key), None);
+        seen.coverage.kinds.insert("server".into(), Blindness::Incomplete("page 2".into()));
+        assert!(matches!(seen.of(&tenant, &key), Some(Seen::Unknown(Blindness::Incomplete(_)))));
+    }
+
+    #[test]
+    fn a_tenant_that_vanishes_whole_is_unknown_until_it_is_seen_again() {
+        let tenant = TenantName::from("ibestad");
+        let mut known = observation(&["a", "b"]);
+        known.absorb(observation(&[]), &Scope::default());
+        assert_eq!(known.coverage.tenants.get(&tenant), Some(&Blindness::AllVanished));
+        known.absorb(observation(&[]), &Scope::default());
+        assert_eq!(known.coverage.tenants.get(&tenant), Some(&Blindness::AllVanished), "it stays so");
+        known.absorb(Observation::blind(&"vc".into(), Blindness::CredentialsRefused), &Scope::default());
+        known.absorb(observation(&[]), &Scope::default());
+        assert_eq!(
+            known.coverage.tenants.get(&tenant),
+            Some(&Blindness::AllVanished),
+            "a blind sweep forgets nothing"
+        );
+        known.absorb(observation(&["a"]), &Scope::default());
+        assert_eq!(known.coverage.tenants.get(&tenant), None, "seen again");
+    }
+
+    #[test]
+    fn one_thing_that_vanishes_is_absent() {
+        let tenant = TenantName::from("ibestad");
+        let mut known = observation(&["a", "b"]);
+        known.absorb(observation(&["a"]), &Scope::default());
+        assert_eq!(known.of(&tenant, &ResourceKey::new("server", "b")), None);
+    }
+
+    #[test]
+    fn a_blind_look_at_a_part_makes_that_part_unknown() {
+        let tenant = TenantName::from("ibestad");
+        let mut known = observation(&["a"]);
+        let scope = Scope::of([tenant.clone()]);
+        known.absorb(Observation::blind(&"vc".into(), Blindness::Unreachable("cut".into())), &scope);
+        assert!(matches!(known.of(&tenant, &ResourceKey::new("server", "a")), Some(Seen::Unknown(_))));
+    }
+}

@@ -1,0 +1,187 @@
+//! Which steps can run now. Each gate is one rule with one typed reason; the first that is shut names the wait.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{Basis, PlannedStep};
+use crate::host::{Host, Mode};
+use crate::names::{ProviderName, ResourceId};
+use crate::observation::Present;
+use crate::resource::{Permits, Resource, Value};
+use crate::step::{Class, Step, Wait};
+use crate::windows::Opening;
+
+/// Gives every step its id and, where it cannot run now, the reason.
+pub(super) fn gate(steps: Vec<Step>, basis: &Basis<'_>) -> Vec<PlannedStep> {
+    let mut gates = Gates::new(basis);
+    steps
+        .into_iter()
+        .map(|step| {
+            let wait = gates.wait(&step);
+            gates.pass(&step, wait.as_ref());
+            PlannedStep { id: step.id(), step, wait }
+        })
+        .collect()
+}
+
+/// What the gates know, and what the steps before have taken.
+struct Gates<'a> {
+    basis: &'a Basis<'a>,
+    resources: BTreeMap<&'a ResourceId, &'a Resource>,
+    /// Resources with a step that waits: later steps of the same resource wait too.
+    stopped: BTreeSet<ResourceId>,
+    /// Groups in which a member is being interrupted, by this plan or already.
+    interrupted: BTreeMap<String, ResourceId>,
+    used: BTreeMap<(ProviderName, String), u64>,
+}
+
+impl<'a> Gates<'a> {
+    fn new(basis: &'a Basis<'a>) -> Self {
+        let resources = basis.desired.values().flatten().map(|resource| (&resource.id, resource)).collect();
+        let mut gates = Self {
+            basis,
+            resources,
+            stopped: BTreeSet::new(),
+            interrupted: BTreeMap::new(),
+            used: BTreeMap::new(),
+        };
+        for resource in basis.desired.values().flatten() {
+            if let Some(group) = &resource.group
+                && gates.present(&resource.id).is_some_and(|present| present.interrupted)
+            {
+                gates.interrupted.insert(group.clone(), resource.id.clone());
+            }
+        }
+        gates
+    }
+
+    fn wait(&self, step: &Step) -> Option<Wait> {
+        self.standing_orders(step)
+            .or_else(|| self.busy(step))
+            .or_else(|| step.blocked.clone())
+            .or_else(|| self.dependency(step))
+            .or_else(|| self.retirement(step))
+            .or_else(|| self.word(step))
+            .or_else(|| self.window(step))
+            .or_else(|| self.group(step))
+            .or_else(|| self.capacity(step))
+    }
+
+    fn pass(&mut self, step: &Step, wait: Option<&Wait>) {
+        if wait.is_some() {
+            self.stopped.insert(step.resource.clone());
+            return;
+        }
+        if step.class == Class::Restart
+            && let Some(group) = self.group_of(step)
+        {
+            self.interrupted.insert(group.to_owned(), step.resource.clone());
+        }
+        for (what, needs) in &step.uses {
+            *self.used.entry((step.resource.provider.clone(), what.clone())).or_default() += needs;
+        }
+    }
+
+    fn standing_orders(&self, step: &Step) -> Option<Wait> {
+        if self.basis.tenant.suspend {
+            return Some(Wait::Suspended);
+        }
+        let host = self.host(step);
+        if host.is_none_or(|host| host.mode == Mode::Observe) {
+            return Some(Wait::ObserveOnly);
+        }
+        self.basis.findings.iter().any(|finding| finding.blocks).then_some(Wait::Refused)
+    }
+
+    fn busy(&self, step: &Step) -> Option<Wait> {
+        self.present(&step.resource)?.busy.clone().map(Wait::Busy)
+    }
+
+    /// What the step needs must be there: named by it, by its resource, or by an earlier step of the same resource.
+    fn dependency(&self, step: &Step) -> Option<Wait> {
+        if self.stopped.contains(&step.resource) {
+            return Some(Wait::After(step.resource.clone()));
+        }
+        let named = step.fields.values().filter_map(|value| match value {
+            Value::After { resource, .. } => Some(resource),
+            Value::Known(_) | Value::Secret(_) => None,
+        });
+        named.chain(&step.after).find(|id| self.present(id).is_none()).cloned().map(Wait::After)
+    }
+
+    fn retirement(&self, step: &Step) -> Option<Wait> {
+        if step.class != Class::Destroy {
+            return None;
+        }
+        let retired_at = self.present(&step.resource)?.retired_at?;
+        let keep = self.basis.tenant.compute.as_ref()?.retire_after;
+        let until = retired_at.checked_add(keep).unwrap_or(Timestamp::MAX);
+        (self.basis.now < until).then_some(Wait::Retired { until })
+    }
+
+    fn word(&self, step: &Step) -> Option<Wait> {
+        if step.class != Class::Destroy {
+            return None;
+        }
+        let id = step.id();
+        if !self.basis.tenant.allow_destroy.iter().any(|word| id.is_meant_by(word)) {
+            return Some(Wait::Word);
+        }
+        self.basis.halted.map(|why| Wait::DestructionHalted { why: why.to_owned() })
+    }
+
+    fn window(&self, step: &Step) -> Option<Wait> {
+        if step.class != Class::Restart {
+            return None;
+        }
+        if self
+            .permits(step)
+            .and_then(|permits| permits.restart_before)
+            .is_some_and(|until| self.basis.now < until)
+        {
+            return None;
+        }
+        let host = self.host(step)?;
+        match host.maintenance.with(&self.basis.tenant.maintenance).opening(self.basis.now) {
+            Opening::Open { .. } => None,
+            Opening::Opens { at } => Some(Wait::MaintenanceWindow { opens: Some(at) }),
+            Opening::Never => Some(Wait::MaintenanceWindow { opens: None }),
+        }
+    }
+
+    fn group(&self, step: &Step) -> Option<Wait> {
+        if step.class != Class::Restart {
+            return None;
+        }
+        let group = self.group_of(step)?;
+        let first = self.interrupted.get(group).filter(|first| **first != step.resource)?;
+        Some(Wait::Group { group: group.to_owned(), first: first.clone() })
+    }
+
+    fn capacity(&self, step: &Step) -> Option<Wait> {
+        let observation = self.basis.observations.get(&step.resource.provider)?;
+        step.uses.iter().find_map(|(what, needs)| {
+            let free = observation.capacity.get(what)?.free;
+            let used = self.used.get(&(step.resource.provider.clone(), what.clone())).copied().unwrap_or(0);
+            let left = free.saturating_sub(used);
+            (*needs > left).then(|| Wait::Capacity { what: what.clone(), needs: *needs, free: left })
+        })
+    }
+
+    fn host(&self, step: &Step) -> Option<&'a Host> {
+        self.basis.hosts.get(&step.resource.provider)
+    }
+
+    fn present(&self, id: &ResourceId) -> Option<&'a Present> {
+        self.basis.observations.get(&id.provider)?.present_id(id)
+    }
+
+    fn permits(&self, step: &Step) -> Option<&'a Permits> {
+        self.resources.get(&step.resource).map(|resource| &resource.permits)
+    }
+
+    fn group_of(&self, step: &Step) -> Option<&'a str> {
+        self.resources.get(&step.resource)?.group.as_deref()
+    }
+}

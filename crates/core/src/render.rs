@@ -1,0 +1,154 @@
+//! How a plan looks to people. The command line, the status and the golden files all use this, so they cannot differ.
+
+use std::fmt::{self, Write as _};
+
+use crate::difference::{text, value_text};
+use crate::plan::{Plan, PlannedStep};
+use crate::step::Class;
+
+/// Whether the text is for a terminal that shows colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// ANSI colours.
+    Always,
+    /// None.
+    Never,
+}
+
+impl Colour {
+    fn paint(self, code: &str, text: &str) -> String {
+        match self {
+            Self::Always => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            Self::Never => text.to_owned(),
+        }
+    }
+}
+
+/// The whole plan of one tenant, several lines.
+pub fn plan(plan: &Plan, colour: Colour) -> String {
+    let mut out = String::new();
+    // Writing to a String does not fail.
+    let _ = write_plan(&mut out, plan, colour);
+    out
+}
+
+fn write_plan(out: &mut String, plan: &Plan, colour: Colour) -> fmt::Result {
+    writeln!(out, "{}  {}", colour.paint("1", &format!("tenant {}", plan.tenant)), headline(plan))?;
+    for finding in &plan.findings {
+        let mark = if finding.blocks { colour.paint("31", "✗") } else { colour.paint("33", "!") };
+        writeln!(out, "  {mark} {finding}  [{}]", finding.reason.word())?;
+    }
+    for refusal in &plan.refusals {
+        let mark = colour.paint("31", "✗");
+        writeln!(out, "  {mark} {}: {}  [{}]", refusal.field, refusal.message, refusal.reason.word())?;
+    }
+    for doubt in &plan.doubts {
+        writeln!(out, "  {} {} is unknown: {}", colour.paint("33", "?"), doubt.id.key, doubt.why)?;
+    }
+    for progress in &plan.progress {
+        let percent = progress.percent.map(|percent| format!(" ({percent}%)")).unwrap_or_default();
+        writeln!(
+            out,
+            "  {} {} {} on {}{percent}",
+            colour.paint("36", "…"),
+            progress.operation,
+            progress.id.key,
+            progress.id.provider
+        )?;
+    }
+    for step in &plan.steps {
+        write_step(out, step, colour)?;
+    }
+    for shown in &plan.shown {
+        writeln!(
+            out,
+            "  {} {}: {} is {}, not {} (shown only)",
+            colour.paint("33", "!"),
+            shown.id.key,
+            shown.field,
+            text(shown.from.as_ref()),
+            value_text(&shown.to)
+        )?;
+    }
+    Ok(())
+}
+
+fn write_step(out: &mut String, planned: &PlannedStep, colour: Colour) -> fmt::Result {
+    let step = &planned.step;
+    let (sign, code) = sign(step.class);
+    writeln!(
+        out,
+        "  {} {}  {}  {}",
+        colour.paint(code, sign),
+        colour.paint("2", planned.id.short()),
+        step.resource.key,
+        step.summary
+    )?;
+    if step.class != Class::Create {
+        for (field, to) in &step.fields {
+            writeln!(out, "      {field}: {} → {}", text(step.expects.get(field)), value_text(to))?;
+        }
+    }
+    match &planned.wait {
+        Some(wait) => writeln!(out, "      {}", colour.paint("33", &format!("{wait}  [{}]", wait.word()))),
+        None => Ok(()),
+    }
+}
+
+fn sign(class: Class) -> (&'static str, &'static str) {
+    match class {
+        Class::Adopt => ("&", "36"),
+        Class::Create => ("+", "32"),
+        Class::Change => ("~", "33"),
+        Class::Restart => ("↻", "33"),
+        Class::Retire => ("↓", "31"),
+        Class::Remove => ("-", "31"),
+        Class::Destroy => ("✗", "31"),
+    }
+}
+
+/// The plan in one line, such as `3 steps, 1 waits`.
+pub fn headline(plan: &Plan) -> String {
+    let mut parts = Vec::new();
+    let mut count = |number: usize, one: &str, many: &str| {
+        if number > 0 {
+            parts.push(format!("{number} {}", if number == 1 { one } else { many }));
+        }
+    };
+    count(plan.findings.iter().filter(|finding| finding.blocks).count(), "violation", "violations");
+    count(plan.refusals.len(), "refusal", "refusals");
+    count(plan.doubts.len(), "unknown", "unknown");
+    count(plan.progress.len(), "operation under way", "operations under way");
+    count(plan.ready().count(), "step", "steps");
+    count(plan.steps.len() - plan.ready().count(), "step waits", "steps wait");
+    count(plan.shown.len(), "difference shown only", "differences shown only");
+    if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
+}
+
+/// What holds the tenant up, in one sentence for the STATUS column.
+pub fn status_line(plan: &Plan) -> String {
+    let mut line = String::new();
+    let waiting = || plan.steps.iter().find_map(|step| Some((step, step.wait.as_ref()?)));
+    let _ = if let Some(finding) = plan.findings.iter().find(|finding| finding.blocks) {
+        write!(line, "Refused: {finding}")
+    } else if let Some(refusal) = plan.refusals.first() {
+        write!(line, "{}: {}", refusal.reason.word(), refusal.message)
+    } else if let Some(doubt) = plan.doubts.first() {
+        write!(line, "Unknown: {} on {}: {}", doubt.id.key, doubt.id.provider, doubt.why)
+    } else if let Some(progress) = plan.progress.first() {
+        let percent = progress.percent.map(|percent| format!(" ({percent}%)")).unwrap_or_default();
+        write!(line, "{} {} on {}{percent}", progress.operation, progress.id.key.name, progress.id.provider)
+    } else if let Some(step) = plan.ready().next() {
+        write!(line, "{}: {}", step.step.resource.key, step.step.summary)
+    } else if let Some((step, wait)) = waiting().filter(|_| !plan.is_converged()) {
+        write!(line, "{}: {wait}", step.step.resource.key)
+    } else if let Some((step, wait)) = waiting() {
+        write!(line, "Converged; {}: {wait}", step.step.resource.key)
+    } else if let Some(shown) = plan.shown.first() {
+        let (id, field, from) = (&shown.id, &shown.field, text(shown.from.as_ref()));
+        write!(line, "Converged; {}: {field} is {from}, not {}", id.key, value_text(&shown.to))
+    } else {
+        write!(line, "Converged")
+    };
+    line
+}

@@ -1,0 +1,159 @@
+//! A tenant whose manifest has passed validation. Parsed once, it needs no checking again.
+//!
+//! Only `api::validate` makes one from a manifest; what it means for one object alone is settled there, what needs
+//! other tenants or the host is settled in [`crate::check`].
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::names::{ProviderName, TenantName};
+use crate::windows::Maintenance;
+
+/// One joining municipality, as its manifest describes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValidatedTenant {
+    /// `metadata.name`.
+    pub name: TenantName,
+    /// The municipality's full name, for people.
+    pub display_name: String,
+    /// Its official number. It may change by a reform, so nothing is derived from it.
+    pub municipality_number: Option<String>,
+    /// Its networks, in the order of the manifest.
+    pub networks: Vec<Network>,
+    /// Where its servers run and how much they may use; there whenever `servers` is not empty.
+    pub compute: Option<Compute>,
+    /// Its servers, in the order of the manifest.
+    pub servers: Vec<Server>,
+    /// When work that interrupts a service may be done, besides the host's own windows.
+    pub maintenance: Maintenance,
+    /// What is done about sizes that somebody changed by hand.
+    pub drift_policy: DriftPolicy,
+    /// What becomes of the real things when the manifest is deleted.
+    pub deletion_policy: DeletionPolicy,
+    /// Nothing is changed while this is set.
+    pub suspend: bool,
+    /// Ids (or beginnings of at least twelve characters) of destructive steps that an operator has allowed.
+    pub allow_destroy: BTreeSet<String>,
+}
+
+impl ValidatedTenant {
+    /// The network of that name.
+    pub fn network(&self, name: &str) -> Option<&Network> {
+        self.networks.iter().find(|network| network.name == name)
+    }
+}
+
+/// A network of the tenant: one VLAN with its addresses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Network {
+    /// Its name within the tenant.
+    pub name: String,
+    /// VLAN id, 1 to 4094.
+    pub vlan: u16,
+    /// Its address range; the host bits are zero.
+    pub cidr: IpNet,
+    /// The default gateway, an address within `cidr`.
+    pub gateway: Option<IpAddr>,
+    /// Name servers, in order of preference.
+    pub dns: Vec<IpAddr>,
+}
+
+/// Where a tenant's servers run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Compute {
+    /// The `HostProvider` that runs them.
+    pub provider: ProviderName,
+    /// What all servers of the tenant may use together. The plan holds it, not the hypervisor.
+    pub quota: Quota,
+    /// How long a server whose entry is gone is kept, shut down and disconnected, before it may be destroyed.
+    pub retire_after: SignedDuration,
+}
+
+/// Upper bounds for all servers of a tenant together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Disks in bytes, as provisioned. Counts the manifest's disks; a template's own system disk is the host's.
+    pub storage: u64,
+}
+
+/// One server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Server {
+    /// The name in the inventory, unique on the whole host.
+    pub name: String,
+    /// The name that the guest gives itself, at most 15 characters.
+    pub computer_name: String,
+    /// The template of the host's catalogue that it is made from, such as `windows-server-2022@2`. Used once.
+    pub template: String,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// Memory in bytes, a multiple of 4 MiB.
+    pub memory: u64,
+    /// Data disks besides the template's own.
+    pub disks: Vec<Disk>,
+    /// Network interfaces in the order of the guest.
+    pub interfaces: Vec<Interface>,
+    /// Servers of one group are kept on different hosts, and restarted one at a time.
+    pub anti_affinity: Option<String>,
+    /// An existing machine to take over, by inventory path or instance UUID.
+    pub adopt: Option<String>,
+    /// The instance UUID of a lost machine that may be made anew. Fits that one loss only.
+    pub recreate: Option<String>,
+    /// Restarts needed for a change may be done outside of the windows until then.
+    pub restart_before: Option<Timestamp>,
+}
+
+/// A data disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Its name within the server.
+    pub name: String,
+    /// Size in bytes; it can only grow.
+    pub size: u64,
+    /// A storage policy of the host's catalogue; the provider's default where none is named.
+    pub storage_policy: Option<String>,
+}
+
+/// A network interface of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// The tenant's network that it is attached to.
+    pub network: String,
+    /// Its address there; none where the network gives it one.
+    pub address: Option<IpAddr>,
+}
+
+/// What is done about a size that somebody changed by hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DriftPolicy {
+    /// Brought back where that needs no restart, shown otherwise.
+    #[default]
+    Heal,
+    /// Shown only.
+    Show,
+}
+
+/// What becomes of the real things of a domain when the tenant's manifest is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Deletion {
+    /// They stay as they are, marks included.
+    #[default]
+    Retain,
+    /// They are removed; servers by way of retirement and an operator's word for each.
+    Remove,
+}
+
+/// The policy for a deleted tenant, by domain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionPolicy {
+    /// Servers with their folder, pool and networks.
+    pub servers: Deletion,
+}

@@ -1,0 +1,121 @@
+//! The provider contract.
+//!
+//! A plugin is two halves. The pure half, [`Domain`], says what a tenant should have and which steps lead there; it
+//! stands in `core`, because the plan calls it. This crate is the other half, [`Provider`]: look at the real system,
+//! and carry out exactly the steps of a plan. With it comes what every plugin needs to do that safely: errors that say
+//! what they left behind, secrets by handle, and the [`Permit`] that is asked before each single write.
+//!
+//! ## Flow
+//! `observe` → (core: plan) → `apply` → `observe` → … until the plan is empty. Nothing is remembered between passes
+//! that a crash could take away; a pass after a crash is a pass like any other.
+//!
+//! ## Guarantees that a plugin gives
+//! - `observe` never writes; what it did not read completely it reports as unknown, never as absent.
+//! - `apply` carries out exactly these steps. Repeating a step that was done is harmless.
+//! - Before each write it asks [`Permit::check`], immediately before the request is sent.
+//! - What does not carry a mark of this installation is never changed or deleted, but by a step of class `Adopt`.
+//! - `apply` never waits for a task of the system: it answers `Started`, and `observe` reports the progress.
+//!
+//! The suite in [`testing`] (feature `testing`) holds a plugin to it, against its real peer.
+
+pub mod context;
+pub mod error;
+pub mod registry;
+pub mod secrets;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+pub use context::{Ctx, Fenced, Permit};
+pub use error::{Left, ProviderError};
+pub use registry::{Plugin, Plugins};
+pub use vertskommune_core::domain::{Domain, Inputs, Proposal};
+
+use vertskommune_core::names::TenantName;
+use vertskommune_core::observation::{Observation, Scope};
+use vertskommune_core::step::Step;
+
+/// One endpoint of the host's infrastructure, as a plugin speaks to it. See the crate's page for the contract.
+pub trait Provider: Domain {
+    /// All that carries our marks or that a tenant names, with its coverage. Never writes.
+    ///
+    /// # Errors
+    /// Where nothing at all could be seen. What was seen in part is an observation with gaps in its coverage.
+    fn observe<'a>(
+        &'a self,
+        scope: &'a Scope,
+        ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Observation, ProviderError>>;
+
+    /// Resolves when something here may have changed since the last call: pushed by the system, or found by a cheap
+    /// poll. The first call after a start, or after sight was lost, answers [`Changes::Anything`].
+    ///
+    /// # Errors
+    /// Where the system could not be asked; the caller looks at everything and asks again.
+    fn changed<'a>(&'a self, ctx: &'a Ctx) -> BoxFuture<'a, Result<Changes, ProviderError>>;
+
+    /// Carries out these steps, in this order, and stops at the first that is not done. One answer for each step that
+    /// was looked at.
+    fn apply<'a>(&'a self, steps: &'a [Step], ctx: &'a Ctx) -> BoxFuture<'a, Vec<Applied>>;
+
+    /// Whether identity, rights, licences and reachability are as needed, one line for each, for `preflight`.
+    fn preflight<'a>(&'a self, ctx: &'a Ctx) -> BoxFuture<'a, Vec<Checked>>;
+
+    /// Takes or renews our claim as the one writer of this system, until `ttl` from now.
+    ///
+    /// # Errors
+    /// [`ProviderError::Claimed`] where a living claim of another is there.
+    fn claim<'a>(&'a self, claim: &'a Claim, ctx: &'a Ctx) -> BoxFuture<'a, Result<(), ProviderError>>;
+}
+
+/// Our claim as the one writer of a system, as it is recorded there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The installation that writes.
+    pub installation: vertskommune_core::names::Installation,
+    /// The process or replica that holds the claim, for people.
+    pub holder: String,
+    /// When the claim ends if it is not renewed.
+    pub expires: jiff::Timestamp,
+    /// Whether a living claim of another installation is taken over. Only by an explicit command.
+    pub take_over: bool,
+}
+
+/// What may have changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Changes {
+    /// Things of these tenants.
+    Tenants(BTreeSet<TenantName>),
+    /// Anything: only a full sweep tells.
+    Anything,
+}
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Applied {
+    /// It is done.
+    Done,
+    /// The system works on it; the next observation tells how far.
+    Started {
+        /// What the system calls the operation, for people.
+        operation: String,
+    },
+    /// It was not sent, because what it expects was not there any more or because the permit was refused.
+    NotSent(String),
+    /// It was sent and no answer was read. The next observation tells.
+    Unknown(String),
+    /// It was refused or failed.
+    Failed(ProviderError),
+}
+
+/// One line of `preflight`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// What was checked, such as `identity`.
+    pub what: String,
+    /// What was found, or what is wrong and what would help.
+    pub result: Result<String, String>,
+}
