@@ -10,9 +10,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use collisions::Claims;
+
 use crate::host::Host;
 use crate::names::{ProviderName, TenantName};
-use crate::observation::Observation;
+use crate::observation::Observations;
 use crate::tenant::ValidatedTenant;
 
 /// One thing that is wrong between a tenant, the others and the host.
@@ -73,25 +75,34 @@ impl Finding {
 /// Findings by tenant. A tenant without findings has no entry.
 pub type Findings = BTreeMap<TenantName, Vec<Finding>>;
 
-/// Checks all tenants. `observations` tell who already holds what; none are needed before a merge.
+/// Checks one tenant. `claims` hold what all tenants claim; `observations` tell who already holds what, and none are
+/// needed before a merge.
+pub fn check_one(
+    tenant: &ValidatedTenant,
+    claims: &Claims,
+    hosts: &BTreeMap<ProviderName, Host>,
+    observations: &Observations,
+) -> Vec<Finding> {
+    let mut findings = ground::check(tenant, hosts);
+    findings.extend(claims.collisions(tenant, observations));
+    findings.sort();
+    findings.dedup();
+    findings
+}
+
+/// Checks all tenants.
 pub fn check(
     tenants: &BTreeMap<TenantName, ValidatedTenant>,
     hosts: &BTreeMap<ProviderName, Host>,
-    observations: &BTreeMap<ProviderName, Observation>,
+    observations: &Observations,
 ) -> Findings {
-    let mut findings = Findings::new();
+    let mut claims = Claims::default();
     for tenant in tenants.values() {
-        let found = ground::check(tenant, hosts);
-        if !found.is_empty() {
-            findings.insert(tenant.name.clone(), found);
-        }
+        claims.insert(tenant);
     }
-    for (tenant, finding) in collisions::check(tenants, observations) {
-        findings.entry(tenant).or_default().push(finding);
-    }
-    for found in findings.values_mut() {
-        found.sort();
-        found.dedup();
-    }
-    findings
+    tenants
+        .values()
+        .map(|tenant| (tenant.name.clone(), check_one(tenant, &claims, hosts, observations)))
+        .filter(|(_, findings)| !findings.is_empty())
+        .collect()
 }

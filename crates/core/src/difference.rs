@@ -109,7 +109,7 @@ pub(crate) fn compare(
         let nothing = Value::Known(Json::Null);
         match rule.surplus {
             Surplus::Take if ours => {
-                compared.judge(desired, present, &rule, policy, (path, Some(from), &nothing))
+                compared.judge(desired, present, &rule, policy, (path, Some(from), &nothing));
             }
             Surplus::Take | Surplus::Show => compared.shown.push(Shown {
                 id: desired.id.clone(),

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -32,6 +33,8 @@ pub struct Host {
     pub budget: Budget,
     /// What tenants may use of it.
     pub ground: Ground,
+    /// Destruction that was stopped goes on until then, by a person's word.
+    pub destruction_released_until: Option<Timestamp>,
     /// When the host allows work that interrupts a service.
     pub maintenance: Maintenance,
     /// Settings that only the plugin understands, and checks.

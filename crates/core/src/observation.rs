@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ pub struct Observation {
     /// What was read completely.
     pub coverage: Coverage,
     /// What carries our mark, by tenant and key.
-    pub seen: BTreeMap<TenantName, BTreeMap<ResourceKey, Seen>>,
+    pub seen: BTreeMap<TenantName, Things>,
     /// What stands where ours would, or is named by a tenant for adoption, and carries no mark of ours.
     pub foreign: Vec<Foreign>,
     /// What is left of things that run out, such as free bytes of a datastore.
@@ -30,6 +31,49 @@ pub struct Observation {
     /// Tenants that once had several things here. Outlives a blind sweep.
     pub established: BTreeSet<TenantName>,
 }
+
+/// The things of one tenant by key. A copy is cheap: it shares all until one is changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Things(Arc<BTreeMap<ResourceKey, Seen>>);
+
+impl Things {
+    /// Puts in a thing, in place of the one before.
+    pub fn insert(&mut self, key: ResourceKey, seen: Seen) -> Option<Seen> {
+        Arc::make_mut(&mut self.0).insert(key, seen)
+    }
+
+    /// Takes out a thing.
+    pub fn remove(&mut self, key: &ResourceKey) -> Option<Seen> {
+        Arc::make_mut(&mut self.0).remove(key)
+    }
+}
+
+impl std::ops::Deref for Things {
+    type Target = BTreeMap<ResourceKey, Seen>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl FromIterator<(ResourceKey, Seen)> for Things {
+    fn from_iter<I: IntoIterator<Item = (ResourceKey, Seen)>>(things: I) -> Self {
+        Self(Arc::new(things.into_iter().collect()))
+    }
+}
+
+impl<'a> IntoIterator for &'a Things {
+    type Item = (&'a ResourceKey, &'a Seen);
+    type IntoIter = std::collections::btree_map::Iter<'a, ResourceKey, Seen>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+/// What all providers hold, as far as it was seen.
+pub type Observations = BTreeMap<ProviderName, Arc<Observation>>;
 
 /// One thing that carries our mark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -321,7 +365,7 @@ impl Observation {
             return self;
         }
         for tenant in self.established.iter().filter(|tenant| scope.includes(tenant)) {
-            if self.seen.get(tenant).is_none_or(BTreeMap::is_empty) {
+            if self.seen.get(tenant).is_none_or(|things| things.is_empty()) {
                 self.coverage.tenants.entry(tenant.clone()).or_insert(Blindness::AllVanished);
             }
         }

@@ -18,7 +18,7 @@ use crate::difference::{Difference, Shown, What, compare};
 use crate::domain::{Domain, Proposal};
 use crate::host::Host;
 use crate::names::{Kind, ProviderName, ResourceId, ResourceKey, TenantName};
-use crate::observation::{Blindness, Observation, Present, Seen};
+use crate::observation::{Blindness, Observation, Observations, Present, Seen};
 use crate::resource::Resource;
 use crate::schema::KindRules;
 use crate::step::{Refusal, RefusalReason, Step, StepId, Wait, hex};
@@ -39,11 +39,22 @@ pub struct Basis<'a> {
     /// What the plugins know.
     pub domains: &'a BTreeMap<ProviderName, &'a dyn Domain>,
     /// What was seen.
-    pub observations: &'a BTreeMap<ProviderName, Observation>,
+    pub observations: &'a Observations,
     /// What the check found for this tenant.
     pub findings: &'a [Finding],
+    /// Steps that failed and are tried again later.
+    pub retries: &'a BTreeMap<StepId, Retry>,
     /// Why all destruction is stopped, if it is.
     pub halted: Option<&'a str>,
+}
+
+/// When a failed step is tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Not before then.
+    pub until: Timestamp,
+    /// What failed.
+    pub error: String,
 }
 
 /// What would be done for a tenant, in order, and what would not, with the reasons.

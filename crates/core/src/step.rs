@@ -198,6 +198,11 @@ pub enum Wait {
         /// How much is free.
         free: u64,
     },
+    /// As many operations are running as the provider's budget allows.
+    Budget {
+        /// How many.
+        running: usize,
+    },
     /// It failed and is tried again later.
     Backoff {
         /// When.
@@ -227,6 +232,7 @@ impl Wait {
             Self::Refused => "Refused",
             Self::DestructionHalted { .. } => "DestructionHalted",
             Self::Capacity { .. } => "InsufficientCapacity",
+            Self::Budget { .. } => "BudgetExhausted",
             Self::Backoff { .. } => "RetryLater",
         }
     }
@@ -271,6 +277,9 @@ impl fmt::Display for Wait {
             Self::DestructionHalted { why } => write!(f, "all destruction is stopped: {why}"),
             Self::Capacity { what, needs, free } => {
                 write!(f, "no room: needs {needs} of {what}, {free} free")
+            }
+            Self::Budget { running } => {
+                write!(f, "{running} operations are running, as many as the provider's budget allows")
             }
             Self::Backoff { until, error } => write!(f, "failed, tried again at {until}: {error}"),
         }

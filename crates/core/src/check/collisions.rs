@@ -1,187 +1,190 @@
 //! Tenants against each other: two must never want the same VLAN, addresses or names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::{Finding, FindingReason};
 use crate::names::{ProviderName, TenantName};
-use crate::observation::{Observation, Present, Seen};
-use crate::tenant::{Network, ValidatedTenant};
+use crate::observation::{Observations, Present, Seen};
+use crate::tenant::ValidatedTenant;
 
-type Tenants = BTreeMap<TenantName, ValidatedTenant>;
-
-/// What one tenant claims for itself.
-#[derive(Clone, Copy)]
-struct Claim<'a> {
-    tenant: &'a TenantName,
-    field: Field<'a>,
-}
-
-/// Where the claim stands in the manifest, and the name by which the real thing would be known.
-#[derive(Clone, Copy)]
-struct Field<'a> {
-    list: &'static str,
-    index: usize,
-    name: &'static str,
-    anchor: &'a str,
-}
-
-impl Claim<'_> {
-    fn path(&self) -> String {
-        format!("spec.{}[{}].{}", self.field.list, self.field.index, self.field.name)
-    }
-}
-
-/// All collisions, each told to both tenants.
-pub(super) fn check(
-    tenants: &Tenants,
-    observations: &BTreeMap<ProviderName, Observation>,
-) -> Vec<(TenantName, Finding)> {
-    let held = Held { observations };
-    let mut found = Vec::new();
-    for (what, claims) in equal_claims(tenants) {
-        let holders: BTreeSet<_> =
-            claims.iter().filter(|claim| held.holds(claim, &what)).map(|claim| claim.tenant).collect();
-        for claim in &claims {
-            for other in claims.iter().filter(|other| other.tenant != claim.tenant) {
-                found.push(finding(claim, other, &what.to_string(), &holders));
-            }
-        }
-    }
-    for (a, b, what) in overlapping_networks(tenants) {
-        let holders: BTreeSet<_> =
-            [a, b].iter().filter(|claim| held.exists(claim)).map(|c| c.tenant).collect();
-        found.push(finding(&a, &b, &what, &holders));
-        found.push(finding(&b, &a, &what, &holders));
-    }
-    found
-}
-
-fn finding(
-    claim: &Claim<'_>,
-    other: &Claim<'_>,
-    what: &str,
-    holders: &BTreeSet<&TenantName>,
-) -> (TenantName, Finding) {
-    let holds = holders.contains(claim.tenant);
-    let remedy = if holders.contains(other.tenant) && !holds {
-        format!("{} has it already, choose another", other.tenant)
-    } else if holds && !holders.contains(other.tenant) {
-        format!("it stays with this tenant, {} must choose another", other.tenant)
-    } else {
-        "one of the two must choose another".to_owned()
-    };
-    let message = format!("{what} is also wanted by {} ({}): {remedy}", other.tenant, other.path());
-    let finding = Finding {
-        field: claim.path(),
-        reason: FindingReason::Collision,
-        with: Some(other.tenant.clone()),
-        message,
-        blocks: !holds,
-    };
-    (claim.tenant.clone(), finding)
+/// What all tenants claim, kept so that one tenant's collisions are found without reading the others' manifests.
+#[derive(Clone, Debug, Default)]
+pub struct Claims {
+    claims: BTreeMap<Claimed, BTreeSet<Claim>>,
 }
 
 /// Something that only one tenant can have.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Single {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Claimed {
     Vlan(Option<ProviderName>, u16),
     ServerName(Option<ProviderName>, String),
     ComputerName(String),
+    /// First address and prefix length: in this order a range comes right before all that lie within it.
+    Network(IpAddr, u8),
 }
 
-impl std::fmt::Display for Single {
+/// Who claims it, where in the manifest, and the name by which the real thing would be known.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Claim {
+    tenant: TenantName,
+    field: String,
+    anchor: String,
+}
+
+impl Claims {
+    /// Takes in what a tenant claims. What it claimed before must have been taken out.
+    pub fn insert(&mut self, tenant: &ValidatedTenant) {
+        for (what, claim) in claims(tenant) {
+            self.claims.entry(what).or_default().insert(claim);
+        }
+    }
+
+    /// Takes out what a tenant claimed.
+    pub fn remove(&mut self, tenant: &ValidatedTenant) {
+        for (what, claim) in claims(tenant) {
+            if let Some(claimants) = self.claims.get_mut(&what) {
+                claimants.remove(&claim);
+                if claimants.is_empty() {
+                    self.claims.remove(&what);
+                }
+            }
+        }
+    }
+
+    /// The collisions of one tenant with all others.
+    pub(super) fn collisions(&self, tenant: &ValidatedTenant, observations: &Observations) -> Vec<Finding> {
+        let held = Held { observations };
+        let mut findings = Vec::new();
+        for (what, claim) in claims(tenant) {
+            for (shared, other) in self.others(&what, &tenant.name) {
+                findings.push(finding(
+                    &claim,
+                    other,
+                    &shared,
+                    held.holds(&claim, &what),
+                    held.holds(other, &what),
+                ));
+            }
+        }
+        findings
+    }
+
+    /// Who else claims it, or for a network any part of it.
+    fn others<'a>(&'a self, what: &Claimed, tenant: &TenantName) -> Vec<(String, &'a Claim)> {
+        let shared: Vec<&Claimed> = match what {
+            Claimed::Network(first, length) => self.overlapping(*first, *length),
+            single => vec![single],
+        }
+        .into_iter()
+        .filter_map(|what| self.claims.get_key_value(what).map(|(key, _)| key))
+        .collect();
+        shared
+            .into_iter()
+            .flat_map(|what| self.claims[what].iter().map(move |claim| (what.to_string(), claim)))
+            .filter(|(_, claim)| claim.tenant != *tenant)
+            .collect()
+    }
+
+    /// Ranges of addresses nest or are disjoint: those that hold this one are found by its prefixes, those within it
+    /// stand right behind it.
+    fn overlapping(&self, first: IpAddr, length: u8) -> Vec<&Claimed> {
+        let Ok(network) = IpNet::new(first, length) else { return Vec::new() };
+        let outer = (0..length).filter_map(|shorter| {
+            let outer = IpNet::new(first, shorter).ok()?.trunc();
+            self.claims.get_key_value(&Claimed::Network(outer.network(), shorter)).map(|(key, _)| key)
+        });
+        let from = Claimed::Network(first, length);
+        let to = Claimed::Network(network.broadcast(), u8::MAX);
+        let inner = self.claims.range(from..=to).map(|(key, _)| key).filter(move |key| {
+            matches!(key, Claimed::Network(inner, shorter) if network.contains(inner) && *shorter >= length)
+        });
+        outer.chain(inner).collect()
+    }
+}
+
+impl std::fmt::Display for Claimed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Vlan(_, vlan) => write!(f, "VLAN {vlan}"),
             Self::ServerName(_, name) => write!(f, "the server name {name}"),
             Self::ComputerName(name) => write!(f, "the computer name {name}"),
+            Self::Network(first, length) => write!(f, "the network {first}/{length}"),
         }
     }
 }
 
-fn equal_claims(tenants: &Tenants) -> BTreeMap<Single, Vec<Claim<'_>>> {
-    let mut claims: BTreeMap<Single, Vec<Claim<'_>>> = BTreeMap::new();
-    for tenant in tenants.values() {
-        let provider = tenant.compute.as_ref().map(|compute| compute.provider.clone());
-        let mut claim = |what, list, index, name, anchor| {
-            let field = Field { list, index, name, anchor };
-            claims.entry(what).or_default().push(Claim { tenant: &tenant.name, field });
-        };
-        for (index, network) in tenant.networks.iter().enumerate() {
-            claim(Single::Vlan(provider.clone(), network.vlan), "networks", index, "vlan", &network.name);
-        }
-        for (index, server) in tenant.servers.iter().enumerate() {
-            // Both systems compare names without regard to case.
-            let name = server.name.to_lowercase();
-            claim(Single::ServerName(provider.clone(), name), "servers", index, "name", &server.name);
-            let name = server.computer_name.to_lowercase();
-            claim(Single::ComputerName(name), "servers", index, "computerName", &server.name);
-        }
-    }
-    claims.retain(|_, claims| claims.windows(2).any(|pair| pair[0].tenant != pair[1].tenant));
-    claims
+fn claims(tenant: &ValidatedTenant) -> Vec<(Claimed, Claim)> {
+    let provider = tenant.compute.as_ref().map(|compute| compute.provider.clone());
+    let claim =
+        |field: String, anchor: &str| Claim { tenant: tenant.name.clone(), field, anchor: anchor.to_owned() };
+    let networks = tenant.networks.iter().enumerate().flat_map(|(index, network)| {
+        let field = |name| format!("spec.networks[{index}].{name}");
+        [
+            (Claimed::Vlan(provider.clone(), network.vlan), claim(field("vlan"), &network.name)),
+            (
+                Claimed::Network(network.cidr.network(), network.cidr.prefix_len()),
+                claim(field("cidr"), &network.name),
+            ),
+        ]
+    });
+    // Both systems compare names without regard to case.
+    let servers = tenant.servers.iter().enumerate().flat_map(|(index, server)| {
+        let field = |name| format!("spec.servers[{index}].{name}");
+        [
+            (
+                Claimed::ServerName(provider.clone(), server.name.to_lowercase()),
+                claim(field("name"), &server.name),
+            ),
+            (
+                Claimed::ComputerName(server.computer_name.to_lowercase()),
+                claim(field("computerName"), &server.name),
+            ),
+        ]
+    });
+    networks.chain(servers).collect()
 }
 
-/// Pairs of networks of different tenants that share addresses. CIDR ranges nest or are disjoint, so in the order of
-/// their first address a stack of open ranges finds every pair.
-fn overlapping_networks(tenants: &Tenants) -> Vec<(Claim<'_>, Claim<'_>, String)> {
-    let mut all: Vec<(IpNet, Claim<'_>)> = tenants
-        .values()
-        .flat_map(|tenant| {
-            tenant.networks.iter().enumerate().map(move |(index, network)| {
-                (network.cidr, Claim { tenant: &tenant.name, field: cidr_field(index, network) })
-            })
-        })
-        .collect();
-    all.sort_by_key(|(cidr, claim)| (cidr.network(), cidr.prefix_len(), claim.tenant, claim.field.index));
-    let mut open: Vec<(IpNet, Claim<'_>)> = Vec::new();
-    let mut pairs = Vec::new();
-    for (cidr, claim) in all {
-        while open.last().is_some_and(|(outer, _)| !outer.contains(&cidr)) {
-            open.pop();
-        }
-        for (outer, other) in open.iter().filter(|(_, other)| other.tenant != claim.tenant) {
-            let what = if *outer == cidr { cidr.to_string() } else { format!("{cidr} (within {outer})") };
-            pairs.push((*other, claim, what));
-        }
-        open.push((cidr, claim));
+/// A collision never stops those who already hold the thing.
+fn finding(claim: &Claim, other: &Claim, what: &str, holds: bool, other_holds: bool) -> Finding {
+    let remedy = match (holds, other_holds) {
+        (false, true) => format!("{} has it already, choose another", other.tenant),
+        (true, false) => format!("it stays with this tenant, {} must choose another", other.tenant),
+        _ => "one of the two must choose another".to_owned(),
+    };
+    Finding {
+        field: claim.field.clone(),
+        reason: FindingReason::Collision,
+        with: Some(other.tenant.clone()),
+        message: format!("{what} is also wanted by {} ({}): {remedy}", other.tenant, other.field),
+        blocks: !holds,
     }
-    pairs
-}
-
-fn cidr_field(index: usize, network: &Network) -> Field<'_> {
-    Field { list: "networks", index, name: "cidr", anchor: &network.name }
 }
 
 /// What stands in the real world already.
 struct Held<'a> {
-    observations: &'a BTreeMap<ProviderName, Observation>,
+    observations: &'a Observations,
 }
 
 impl Held<'_> {
-    fn holds(&self, claim: &Claim<'_>, what: &Single) -> bool {
-        match what {
+    fn holds(&self, claim: &Claim, what: &Claimed) -> bool {
+        self.things(claim).any(|present| match what {
             // A network that is about to change its VLAN exists, but does not hold the new one.
-            Single::Vlan(_, vlan) => self.things(claim).any(|present| {
+            Claimed::Vlan(_, vlan) => {
                 present.fields.get("vlan").is_none_or(|seen| seen.as_u64() == Some(u64::from(*vlan)))
-            }),
-            Single::ServerName(..) | Single::ComputerName(_) => self.exists(claim),
-        }
+            }
+            Claimed::ServerName(..) | Claimed::ComputerName(_) | Claimed::Network(..) => true,
+        })
     }
 
-    fn exists(&self, claim: &Claim<'_>) -> bool {
-        self.things(claim).next().is_some()
-    }
-
-    fn things<'b>(&'b self, claim: &Claim<'b>) -> impl Iterator<Item = &'b Present> {
-        let anchor = claim.field.anchor;
+    fn things<'b>(&'b self, claim: &'b Claim) -> impl Iterator<Item = &'b Present> {
         self.observations
             .values()
-            .filter_map(|observation| observation.seen.get(claim.tenant))
+            .filter_map(|observation| observation.seen.get(&claim.tenant))
             .flatten()
-            .filter(move |(key, _)| key.name == anchor)
+            .filter(|(key, _)| key.name == claim.anchor)
             .filter_map(|(_, seen)| match seen {
                 Seen::Present(present) => Some(present.as_ref()),
                 Seen::InProgress { .. } | Seen::Lost { .. } | Seen::Unknown(_) => None,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Basis, PlannedStep};
 use crate::host::{Host, Mode};
 use crate::names::{ProviderName, ResourceId};
-use crate::observation::Present;
+use crate::observation::{Present, Seen};
 use crate::resource::{Permits, Resource, Value};
 use crate::step::{Class, Step, Wait};
 use crate::windows::Opening;
@@ -66,6 +66,8 @@ impl<'a> Gates<'a> {
             .or_else(|| self.window(step))
             .or_else(|| self.group(step))
             .or_else(|| self.capacity(step))
+            .or_else(|| self.retry(step))
+            .or_else(|| self.budget(step))
     }
 
     fn pass(&mut self, step: &Step, wait: Option<&Wait>) {
@@ -167,6 +169,28 @@ impl<'a> Gates<'a> {
             let left = free.saturating_sub(used);
             (*needs > left).then(|| Wait::Capacity { what: what.clone(), needs: *needs, free: left })
         })
+    }
+
+    fn retry(&self, step: &Step) -> Option<Wait> {
+        let retry = self.basis.retries.get(&step.id())?;
+        (self.basis.now < retry.until)
+            .then(|| Wait::Backoff { until: retry.until, error: retry.error.clone() })
+    }
+
+    /// New things are long operations of the system: no more of them at once than the budget allows.
+    fn budget(&self, step: &Step) -> Option<Wait> {
+        if step.class != Class::Create {
+            return None;
+        }
+        let observation = self.basis.observations.get(&step.resource.provider)?;
+        let running = observation
+            .seen
+            .values()
+            .flat_map(|things| things.values())
+            .filter(|seen| matches!(seen, Seen::InProgress { .. }))
+            .count();
+        let most = usize::try_from(self.host(step)?.budget.concurrency).unwrap_or(usize::MAX);
+        (running >= most).then_some(Wait::Budget { running })
     }
 
     fn host(&self, step: &Step) -> Option<&'a Host> {

@@ -1,0 +1,147 @@
+//! One endpoint while the engine runs: its provider, what was last seen of it, and its share of the budget.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use vertskommune_core::host::Host;
+use vertskommune_core::observation::{Blindness, Observation, Scope};
+use vertskommune_provider::{Provider, ProviderError};
+
+/// One endpoint of the host's infrastructure.
+pub(crate) struct Endpoint {
+    host: Host,
+    pub(crate) provider: Arc<dyn Provider>,
+    /// One for each call that applies a step. First come, first served, a step at a time, so that a tenant with a
+    /// hundred steps does not hold up one with a single step.
+    pub(crate) budget: Semaphore,
+    state: Mutex<State>,
+}
+
+/// What is remembered of an endpoint. All of it can be lost: the next sweep and the next claim bring it back.
+struct State {
+    observation: Arc<Observation>,
+    observed_at: Option<Timestamp>,
+    error: Option<ProviderError>,
+    /// Until when our claim is surely there. Monotonic.
+    claimed_until: Option<Instant>,
+    destroyed: VecDeque<Timestamp>,
+}
+
+/// How an endpoint is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndpointHealth {
+    /// Whether it was seen, and why not.
+    pub health: Health,
+    /// Its version.
+    pub version: String,
+    /// When it was last seen completely.
+    pub observed_at: Option<Timestamp>,
+}
+
+/// Whether an endpoint was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Health {
+    /// It was.
+    Seen,
+    /// It was not.
+    Blind(Blindness),
+}
+
+impl Endpoint {
+    pub(crate) fn new(host: Host, provider: Arc<dyn Provider>) -> Self {
+        let state = State {
+            observation: Arc::new(Observation::blind(&host.name, Blindness::NotYetObserved)),
+            observed_at: None,
+            error: None,
+            claimed_until: None,
+            destroyed: VecDeque::new(),
+        };
+        let budget = Semaphore::new(usize::try_from(host.budget.concurrency).unwrap_or(1).max(1));
+        Self { host, provider, budget, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    pub(crate) fn observation(&self) -> Arc<Observation> {
+        self.state().observation.clone()
+    }
+
+    /// Takes in what was seen, or why nothing was.
+    pub(crate) fn absorb(&self, seen: Result<Observation, ProviderError>, scope: &Scope, now: Timestamp) {
+        let mut state = self.state();
+        let part = match seen {
+            Ok(part) => {
+                if scope.tenants.is_none() && part.coverage.blind.is_none() {
+                    state.observed_at = Some(now);
+                }
+                state.error = None;
+                part
+            }
+            Err(error) => {
+                let part = Observation::blind(&self.host.name, error.blindness());
+                state.error = Some(error);
+                part
+            }
+        };
+        Arc::make_mut(&mut state.observation).absorb(part, scope);
+    }
+
+    /// Forgets a thing that was removed on our own order, so that its absence surprises nobody.
+    pub(crate) fn forget(&self, id: &vertskommune_core::names::ResourceId) {
+        Arc::make_mut(&mut self.state().observation).forget(id);
+    }
+
+    pub(crate) fn health(&self) -> EndpointHealth {
+        let state = self.state();
+        let health = match &state.observation.coverage.blind {
+            Some(blindness) => Health::Blind(blindness.clone()),
+            None => Health::Seen,
+        };
+        EndpointHealth { health, version: state.observation.version.clone(), observed_at: state.observed_at }
+    }
+
+    pub(crate) fn claimed_for(&self) -> Duration {
+        self.state()
+            .claimed_until
+            .map(|until| until.saturating_duration_since(Instant::now()))
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn set_claimed_until(&self, until: Option<Instant>) {
+        self.state().claimed_until = until;
+    }
+
+    pub(crate) fn note_destruction(&self, now: Timestamp) {
+        self.state().destroyed.push_back(now);
+    }
+
+    /// Why all destruction here is stopped, if it is.
+    pub(crate) fn halted(&self, now: Timestamp) -> Option<String> {
+        if self.host.destruction_released_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        let mut state = self.state();
+        let hour_ago = now.checked_sub(Duration::from_hours(1)).unwrap_or(Timestamp::MIN);
+        while state.destroyed.front().is_some_and(|at| *at < hour_ago) {
+            state.destroyed.pop_front();
+        }
+        let most = usize::try_from(self.host.budget.destructive_steps_per_hour).unwrap_or(usize::MAX);
+        (state.destroyed.len() >= most).then(|| {
+            format!(
+                "{} destroyed {} things within an hour, as many as its budget allows",
+                self.host.name,
+                state.destroyed.len()
+            )
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,234 @@
+//! One pass over one tenant: plan it from what was last seen, carry out what can be, look again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use vertskommune_core::check::{Finding, FindingReason};
+use vertskommune_core::domain::{Domain, Inputs};
+use vertskommune_core::names::{ProviderName, TenantName};
+use vertskommune_core::observation::Observations;
+use vertskommune_core::plan::{Basis, Plan, PlannedStep, Retry, plan};
+use vertskommune_core::resource::Resource;
+use vertskommune_core::step::{Class, StepId};
+use vertskommune_core::tenant::{Deletion, ValidatedTenant};
+use vertskommune_provider::{Applied, Ctx, ProviderError};
+
+use crate::claim::Claimed;
+use crate::endpoint::Endpoint;
+use crate::report::{Outcome, RunReport};
+use crate::{Engine, World};
+
+/// How long one step may take until it is sent and answered. Tasks of the system are not waited for.
+const STEP: Duration = Duration::from_secs(90);
+
+/// Steps that failed, and when they are tried again. Lost with the process, which only means an earlier try.
+#[derive(Default)]
+pub(crate) struct Retries {
+    failed: Mutex<Failed>,
+}
+
+/// By tenant and step: how often it was tried again, and when it is tried next.
+type Failed = BTreeMap<TenantName, BTreeMap<StepId, (u32, Retry)>>;
+
+impl Engine {
+    /// Plans a tenant from what was last seen. `None` where the world has no such tenant.
+    pub fn plan(&self, world: &World, tenant: &TenantName) -> Option<Plan> {
+        let tenant = world.tenant(tenant)?;
+        let endpoints = self.all();
+        let observations: Observations =
+            endpoints.iter().map(|(name, endpoint)| (name.clone(), endpoint.observation())).collect();
+        let (desired, mut findings) = self.expand(world, tenant, &endpoints);
+        findings.extend(world.check(tenant, &observations));
+        let domains: BTreeMap<ProviderName, &dyn Domain> = endpoints
+            .iter()
+            .map(|(name, endpoint)| (name.clone(), endpoint.provider.as_ref() as &dyn Domain))
+            .collect();
+        let now = self.now();
+        let retries = self.retries.of(&tenant.name);
+        let halted = self.halted(world, &endpoints);
+        Some(plan(&Basis {
+            now,
+            tenant,
+            leaving: world.is_leaving(&tenant.name),
+            desired: &desired,
+            hosts: world.hosts(),
+            domains: &domains,
+            observations: &observations,
+            findings: &findings,
+            retries: &retries,
+            halted: halted.as_deref(),
+        }))
+    }
+
+    /// Carries out the steps of a plan that can run now, and looks again at what they changed. `allowed` says which
+    /// steps may run at all: those of an approved or saved plan, or all.
+    pub async fn apply(
+        &self,
+        world: &World,
+        plan: Plan,
+        allowed: &(dyn Fn(&StepId) -> bool + Sync),
+    ) -> RunReport {
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        let mut touched: BTreeMap<ProviderName, Arc<Endpoint>> = BTreeMap::new();
+        for planned in plan.ready().filter(|planned| allowed(&planned.id)) {
+            let resource = &planned.step.resource;
+            // The steps of one resource stand in order: what follows a step that is not done is not tried.
+            let stopped =
+                |outcome: &Outcome| outcome.resource == *resource && outcome.applied != Applied::Done;
+            if outcomes.iter().any(stopped) {
+                continue;
+            }
+            let Some(endpoint) = self.endpoint(&resource.provider) else { continue };
+            let applied = self.apply_one(&endpoint, planned).await;
+            self.retries.note(&plan.tenant, &planned.id, &applied, self.now());
+            touched.insert(resource.provider.clone(), endpoint);
+            outcomes.push(outcome(planned, applied));
+        }
+        let report = RunReport { plan, outcomes };
+        if report.changed_anything() {
+            let scope = std::iter::once(report.plan.tenant.clone()).collect();
+            for provider in touched.keys() {
+                self.observe_tenants(provider, world, &scope).await;
+            }
+        }
+        report
+    }
+
+    /// Plans and applies once. `None` where the world has no such tenant.
+    pub async fn pass(&self, world: &World, tenant: &TenantName) -> Option<RunReport> {
+        let plan = self.plan(world, tenant)?;
+        Some(self.apply(world, plan, &|_| true).await)
+    }
+
+    /// When the first of the tenant's failed steps is tried again.
+    pub fn next_retry(&self, tenant: &TenantName) -> Option<Duration> {
+        let now = self.now();
+        let first = self.retries.of(tenant).into_values().map(|retry| retry.until).min()?;
+        Some(Duration::try_from(first.duration_since(now)).unwrap_or_default())
+    }
+
+    /// What a call to this endpoint brings along. Its permit includes our claim.
+    pub(crate) fn ctx(&self, endpoint: &Arc<Endpoint>) -> Ctx {
+        Ctx {
+            deadline: Instant::now() + STEP,
+            cancel: self.cancel.clone(),
+            secrets: self.settings.secrets.clone(),
+            permit: Arc::new(Claimed { permit: self.settings.permit.clone(), endpoint: endpoint.clone() }),
+        }
+    }
+
+    #[tracing::instrument(level = "info", skip_all, fields(tenant = %planned.step.resource.tenant, step = %planned.id, resource = %planned.step.resource.key, operation = %planned.step.operation))]
+    async fn apply_one(&self, endpoint: &Arc<Endpoint>, planned: &PlannedStep) -> Applied {
+        let Ok(_turn) = endpoint.budget.acquire().await else {
+            return Applied::NotSent("the process is stopping".to_owned());
+        };
+        if let Err(error) = self.ensure_claim(endpoint).await {
+            return Applied::Failed(error);
+        }
+        let ctx = self.ctx(endpoint);
+        let steps = std::slice::from_ref(&planned.step);
+        let applied = match tokio::time::timeout(STEP, endpoint.provider.apply(steps, &ctx)).await {
+            Ok(applied) => {
+                applied.into_iter().next().unwrap_or_else(|| Applied::NotSent("not tried".to_owned()))
+            }
+            Err(_) => Applied::Unknown("no answer within the time limit".to_owned()),
+        };
+        if applied == Applied::Done && matches!(planned.step.class, Class::Remove | Class::Destroy) {
+            endpoint.forget(&planned.step.resource);
+        }
+        if planned.step.class == Class::Destroy && matches!(applied, Applied::Done | Applied::Started { .. })
+        {
+            endpoint.note_destruction(self.now());
+            endpoint.forget(&planned.step.resource);
+        }
+        tracing::info!(?applied, "applied");
+        applied
+    }
+
+    /// What the tenant should have, by provider; what a provider's settings do not give is a finding.
+    fn expand(
+        &self,
+        world: &World,
+        tenant: &ValidatedTenant,
+        endpoints: &BTreeMap<ProviderName, Arc<Endpoint>>,
+    ) -> (BTreeMap<ProviderName, Vec<Resource>>, Vec<Finding>) {
+        let mut desired = BTreeMap::new();
+        let mut findings = Vec::new();
+        let nothing = world.is_leaving(&tenant.name) && tenant.deletion_policy.servers == Deletion::Remove;
+        let inputs = Inputs { installation: self.settings.installation.clone(), tenant: tenant.clone() };
+        for (name, endpoint) in endpoints.iter().filter(|_| !nothing) {
+            match endpoint.provider.expand(&inputs) {
+                Ok(resources) => {
+                    desired.insert(name.clone(), resources);
+                }
+                Err(violations) => findings.extend(violations.into_iter().map(|violation| Finding {
+                    field: violation.field,
+                    reason: FindingReason::NotOffered,
+                    with: None,
+                    message: violation.message,
+                    blocks: true,
+                })),
+            }
+        }
+        (desired, findings)
+    }
+
+    /// Why all destruction is stopped, if it is.
+    fn halted(&self, world: &World, endpoints: &BTreeMap<ProviderName, Arc<Endpoint>>) -> Option<String> {
+        let now = self.now();
+        let released =
+            |endpoint: &Endpoint| endpoint.host().destruction_released_until.is_some_and(|until| now < until);
+        if world.leaving().len() > 1 && !endpoints.values().any(|endpoint| released(endpoint)) {
+            let names: Vec<_> = world.leaving().iter().map(TenantName::as_str).collect();
+            return Some(format!("several tenants are being deleted at once ({})", names.join(", ")));
+        }
+        endpoints.values().find_map(|endpoint| endpoint.halted(now))
+    }
+}
+
+fn outcome(planned: &PlannedStep, applied: Applied) -> Outcome {
+    Outcome {
+        id: planned.id.clone(),
+        resource: planned.step.resource.clone(),
+        operation: planned.step.operation.clone(),
+        class: planned.step.class,
+        summary: planned.step.summary.clone(),
+        applied,
+    }
+}
+
+impl Retries {
+    fn of(&self, tenant: &TenantName) -> BTreeMap<StepId, Retry> {
+        let failed = self.failed();
+        let of_tenant = failed.get(tenant).into_iter().flatten();
+        of_tenant.map(|(id, (_, retry))| (id.clone(), retry.clone())).collect()
+    }
+
+    fn note(&self, tenant: &TenantName, id: &StepId, applied: &Applied, now: jiff::Timestamp) {
+        let error = match applied {
+            Applied::Done | Applied::Started { .. } | Applied::NotSent(_) => {
+                let mut failed = self.failed();
+                if let Some(of_tenant) = failed.get_mut(tenant) {
+                    of_tenant.remove(id);
+                    if of_tenant.is_empty() {
+                        failed.remove(tenant);
+                    }
+                }
+                return;
+            }
+            Applied::Unknown(why) => ProviderError::Timeout(why.clone()),
+            Applied::Failed(error) => error.clone(),
+        };
+        let mut failed = self.failed();
+        let of_tenant = failed.entry(tenant.clone()).or_default();
+        let attempt = of_tenant.get(id).map_or(0, |(attempt, _)| attempt + 1);
+        let until = now + error.backoff(attempt);
+        of_tenant.insert(id.clone(), (attempt, Retry { until, error: error.to_string() }));
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Failed> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,94 @@
+//! All manifests as they are now: the tenants, what they claim, and the host's endpoints.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vertskommune_core::check::{Claims, Finding, check_one};
+use vertskommune_core::host::Host;
+use vertskommune_core::names::{ProviderName, TenantName};
+use vertskommune_core::observation::{Observations, Scope};
+use vertskommune_core::tenant::ValidatedTenant;
+
+/// All manifests as they are now. A tenant whose manifest is refused is not in it, or is with its last valid form.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    tenants: BTreeMap<TenantName, ValidatedTenant>,
+    leaving: BTreeSet<TenantName>,
+    claims: Claims,
+    hosts: BTreeMap<ProviderName, Host>,
+}
+
+impl World {
+    /// A world of these endpoints without tenants.
+    pub fn new(hosts: BTreeMap<ProviderName, Host>) -> Self {
+        Self { hosts, ..Self::default() }
+    }
+
+    /// Puts in a tenant, or its new form.
+    pub fn insert(&mut self, tenant: ValidatedTenant, leaving: bool) {
+        self.remove(&tenant.name);
+        self.claims.insert(&tenant);
+        if leaving {
+            self.leaving.insert(tenant.name.clone());
+        }
+        self.tenants.insert(tenant.name.clone(), tenant);
+    }
+
+    /// Takes out a tenant. Its real things stay as they are.
+    pub fn remove(&mut self, tenant: &TenantName) {
+        self.leaving.remove(tenant);
+        if let Some(tenant) = self.tenants.remove(tenant) {
+            self.claims.remove(&tenant);
+        }
+    }
+
+    /// Puts the host's endpoints in place of those before.
+    pub fn set_hosts(&mut self, hosts: BTreeMap<ProviderName, Host>) {
+        self.hosts = hosts;
+    }
+
+    /// The tenants.
+    pub fn tenants(&self) -> &BTreeMap<TenantName, ValidatedTenant> {
+        &self.tenants
+    }
+
+    /// The tenant of that name.
+    pub fn tenant(&self, name: &TenantName) -> Option<&ValidatedTenant> {
+        self.tenants.get(name)
+    }
+
+    /// Whether the tenant's manifest is being deleted.
+    pub fn is_leaving(&self, name: &TenantName) -> bool {
+        self.leaving.contains(name)
+    }
+
+    /// The tenants whose manifests are being deleted.
+    pub fn leaving(&self) -> &BTreeSet<TenantName> {
+        &self.leaving
+    }
+
+    /// The host's endpoints.
+    pub fn hosts(&self) -> &BTreeMap<ProviderName, Host> {
+        &self.hosts
+    }
+
+    /// What is wrong between this tenant, the others and the host.
+    pub fn check(&self, tenant: &ValidatedTenant, observations: &Observations) -> Vec<Finding> {
+        check_one(tenant, &self.claims, &self.hosts, observations)
+    }
+
+    /// All of ours, and what tenants name for adoption.
+    pub fn scope(&self) -> Scope {
+        Scope { tenants: None, adopt: self.tenants.values().filter_map(adoptions).collect() }
+    }
+
+    /// What belongs to these tenants, and what they name for adoption.
+    pub fn scope_of(&self, tenants: &BTreeSet<TenantName>) -> Scope {
+        let adopt = tenants.iter().filter_map(|name| adoptions(self.tenants.get(name)?)).collect();
+        Scope { tenants: Some(tenants.clone()), adopt }
+    }
+}
+
+fn adoptions(tenant: &ValidatedTenant) -> Option<(TenantName, BTreeSet<String>)> {
+    let named: BTreeSet<_> = tenant.servers.iter().filter_map(|server| server.adopt.clone()).collect();
+    (!named.is_empty()).then(|| (tenant.name.clone(), named))
+}
