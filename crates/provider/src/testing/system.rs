@@ -1,0 +1,256 @@
+//! A system in memory that behaves like a real one: it has a journal, can be cut off at any write, and others work in
+//! it too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use vertskommune_core::names::{Mark, TenantName};
+use vertskommune_core::resource::Facts;
+
+use crate::error::ProviderError;
+use crate::{Changes, Claim};
+
+/// One thing in the system, found by its path.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Thing {
+    /// Whose it is; none where it is not ours.
+    pub mark: Option<Mark>,
+    /// Its fields.
+    pub fields: Facts,
+    /// The values that we gave last.
+    pub applied: Facts,
+    /// When it was retired.
+    pub retired_at: Option<Timestamp>,
+    /// Somebody's snapshot is on it.
+    pub snapshot: bool,
+}
+
+/// Where a write is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The system never gets it.
+    Before,
+    /// The system carries it out, and its answer is lost.
+    After,
+}
+
+/// A system in memory.
+#[derive(Debug)]
+pub struct MemorySystem {
+    /// What proves that it is this one.
+    pub identity: String,
+    state: Mutex<State>,
+    revision: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    things: BTreeMap<String, Thing>,
+    /// Marks of things that were made once, with their identities.
+    born: BTreeMap<Mark, String>,
+    journal: Vec<String>,
+    cut: Option<(usize, Cut)>,
+    dead: bool,
+    changed: Vec<(u64, TenantName)>,
+    blind: Option<ProviderError>,
+    hidden: BTreeSet<TenantName>,
+    claim: Option<Claim>,
+    reads: u64,
+}
+
+impl MemorySystem {
+    /// An empty system.
+    pub fn new(identity: impl Into<String>) -> Self {
+        Self { identity: identity.into(), state: Mutex::default(), revision: watch::Sender::new(0) }
+    }
+
+    /// All that is there, by path.
+    pub fn things(&self) -> BTreeMap<String, Thing> {
+        self.state().things.clone()
+    }
+
+    /// The marks of all that was made once, with the identities.
+    pub fn born(&self) -> BTreeMap<Mark, String> {
+        self.state().born.clone()
+    }
+
+    /// What somebody else does here, without a journal.
+    pub fn by_hand(&self, change: impl FnOnce(&mut BTreeMap<String, Thing>)) {
+        let mut state = self.state();
+        let before = state.things.clone();
+        change(&mut state.things);
+        let touched = before.iter().chain(&state.things).filter_map(|(path, thing)| {
+            let same = before.get(path) == state.things.get(path);
+            if same { None } else { thing.mark.as_ref().map(|mark| mark.tenant.clone()) }
+        });
+        let touched: BTreeSet<_> = touched.collect();
+        self.announce(&mut state, touched);
+    }
+
+    /// Forgets that a thing was made once.
+    pub fn forget(&self, mark: &Mark) {
+        self.state().born.remove(mark);
+    }
+
+    /// The writes since the last [`Self::reset_journal`].
+    pub fn journal(&self) -> Vec<String> {
+        self.state().journal.clone()
+    }
+
+    /// How often it was read.
+    pub fn reads(&self) -> u64 {
+        self.state().reads
+    }
+
+    /// Empties the journal and brings the system back from a cut.
+    pub fn reset_journal(&self) {
+        let mut state = self.state();
+        state.journal.clear();
+        state.cut = None;
+        state.dead = false;
+    }
+
+    /// Cuts the connection at the `nth` write from now on, counted from 0. It stays cut until the journal is reset.
+    pub fn cut(&self, nth: usize, cut: Cut) {
+        self.reset_journal();
+        self.state().cut = Some((nth, cut));
+    }
+
+    /// Whether the cut has happened.
+    pub fn is_cut(&self) -> bool {
+        self.state().dead
+    }
+
+    /// Makes every look fail, or none.
+    pub fn set_blind(&self, error: Option<ProviderError>) {
+        self.state().blind = error;
+        self.announce_all();
+    }
+
+    /// Hides all things of a tenant, as a revoked right does.
+    pub fn hide(&self, tenant: &TenantName, hidden: bool) {
+        let mut state = self.state();
+        if hidden {
+            state.hidden.insert(tenant.clone());
+        } else {
+            state.hidden.remove(tenant);
+        }
+        self.announce(&mut state, BTreeSet::from([tenant.clone()]));
+    }
+
+    /// Carries out a write, unless the connection is cut there.
+    pub(super) fn write(
+        &self,
+        what: String,
+        change: impl FnOnce(&mut BTreeMap<String, Thing>, &mut BTreeMap<Mark, String>) -> Option<TenantName>,
+    ) -> Result<(), ProviderError> {
+        let mut state = self.state();
+        state.reachable(&self.identity)?;
+        let cut = state.cut.filter(|(nth, _)| *nth == state.journal.len()).map(|(_, cut)| cut);
+        if cut == Some(Cut::Before) {
+            state.dead = true;
+            return Err(unreachable_at(&self.identity));
+        }
+        state.journal.push(what);
+        let State { things, born, .. } = &mut *state;
+        let touched = change(things, born);
+        self.announce(&mut state, touched.into_iter().collect());
+        if cut == Some(Cut::After) {
+            state.dead = true;
+            return Err(ProviderError::Timeout("the answer was lost".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// What a look sees, and which tenants are hidden from it.
+    pub(super) fn read(&self) -> Result<Seen, ProviderError> {
+        let mut state = self.state();
+        state.reads += 1;
+        state.reachable(&self.identity)?;
+        let things = state
+            .things
+            .iter()
+            .filter(|(_, thing)| thing.mark.as_ref().is_none_or(|mark| !state.hidden.contains(&mark.tenant)));
+        Ok(Seen {
+            things: things.map(|(path, thing)| (path.clone(), thing.clone())).collect(),
+            born: state.born.clone(),
+            hidden: state.hidden.clone(),
+        })
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        *self.revision.borrow()
+    }
+
+    /// What has changed since that revision, as soon as something has.
+    pub(super) async fn changed_since(&self, since: u64) -> (u64, Changes) {
+        let mut revision = self.revision.subscribe();
+        // The sender lives as long as this system does.
+        let now = revision.wait_for(|now| *now > since).await.map_or(since, |now| *now);
+        let state = self.state();
+        if state.blind.is_some() || state.dead {
+            return (now, Changes::Anything);
+        }
+        let tenants = state.changed.iter().filter(|(at, _)| *at > since).map(|(_, tenant)| tenant.clone());
+        let tenants: BTreeSet<_> = tenants.collect();
+        (now, if tenants.is_empty() { Changes::Anything } else { Changes::Tenants(tenants) })
+    }
+
+    pub(super) fn set_claim(&self, claim: &Claim, now: Timestamp) -> Result<(), ProviderError> {
+        let mut state = self.state();
+        state.reachable(&self.identity)?;
+        if let Some(other) = &state.claim
+            && (&other.installation, &other.holder) != (&claim.installation, &claim.holder)
+            && other.expires > now
+            && !claim.take_over
+        {
+            return Err(ProviderError::Claimed {
+                installation: other.installation.to_string(),
+                holder: other.holder.clone(),
+                expires: other.expires,
+            });
+        }
+        state.claim = Some(claim.clone());
+        Ok(())
+    }
+
+    fn announce(&self, state: &mut State, tenants: BTreeSet<TenantName>) {
+        let next = self.revision() + 1;
+        state.changed.extend(tenants.into_iter().map(|tenant| (next, tenant)));
+        // A watcher that was away for longer is told that anything may have changed.
+        let excess = state.changed.len().saturating_sub(10_000);
+        state.changed.drain(..excess);
+        self.revision.send_replace(next);
+    }
+
+    fn announce_all(&self) {
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn reachable(&self, identity: &str) -> Result<(), ProviderError> {
+        match &self.blind {
+            Some(error) => Err(error.clone()),
+            None if self.dead => Err(unreachable_at(identity)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn unreachable_at(identity: &str) -> ProviderError {
+    ProviderError::Unreachable { endpoint: identity.to_owned(), why: "cut off by the test".to_owned() }
+}
+
+/// What a look saw.
+pub(super) struct Seen {
+    pub(super) things: BTreeMap<String, Thing>,
+    pub(super) born: BTreeMap<Mark, String>,
+    pub(super) hidden: BTreeSet<TenantName>,
+}
