@@ -41,8 +41,6 @@ pub enum FindingReason {
     OutsideGround,
     /// There is no such provider.
     UnknownProvider,
-    /// More than the tenant's quota.
-    QuotaExceeded,
     /// The provider's settings lack something that the manifest names.
     NotOffered,
 }
@@ -54,7 +52,6 @@ impl FindingReason {
             Self::Collision => "Collision",
             Self::OutsideGround => "OutsideGround",
             Self::UnknownProvider => "UnknownProvider",
-            Self::QuotaExceeded => "QuotaExceeded",
             Self::NotOffered => "NotOffered",
         }
     }

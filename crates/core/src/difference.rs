@@ -154,8 +154,8 @@ impl Compared {
                 format!(
                     "{path} of {} is {} and cannot become {}: it can only be set at creation",
                     desired.id.key,
-                    text(from),
-                    value_text(to)
+                    text(path, from),
+                    value_text(path, to)
                 ),
             )),
             Change::GrowOnly if shrinks(from, to) && cause == Cause::Drift => self.shown.push(shown()),
@@ -164,8 +164,8 @@ impl Compared {
                 format!(
                     "{path} of {} is {} and cannot shrink to {}: set it to at least what it is",
                     desired.id.key,
-                    text(from),
-                    value_text(to)
+                    text(path, from),
+                    value_text(path, to)
                 ),
             )),
             Change::Mutable | Change::GrowOnly => self.changes.push(FieldChange {
@@ -225,19 +225,28 @@ fn shrinks(from: Option<&Json>, to: &Value) -> bool {
     }
 }
 
-/// An observed value for people.
-pub(crate) fn text(value: Option<&Json>) -> String {
+/// An observed value for people. Fields named `memory` and `size` hold bytes, in every plugin.
+pub(crate) fn text(field: &str, value: Option<&Json>) -> String {
+    let bytes = matches!(field.rsplit('.').next(), Some("memory" | "size"));
     match value {
-        None => "(none)".to_owned(),
+        None | Some(Json::Null) => "(none)".to_owned(),
         Some(Json::String(text)) => text.clone(),
+        Some(Json::Number(number)) if bytes => number.as_u64().map_or_else(|| number.to_string(), bytes_text),
         Some(other) => other.to_string(),
     }
 }
 
+/// Bytes as Kubernetes writes them: the largest unit in which they are a whole number.
+fn bytes_text(bytes: u64) -> String {
+    let units = [(40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")];
+    let whole = units.iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    whole.map_or_else(|| bytes.to_string(), |(shift, unit)| format!("{}{unit}", bytes >> shift))
+}
+
 /// A desired value for people.
-pub(crate) fn value_text(value: &Value) -> String {
+pub(crate) fn value_text(field: &str, value: &Value) -> String {
     match value {
-        Value::Known(value) => text(Some(value)),
+        Value::Known(value) => text(field, Some(value)),
         Value::Secret(secret) => format!("(secret {} {})", secret.name, secret.entry),
         Value::After { resource, output } => format!("({output} of {})", resource.key),
     }

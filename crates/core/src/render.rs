@@ -66,8 +66,8 @@ fn write_plan(out: &mut String, plan: &Plan, colour: Colour) -> fmt::Result {
             colour.paint("33", "!"),
             shown.id.key,
             shown.field,
-            text(shown.from.as_ref()),
-            value_text(&shown.to)
+            text(&shown.field, shown.from.as_ref()),
+            value_text(&shown.field, &shown.to)
         )?;
     }
     Ok(())
@@ -86,7 +86,12 @@ fn write_step(out: &mut String, planned: &PlannedStep, colour: Colour) -> fmt::R
     )?;
     if step.class != Class::Create {
         for (field, to) in &step.fields {
-            writeln!(out, "      {field}: {} → {}", text(step.expects.get(field)), value_text(to))?;
+            writeln!(
+                out,
+                "      {field}: {} → {}",
+                text(field, step.expects.get(field)),
+                value_text(field, to)
+            )?;
         }
     }
     match &planned.wait {
@@ -145,8 +150,8 @@ pub fn status_line(plan: &Plan) -> String {
     } else if let Some((step, wait)) = waiting() {
         write!(line, "Converged; {}: {wait}", step.step.resource.key)
     } else if let Some(shown) = plan.shown.first() {
-        let (id, field, from) = (&shown.id, &shown.field, text(shown.from.as_ref()));
-        write!(line, "Converged; {}: {field} is {from}, not {}", id.key, value_text(&shown.to))
+        let (id, field, from) = (&shown.id, &shown.field, text(&shown.field, shown.from.as_ref()));
+        write!(line, "Converged; {}: {field} is {from}, not {}", id.key, value_text(field, &shown.to))
     } else {
         write!(line, "Converged")
     };

@@ -108,10 +108,10 @@ impl Claims {
 impl std::fmt::Display for Claimed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Vlan(_, vlan) => write!(f, "VLAN {vlan}"),
-            Self::ServerName(_, name) => write!(f, "the server name {name}"),
-            Self::ComputerName(name) => write!(f, "the computer name {name}"),
-            Self::Network(first, length) => write!(f, "the network {first}/{length}"),
+            Self::Vlan(_, vlan) => write!(f, "VLAN {vlan} is also wanted by"),
+            Self::ServerName(_, name) => write!(f, "the server name {name} is also wanted by"),
+            Self::ComputerName(name) => write!(f, "the computer name {name} is also wanted by"),
+            Self::Network(first, length) => write!(f, "it shares addresses with {first}/{length} of"),
         }
     }
 }
@@ -158,7 +158,7 @@ fn finding(claim: &Claim, other: &Claim, what: &str, holds: bool, other_holds: b
         field: claim.field.clone(),
         reason: FindingReason::Collision,
         with: Some(other.tenant.clone()),
-        message: format!("{what} is also wanted by {} ({}): {remedy}", other.tenant, other.field),
+        message: format!("{what} {} ({}): {remedy}", other.tenant, other.field),
         blocks: !holds,
     }
 }

@@ -1,4 +1,4 @@
-//! One tenant against the host's ground and its own quota.
+//! One tenant against the host's ground.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,14 +13,9 @@ use crate::tenant::{Compute, ValidatedTenant};
 /// All that the host does not grant to this tenant.
 pub(super) fn check(tenant: &ValidatedTenant, hosts: &BTreeMap<ProviderName, Host>) -> Vec<Finding> {
     let Some(compute) = &tenant.compute else { return Vec::new() };
-    let mut findings = quota(tenant, compute);
-    match hosts.get(&compute.provider) {
-        Some(host) => {
-            findings.extend(networks(tenant, host));
-            findings.extend(servers(tenant, host));
-        }
-        None => findings.push(unknown_provider(compute, hosts)),
-    }
+    let Some(host) = hosts.get(&compute.provider) else { return vec![unknown_provider(compute, hosts)] };
+    let mut findings = networks(tenant, host);
+    findings.extend(servers(tenant, host));
     findings
 }
 
@@ -36,30 +31,6 @@ fn unknown_provider(compute: &Compute, hosts: &BTreeMap<ProviderName, Host>) -> 
         FindingReason::UnknownProvider,
         format!("there is no HostProvider {}: {known}", compute.provider),
     )
-}
-
-fn quota(tenant: &ValidatedTenant, compute: &Compute) -> Vec<Finding> {
-    let quota = compute.quota;
-    let storage = |disks: &[crate::tenant::Disk]| disks.iter().map(|disk| disk.size).sum::<u64>();
-    let vcpus: u64 = tenant.servers.iter().map(|server| u64::from(server.vcpus)).sum();
-    let memory: u64 = tenant.servers.iter().map(|server| server.memory).sum();
-    let disks: u64 = tenant.servers.iter().map(|server| storage(&server.disks)).sum();
-    let gib = |bytes: u64| format!("{} GiB", bytes.div_ceil(1 << 30));
-    [
-        ("vcpus", vcpus, u64::from(quota.vcpus), vcpus.to_string(), quota.vcpus.to_string()),
-        ("memory", memory, quota.memory, gib(memory), gib(quota.memory)),
-        ("storage", disks, quota.storage, gib(disks), gib(quota.storage)),
-    ]
-    .into_iter()
-    .filter(|(_, used, limit, ..)| used > limit)
-    .map(|(what, _, _, used, limit)| {
-        Finding::blocking(
-            format!("spec.compute.quota.{what}"),
-            FindingReason::QuotaExceeded,
-            format!("the servers use {used} together and the quota is {limit}: raise the quota or use less"),
-        )
-    })
-    .collect()
 }
 
 fn networks(tenant: &ValidatedTenant, host: &Host) -> Vec<Finding> {

@@ -1,4 +1,4 @@
-//! The order of steps over all plugins: what is needed comes first, what is removed goes last and backwards.
+//! The order of steps over all plugins: what is needed comes first, what is removed goes last.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +13,12 @@ pub(super) fn sort(steps: Vec<Step>, desired: &Desired) -> Vec<Step> {
     let ranks = ranks(desired);
     let mut steps: Vec<_> = steps.into_iter().enumerate().collect();
     steps.sort_by_key(|(given, step)| {
-        let removal = matches!(step.class, Class::Retire | Class::Remove | Class::Destroy);
-        let rank = ranks.get(&step.resource).copied().unwrap_or(usize::MAX);
-        (removal, rank, step.resource.clone(), *given)
+        // What is to go has no place among the desired; its plugin knows what stands on what.
+        let place = match step.class {
+            Class::Retire | Class::Remove | Class::Destroy => None,
+            _ => Some((ranks.get(&step.resource).copied().unwrap_or(usize::MAX), step.resource.clone())),
+        };
+        (place.is_none(), place, *given)
     });
     steps.into_iter().map(|(_, step)| step).collect()
 }

@@ -13,11 +13,11 @@ use vertskommune_core::names::{Installation, Kind, Mark, ProviderName, ResourceI
 use vertskommune_core::observation::{Blindness, Busy, Capacity, Foreign, Observation, Present, Scope, Seen};
 use vertskommune_core::resource::{Fields, Resource, Value};
 use vertskommune_core::schema::{Change, FieldRule, KindRules, Schema};
-use vertskommune_core::step::{Class, Refusal, RefusalReason, Step};
+use vertskommune_core::step::{Class, Refusal, RefusalReason, Step, Wait};
 use vertskommune_core::tenant::{Server, ValidatedTenant};
 use vertskommune_core::violation::Violation;
 
-use super::system::{MemorySystem, Thing};
+use super::system::{MemorySystem, Thing, identity};
 use crate::{Applied, Changes, Checked, Claim, Ctx, Plugin, Provider, ProviderError};
 
 /// Makes providers of in-memory systems. A system lives as long as the plugin; its endpoint is its name.
@@ -130,7 +130,10 @@ impl Domain for Memory {
 
     fn steps(&self, differences: &[Difference], seen: &Observation, now: Timestamp) -> Proposal {
         let mut proposal = Proposal::default();
-        for difference in differences {
+        // Backwards, so that what stands on something goes before it.
+        let (gone, wanted): (Vec<_>, Vec<_>) =
+            differences.iter().partition(|difference| difference.desired.is_none());
+        for difference in wanted.into_iter().chain(gone.into_iter().rev()) {
             match propose(difference, seen, now) {
                 Ok(step) => proposal.steps.push(step),
                 Err(refusal) => proposal.refusals.push(*refusal),
@@ -218,11 +221,26 @@ fn propose(difference: &Difference, seen: &Observation, now: Timestamp) -> Resul
         (What::Remove, _) if key.kind.as_str() == "server" => {
             step("destroy", Class::Destroy, format!("destroy {} with its data", key.name))
         }
-        (What::Remove, _) => step("remove", Class::Remove, format!("remove {}", key.name)),
+        (What::Remove, _) => {
+            let mut step = step("remove", Class::Remove, format!("remove {}", key.name));
+            step.blocked = user(id, seen).map(|by| Wait::InUse { by });
+            step
+        }
         (What::Forget | What::Missing, _) => {
             step("forget", Class::Remove, format!("forget that {} was lost", key.name))
         }
     })
+}
+
+/// What still stands on a folder or a network.
+fn user(id: &ResourceId, seen: &Observation) -> Option<String> {
+    let things = seen.seen.get(&id.tenant)?;
+    let mut others = things.keys().filter(|key| **key != id.key);
+    let found = match id.key.kind.as_str() {
+        "folder" => others.next(),
+        _ => others.find(|key| key.kind.as_str() == "server"),
+    };
+    found.map(ToString::to_string)
 }
 
 fn not_ours(desired: &Resource, stranger: &Foreign) -> Box<Refusal> {
@@ -365,7 +383,7 @@ fn change(
         }
     }
     if mark.key.kind.as_str() == "server" {
-        born.insert(mark.clone(), format!("uuid-of-{path}"));
+        born.insert(mark.clone(), identity(path));
     }
 }
 
@@ -384,7 +402,7 @@ fn present(path: &str, thing: &Thing) -> Present {
         fields: thing.fields.clone(),
         applied: thing.applied.clone(),
         outputs: BTreeMap::from([("ref".to_owned(), json!(path))]),
-        identity: format!("uuid-of-{path}"),
+        identity: identity(path),
         busy: thing.snapshot.then_some(Busy::Snapshot),
         interrupted: false,
         retired_at: thing.retired_at,
@@ -400,7 +418,7 @@ fn foreign(path: &str, thing: &Thing) -> Option<Foreign> {
         kind: kind.into(),
         name: name.to_owned(),
         path: path.to_owned(),
-        identity: format!("uuid-of-{path}"),
+        identity: identity(path),
         mark: thing.mark.as_ref().map(Mark::to_string),
         present: present(path, thing),
     })

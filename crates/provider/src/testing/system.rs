@@ -89,6 +89,14 @@ impl MemorySystem {
         self.announce(&mut state, touched);
     }
 
+    /// Records of all marked things that they were made once.
+    pub fn remember(&self) {
+        let mut state = self.state();
+        let State { things, born, .. } = &mut *state;
+        let marked = things.iter().filter_map(|(path, thing)| Some((thing.mark.clone()?, identity(path))));
+        born.extend(marked);
+    }
+
     /// Forgets that a thing was made once.
     pub fn forget(&self, mark: &Mark) {
         self.state().born.remove(mark);
@@ -246,6 +254,15 @@ impl State {
 
 fn unreachable_at(identity: &str) -> ProviderError {
     ProviderError::Unreachable { endpoint: identity.to_owned(), why: "cut off by the test".to_owned() }
+}
+
+/// What the system calls the thing that lies there: a UUID, as real systems give one.
+pub fn identity(path: &str) -> String {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    let hash = hasher.finish();
+    format!("{:08x}-{:04x}-5000-8000-{:012x}", hash >> 32, hash & 0xffff, hash & 0xffff_ffff_ffff)
 }
 
 /// What a look saw.

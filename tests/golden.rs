@@ -1,0 +1,172 @@
+//! Stories in files: a manifest, the world as it is, and the plan and status that must come of them.
+//!
+//! Each folder of `golden/` is a case: `manifests.yaml`, `world.yaml` and `expected.txt`. `UPDATE=1` writes what comes
+//! out, for a person to read and commit.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use vertskommune_api::{StatusInput, manifest, validate_host, validate_tenant};
+use vertskommune_core::names::{Installation, Mark, TenantName};
+use vertskommune_core::render::{self, Colour};
+use vertskommune_core::resource::Facts;
+use vertskommune_engine::{Engine, Settings, World};
+use vertskommune_provider::Plugins;
+use vertskommune_provider::context::Never;
+use vertskommune_provider::secrets::FolderSecrets;
+use vertskommune_provider::testing::{MemoryPlugin, MemorySystem, Thing};
+
+/// The time of every story: a Tuesday at noon in Oslo.
+fn now() -> Timestamp {
+    "2026-11-24T11:00:00Z".parse().unwrap()
+}
+
+/// The world of a story.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Story {
+    /// What is there, by path.
+    #[serde(default)]
+    things: BTreeMap<String, StoryThing>,
+    /// Marks of what was made once and is gone.
+    #[serde(default)]
+    lost: Vec<String>,
+    /// Tenants that the account cannot see.
+    #[serde(default)]
+    hidden: Vec<String>,
+    /// Another identity than the one that is pinned.
+    identity: Option<String>,
+    /// Tenants whose manifests are being deleted.
+    #[serde(default)]
+    leaving: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct StoryThing {
+    mark: Option<String>,
+    #[serde(default)]
+    fields: Facts,
+    /// What we gave last, where that is not what is there.
+    #[serde(default)]
+    applied: Facts,
+    retired_at: Option<Timestamp>,
+    #[serde(default)]
+    snapshot: bool,
+}
+
+impl Story {
+    fn system(&self) -> MemorySystem {
+        let system = MemorySystem::new(self.identity.as_deref().unwrap_or("memory-1"));
+        system.by_hand(|things| {
+            for mark in &self.lost {
+                // Made, so that it is remembered, and then taken away.
+                let mark = Mark::parse(mark).unwrap();
+                things.insert(path(&mark), Thing { mark: Some(mark), ..Thing::default() });
+            }
+        });
+        system.remember();
+        system.by_hand(|things| {
+            things.clear();
+            for (path, thing) in &self.things {
+                let mut applied = thing.fields.clone();
+                applied.extend(thing.applied.clone());
+                let thing = Thing {
+                    mark: thing.mark.as_deref().map(|mark| Mark::parse(mark).unwrap()),
+                    fields: thing.fields.clone(),
+                    applied,
+                    retired_at: thing.retired_at,
+                    snapshot: thing.snapshot,
+                };
+                things.insert(path.clone(), thing);
+            }
+        });
+        for tenant in &self.hidden {
+            system.hide(&TenantName::new(tenant), true);
+        }
+        system
+    }
+}
+
+fn path(mark: &Mark) -> String {
+    format!("{}/{}", mark.tenant, mark.key)
+}
+
+async fn tell(case: &Path) -> String {
+    let read = |file: &str| std::fs::read_to_string(case.join(file)).unwrap_or_default();
+    let text = read("manifests.yaml");
+    let manifests = manifest::read([("manifests.yaml", text.as_str())]);
+    assert!(manifests.problems.is_empty(), "{:#?}", manifests.problems);
+    let story: Story = serde_saphyr::from_str(&read("world.yaml")).unwrap();
+    let hosts: BTreeMap<_, _> = manifests
+        .hosts
+        .iter()
+        .map(|host| validate_host(&host.object).unwrap())
+        .map(|host| (host.name.clone(), host))
+        .collect();
+    let engine = Engine::new(Settings {
+        installation: Installation::new("nord"),
+        holder: "golden".to_owned(),
+        plugins: Plugins::default().with(MemoryPlugin::default().with("memory", Arc::new(story.system()))),
+        secrets: Arc::new(FolderSecrets::new("/nonexistent")),
+        permit: Arc::new(Never),
+        now,
+    });
+    assert!(engine.configure(&hosts).is_empty());
+    let mut world = World::new(hosts);
+    let mut out = String::new();
+    for tenant in &manifests.tenants {
+        match validate_tenant(&tenant.object) {
+            Ok(tenant) => {
+                let leaving = story.leaving.contains(&tenant.name.to_string());
+                world.insert(tenant, leaving);
+            }
+            Err(violations) => {
+                for violation in violations {
+                    writeln!(out, "{}", tenant.origin.problem(violation)).unwrap();
+                }
+            }
+        }
+    }
+    engine.observe(&world).await;
+    for tenant in world.tenants().keys() {
+        let plan = engine.plan(&world, tenant).unwrap();
+        out.push_str(&render::plan(&plan, Colour::Never));
+        let input = StatusInput {
+            generation: Some(1),
+            requested_at: None,
+            outcome: vertskommune_api::Outcome::Planned(&plan),
+            changed: false,
+        };
+        let status = vertskommune_api::status(None, &input, now());
+        writeln!(out, "  status: {}", status.message.unwrap_or_default()).unwrap();
+        for condition in status.conditions {
+            writeln!(out, "    {}={} {}", condition.type_, condition.status, condition.reason).unwrap();
+        }
+    }
+    out
+}
+
+#[tokio::test]
+async fn every_story_ends_as_written() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let mut cases: Vec<_> = std::fs::read_dir(&root).unwrap().map(|case| case.unwrap().path()).collect();
+    cases.sort();
+    assert!(!cases.is_empty());
+    let mut wrong = Vec::new();
+    for case in cases {
+        let told = tell(&case).await;
+        let expected = case.join("expected.txt");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&expected, &told).unwrap();
+        } else if std::fs::read_to_string(&expected).unwrap_or_default() != told {
+            wrong.push(format!("{}:\n{told}", case.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "stories that end otherwise (UPDATE=1 writes them):\n{}", wrong.join("\n"));
+}
