@@ -1,0 +1,187 @@
+//! The changes to a VM's hardware that can be asked for. There is none that removes a disk.
+
+use super::{Nic, PortConnection, VirtualDisk};
+use crate::xml::Body;
+
+/// One change to a VM's hardware, in a clone or a reconfiguration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceChange {
+    /// Adds an empty disk.
+    AddDisk(NewDisk),
+    /// Makes a disk larger.
+    GrowDisk(DiskGrowth),
+    /// Adds a network card.
+    AddNic(NewNic),
+    /// Connects a network card elsewhere.
+    EditNic(NicEdit),
+    /// Takes a network card away.
+    RemoveNic(Nic),
+}
+
+/// A disk to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDisk {
+    /// Negative, and unique within the request; vCenter gives the real one.
+    pub key: i32,
+    /// The controller that it hangs on.
+    pub controller_key: i32,
+    /// Its place at the controller: free, and not 7 at a SCSI controller.
+    pub unit_number: i32,
+    /// Its size in bytes, a multiple of 1024.
+    pub capacity_bytes: u64,
+    /// Whether it takes only the space that is written.
+    pub thin: bool,
+    /// The name of the datastore; none for the one of the VM.
+    pub datastore_name: Option<String>,
+    /// The id of its storage policy; none for the datastore's default.
+    pub profile_id: Option<String>,
+}
+
+/// A disk and the size that it grows to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskGrowth {
+    /// The disk as it was read.
+    pub disk: VirtualDisk,
+    /// The new size in bytes, a multiple of 1024 and larger than the old one.
+    pub capacity_bytes: u64,
+}
+
+/// A network card to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewNic {
+    /// Negative, and unique within the request; vCenter gives the real one.
+    pub key: i32,
+    /// What the guest sees.
+    pub kind: NicKind,
+    /// Where it is connected.
+    pub port: PortConnection,
+    /// Its hardware address; none for one that vCenter chooses.
+    pub mac: Option<String>,
+}
+
+/// What sort of network card the guest sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum NicKind {
+    /// The paravirtual card.
+    #[default]
+    Vmxnet3,
+    /// An emulated card, for guests without VMware's driver.
+    E1000e,
+}
+
+/// A network card and where it is connected from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NicEdit {
+    /// The card as it was read, of the template in a clone.
+    pub nic: Nic,
+    /// The new connection.
+    pub port: PortConnection,
+    /// What happens to its hardware address.
+    pub mac: Mac,
+}
+
+/// What happens to a network card's hardware address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mac {
+    /// It stays, as in every reconfiguration.
+    Keep,
+    /// vCenter gives a new one, as in every clone.
+    Assign,
+}
+
+/// Writes one `VirtualDeviceConfigSpec`.
+pub(crate) fn write_change(b: &mut Body, change: &DeviceChange) {
+    b.element("deviceChange", |b| match change {
+        DeviceChange::AddDisk(disk) => write_new_disk(b, disk),
+        DeviceChange::GrowDisk(growth) => write_growth(b, growth),
+        DeviceChange::AddNic(nic) => write_new_nic(b, nic),
+        DeviceChange::EditNic(edit) => write_nic_edit(b, edit),
+        DeviceChange::RemoveNic(nic) => {
+            b.value("operation", "remove").typed("device", &nic.kind, |b| {
+                b.value("key", nic.key);
+            });
+        }
+    });
+}
+
+fn write_new_disk(b: &mut Body, disk: &NewDisk) {
+    b.value("operation", "add").value("fileOperation", "create").typed("device", "VirtualDisk", |b| {
+        b.value("key", disk.key).typed("backing", "VirtualDiskFlatVer2BackingInfo", |b| {
+            // vCenter chooses folder and file. The field `datastore` is not read in requests.
+            let place = disk.datastore_name.as_ref().map_or(String::new(), |name| format!("[{name}]"));
+            b.value("fileName", place).value("diskMode", "persistent").value("thinProvisioned", disk.thin);
+        });
+        b.value("controllerKey", disk.controller_key).value("unitNumber", disk.unit_number);
+        write_capacity(b, disk.capacity_bytes);
+    });
+    write_profile(b, disk.profile_id.as_deref());
+}
+
+fn write_growth(b: &mut Body, growth: &DiskGrowth) {
+    let disk = &growth.disk;
+    b.value("operation", "edit").typed("device", "VirtualDisk", |b| {
+        b.value("key", disk.key);
+        if matches!(&*disk.backing, "VirtualDiskFlatVer2BackingInfo" | "VirtualDiskSeSparseBackingInfo") {
+            b.typed("backing", &disk.backing, |b| {
+                b.value("fileName", &disk.file_name).value("diskMode", &disk.mode);
+            });
+        }
+        b.value("controllerKey", disk.controller_key).value("unitNumber", disk.unit_number);
+        write_capacity(b, growth.capacity_bytes);
+    });
+}
+
+/// Both, as a server that looks at one of them ignores a change of the other.
+fn write_capacity(b: &mut Body, bytes: u64) {
+    b.value("capacityInKB", bytes / 1024).value("capacityInBytes", bytes);
+}
+
+/// Writes the storage policy of a disk or a VM, if there is one.
+pub(crate) fn write_profile(b: &mut Body, id: Option<&str>) {
+    if let Some(id) = id {
+        b.typed("profile", "VirtualMachineDefinedProfileSpec", |b| {
+            b.value("profileId", id);
+        });
+    }
+}
+
+fn write_new_nic(b: &mut Body, nic: &NewNic) {
+    let kind = match nic.kind {
+        NicKind::Vmxnet3 => "VirtualVmxnet3",
+        NicKind::E1000e => "VirtualE1000e",
+    };
+    b.value("operation", "add").typed("device", kind, |b| {
+        b.value("key", nic.key);
+        write_connection(b, &nic.port);
+        let address_type = if nic.mac.is_some() { "manual" } else { "assigned" };
+        b.value("addressType", address_type).option("macAddress", nic.mac.as_ref());
+    });
+}
+
+fn write_nic_edit(b: &mut Body, edit: &NicEdit) {
+    let nic = &edit.nic;
+    b.value("operation", "edit").typed("device", &nic.kind, |b| {
+        b.value("key", nic.key);
+        write_connection(b, &edit.port);
+        b.option("controllerKey", nic.controller_key).option("unitNumber", nic.unit_number);
+        match edit.mac {
+            Mac::Keep => {
+                b.option("addressType", nic.address_type.as_ref()).option("macAddress", nic.mac.as_ref());
+            }
+            Mac::Assign => {
+                b.value("addressType", "assigned");
+            }
+        }
+    });
+}
+
+fn write_connection(b: &mut Body, port: &PortConnection) {
+    b.typed("backing", "VirtualEthernetCardDistributedVirtualPortBackingInfo", |b| {
+        b.element("port", |b| {
+            b.value("switchUuid", &port.switch_uuid).value("portgroupKey", &port.portgroup_key);
+        });
+    });
+    b.element("connectable", |b| {
+        b.value("startConnected", true).value("allowGuestControl", true).value("connected", true);
+    });
+}
