@@ -1,0 +1,85 @@
+//! The status of a Tenant, as kubectl shows it. What stands in it is decided by [`crate::status`].
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How far a Tenant has come. A report only: lost, it is written again.
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantStatus {
+    /// Generation of the spec that this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Value of the annotation reconcile.fluxcd.io/requestedAt that was last answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+    /// What holds of it: Ready (all that is ours to do is done), ServersReady, UpToDate (reality is as the manifest
+    /// says); Reconciling and Stalled only while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// What is being done or waited for, in one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// How many servers there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub servers: Option<Counts>,
+    /// What is still to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
+    /// When something was last done for this municipality.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_changed: Option<Time>,
+}
+
+/// How many of a kind there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Those that are as the manifest says.
+    pub ready: i32,
+    /// Those that the manifest names.
+    pub total: i32,
+    /// Both in short, such as 11/12.
+    pub summary: String,
+}
+
+/// What is still to be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanStatus {
+    /// Digest of the plan: the same as long as the same steps are to be done.
+    pub digest: String,
+    /// Number of steps, waiting ones included.
+    pub total: i32,
+    /// The first of the steps, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub steps: Vec<StepStatus>,
+}
+
+/// One step that is still to be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepStatus {
+    /// Id of the step; the annotation vertskommune.no/allow-destroy names destructive ones by it.
+    pub id: String,
+    /// What is done, in one line.
+    pub summary: String,
+    /// Class of the step: adopt, create, change, restart, retire, remove or destroy.
+    pub class: String,
+    /// What it waits for; absent when it is done next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitingStatus>,
+}
+
+/// What a step waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingStatus {
+    /// A word for machines, in CamelCase.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+}

@@ -1,0 +1,135 @@
+//! A Tenant as a whole: its own fields, its quota, and its annotations.
+
+use std::collections::BTreeSet;
+
+use vertskommune_core::names::{ProviderName, TenantName};
+use vertskommune_core::tenant::{
+    Compute, Deletion, DeletionPolicy, DriftPolicy, Quota, Server, ValidatedTenant,
+};
+use vertskommune_core::violation::Violation;
+
+use super::fields::Fields;
+use super::maintenance::maintenance;
+use super::network::networks;
+use super::server::{Known, servers};
+use crate::quantity::Quantity;
+use crate::{ALLOW_DESTROY, Tenant, tenant};
+
+/// The tenant that this manifest describes.
+///
+/// # Errors
+/// All that is wrong with it, each with its field.
+pub fn validate_tenant(manifest: &Tenant) -> Result<ValidatedTenant, Vec<Violation>> {
+    let mut fields = Fields::default();
+    let spec = &manifest.spec;
+    let name = manifest.metadata.name.as_deref().unwrap_or_default();
+    fields.label("metadata.name", name, 32);
+    let allow_destroy = allow_destroy(manifest, &mut fields);
+    fields.text("spec.displayName", &spec.display_name, 128);
+    municipality_number(spec.municipality_number.as_deref(), &mut fields);
+    let networks = networks(&spec.networks, &mut fields);
+    let compute = spec.compute.as_ref().and_then(|written| compute(written, &mut fields));
+    let known = Known { names: &spec.networks, networks: &networks };
+    let servers = servers(&spec.servers, &known, &mut fields);
+    let missing = spec.compute.is_none() && !spec.servers.is_empty();
+    fields.must(!missing, "spec.compute", "is missing: servers need a provider and a quota");
+    if let Some(compute) = &compute {
+        within_quota(&servers, &compute.quota, &mut fields);
+    }
+    let maintenance = maintenance(spec.maintenance.as_ref(), "spec.maintenance", &mut fields);
+    fields.finish(Some(ValidatedTenant {
+        name: TenantName::from(name),
+        display_name: spec.display_name.trim().to_owned(),
+        municipality_number: spec.municipality_number.clone(),
+        networks,
+        compute,
+        servers,
+        maintenance,
+        drift_policy: drift_policy(spec.drift_policy),
+        deletion_policy: deletion_policy(spec.deletion_policy.as_ref()),
+        suspend: spec.suspend,
+        allow_destroy,
+    }))
+}
+
+fn municipality_number(number: Option<&str>, fields: &mut Fields) {
+    let formed = number.is_none_or(|number| number.len() == 4 && number.bytes().all(|c| c.is_ascii_digit()));
+    fields.must(
+        formed,
+        "spec.municipalityNumber",
+        "is no municipality number: write four digits, such as \"5514\"",
+    );
+}
+
+fn compute(written: &tenant::Compute, fields: &mut Fields) -> Option<Compute> {
+    fields.label("spec.compute.provider", &written.provider, 63);
+    let vcpus = fields.number("spec.compute.quota.vcpus", written.quota.vcpus, 1, 65536);
+    let memory = fields.size("spec.compute.quota.memory", &written.quota.memory);
+    let storage = fields.size("spec.compute.quota.storage", &written.quota.storage);
+    let retire_after = fields.duration("spec.compute.retireAfter", &written.retire_after);
+    Some(Compute {
+        provider: ProviderName::from(written.provider.as_str()),
+        quota: Quota { vcpus, memory: memory?, storage: storage? },
+        retire_after: retire_after?,
+    })
+}
+
+/// What the manifest's servers use together is within the quota.
+fn within_quota(servers: &[Server], quota: &Quota, fields: &mut Fields) {
+    let vcpus: u64 = servers.iter().map(|server| u64::from(server.vcpus)).sum();
+    let over = |used: &str, allowed: &str| {
+        format!(
+            "the servers use {used} together, more than the quota of {allowed}: raise it or make servers smaller"
+        )
+    };
+    if vcpus > u64::from(quota.vcpus) {
+        fields.wrong("spec.compute.quota.vcpus", over(&vcpus.to_string(), &quota.vcpus.to_string()));
+    }
+    let memory = total(servers.iter().map(|server| server.memory));
+    let storage = total(servers.iter().flat_map(|server| &server.disks).map(|disk| disk.size));
+    for (field, used, allowed) in [("memory", memory, quota.memory), ("storage", storage, quota.storage)] {
+        if used > allowed {
+            let (used, allowed) = (Quantity::from_bytes(used), Quantity::from_bytes(allowed));
+            fields.wrong(format!("spec.compute.quota.{field}"), over(used.as_str(), allowed.as_str()));
+        }
+    }
+}
+
+/// The sum, or as much as can be counted.
+fn total(sizes: impl Iterator<Item = u64>) -> u64 {
+    sizes.fold(0, u64::saturating_add)
+}
+
+fn drift_policy(written: tenant::DriftPolicy) -> DriftPolicy {
+    match written {
+        tenant::DriftPolicy::Heal => DriftPolicy::Heal,
+        tenant::DriftPolicy::Show => DriftPolicy::Show,
+    }
+}
+
+fn deletion_policy(written: Option<&tenant::DeletionPolicy>) -> DeletionPolicy {
+    let servers = match written.map(|policy| policy.servers).unwrap_or_default() {
+        tenant::Deletion::Retain => Deletion::Retain,
+        tenant::Deletion::Remove => Deletion::Remove,
+    };
+    DeletionPolicy { servers }
+}
+
+/// The destructive steps that the annotation allows.
+fn allow_destroy(manifest: &Tenant, fields: &mut Fields) -> BTreeSet<String> {
+    let annotations = manifest.metadata.annotations.as_ref();
+    let Some(text) = annotations.and_then(|annotations| annotations.get(ALLOW_DESTROY)) else {
+        return BTreeSet::new();
+    };
+    let ids: BTreeSet<String> =
+        text.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_ascii_lowercase).collect();
+    for id in &ids {
+        let formed = (12..=64).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_hexdigit());
+        fields.must(
+            formed,
+            &format!("metadata.annotations[{ALLOW_DESTROY}]"),
+            format!("{id:?} is no step: write at least the first 12 characters of each step's id, as the plan shows it"),
+        );
+    }
+    ids
+}

@@ -1,0 +1,3 @@
+module vertskommune.no/lab/starter
+
+go 1.26.0

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// world is the simulator with what the lab adds to it.
+type world struct {
+	service  *simulator.Service
+	registry *simulator.Registry
+	hidden   *sight
+	faults   *faultRules
+	clones   *cloning
+	traffic  *traffic
+}
+
+// onCall sees each decoded call before the simulator looks up its object. It
+// may refuse the call, or send it to an object of ours by changing method.This:
+// the object it returns would not do, because the session's view of method.This
+// takes precedence over it.
+func (w *world) onCall(ctx *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
+	if ctx.Session == nil {
+		return nil, nil // The simulator itself refuses those without a session.
+	}
+	if fault := w.hidden.check(method); fault != nil {
+		return nil, fault
+	}
+	if w.faults.divert(ctx, method) {
+		return nil, nil
+	}
+	if method.Name == "CloneVM_Task" {
+		w.clones.divert(ctx, method)
+	}
+	return nil, nil
+}
+
+// newContext makes a context for work of our own on the registry. Each piece of
+// work needs one of its own, since locks are held on behalf of a context.
+func newContext(registry *simulator.Registry) *simulator.Context {
+	return &simulator.Context{Context: context.Background(), Map: registry}
+}
