@@ -6,7 +6,7 @@
 use std::fmt;
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -76,11 +76,14 @@ impl Window {
     /// # Errors
     /// Says which of the three is wrong, and why.
     pub fn new(schedule: &str, duration: SignedDuration, time_zone: &str) -> Result<Self, WindowError> {
-        let zone = TimeZone::get(time_zone).map_err(|_| WindowError::TimeZone(time_zone.to_owned()))?;
+        // The database that is compiled in: what the machine has installed must not change a plan.
+        let zone = TimeZoneDatabase::bundled()
+            .get(time_zone)
+            .map_err(|_| WindowError::TimeZone(time_zone.to_owned()))?;
         if duration <= SignedDuration::ZERO || duration > SignedDuration::from_hours(7 * 24) {
             return Err(WindowError::Duration);
         }
-        let opens = cronexpr::parse_crontab(&format!("{schedule} {time_zone}")).map_err(|error| {
+        let opens = cronexpr::parse_crontab(&format!("{schedule} UTC")).map_err(|error| {
             WindowError::Schedule { schedule: schedule.to_owned(), why: one_line(&error) }
         })?;
         Ok(Self { schedule: schedule.to_owned(), duration, zone, opens: Crontab(Box::new(opens)) })
@@ -90,14 +93,25 @@ impl Window {
     fn open_since(&self, now: Timestamp) -> Option<Timestamp> {
         let mut found = None;
         let mut from = now.checked_sub(self.duration).ok()?;
-        while let Ok(opening) = self.opens.0.find_next(from) {
-            if opening.timestamp() > now {
-                break;
-            }
-            found = Some(opening.timestamp());
-            from = opening.timestamp();
+        while let Some(opening) = self.next(from).filter(|opening| *opening <= now) {
+            found = Some(opening);
+            from = opening;
         }
         found
+    }
+
+    /// The first opening after `from`. The schedule is read on a clock without time zone; what it shows is then
+    /// understood in ours, so that an hour that a change to summer time skips or repeats is one opening.
+    fn next(&self, from: Timestamp) -> Option<Timestamp> {
+        let mut clock = from.to_zoned(self.zone.clone()).datetime();
+        loop {
+            let unzoned = clock.to_zoned(TimeZone::UTC).ok()?.timestamp();
+            clock = self.opens.0.find_next(unzoned).ok()?.datetime();
+            let opening = clock.to_zoned(self.zone.clone()).ok()?.timestamp();
+            if opening > from {
+                return Some(opening);
+            }
+        }
     }
 
     fn frozen(&self, at: Timestamp, freezes: &[Freeze]) -> bool {
@@ -114,8 +128,8 @@ impl Window {
         }
         let mut from = now;
         for _ in 0..OPENINGS_TRIED {
-            let Ok(next) = self.opens.0.find_next(from) else { return Opening::Never };
-            from = next.timestamp();
+            let Some(next) = self.next(from) else { return Opening::Never };
+            from = next;
             if !self.frozen(from, freezes) {
                 return Opening::Opens { at: from };
             }
@@ -246,6 +260,18 @@ mod tests {
             ("2026-11-25T01:00:00Z", Opening::Opens { at: at("2026-12-01T21:00:00Z") }, "as it closes"),
         ] {
             assert_eq!(tuesdays.opening(at(now)), expected, "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_clocks_neither_skips_nor_doubles_a_window() {
+        let nights = maintenance("30 2 * * *", 1, &[]);
+        for (now, expected, reason) in [
+            ("2026-03-28T12:00:00Z", "2026-03-29T01:30:00Z", "02:30 does not exist that night: it is 03:30"),
+            ("2026-10-24T12:00:00Z", "2026-10-25T00:30:00Z", "02:30 comes twice: the first counts"),
+            ("2026-10-25T02:00:00Z", "2026-10-26T01:30:00Z", "and the second does not"),
+        ] {
+            assert_eq!(nights.opening(at(now)), Opening::Opens { at: at(expected) }, "{reason}");
         }
     }
 

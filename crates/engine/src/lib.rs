@@ -28,7 +28,7 @@ use endpoint::Endpoint;
 pub use endpoint::{EndpointHealth, Health};
 pub use report::{Outcome, RunReport};
 pub use watch::Changed;
-pub use world::World;
+pub use world::{Scopes, World};
 
 /// What an engine is made with.
 pub struct Settings {

@@ -11,20 +11,20 @@ use vertskommune_core::observation::{Observations, Scope};
 use vertskommune_provider::{Ctx, ProviderError};
 
 use crate::endpoint::Endpoint;
-use crate::{Engine, World};
+use crate::{Engine, Scopes};
 
 /// How long a look may take.
 const LOOK: Duration = Duration::from_mins(2);
 
 impl Engine {
     /// Looks at everything, all endpoints at once. One that does not answer holds up none of the others' plans.
-    pub async fn observe(&self, world: &World) {
+    pub async fn observe(&self, world: &(impl Scopes + ?Sized)) {
         let scope = world.scope();
         join_all(self.all().values().map(|endpoint| self.look(endpoint, &scope))).await;
     }
 
     /// Looks at everything in one endpoint.
-    pub async fn observe_one(&self, provider: &ProviderName, world: &World) {
+    pub async fn observe_one(&self, provider: &ProviderName, world: &(impl Scopes + ?Sized)) {
         if let Some(endpoint) = self.endpoint(provider) {
             self.look(&endpoint, &world.scope()).await;
         }
@@ -34,7 +34,7 @@ impl Engine {
     pub async fn observe_tenants(
         &self,
         provider: &ProviderName,
-        world: &World,
+        world: &(impl Scopes + ?Sized),
         tenants: &BTreeSet<TenantName>,
     ) {
         if let Some(endpoint) = self.endpoint(provider) {

@@ -18,7 +18,7 @@ use vertskommune_provider::{Applied, Ctx, ProviderError};
 use crate::claim::Claimed;
 use crate::endpoint::Endpoint;
 use crate::report::{Outcome, RunReport};
-use crate::{Engine, World};
+use crate::{Engine, Scopes, World};
 
 /// How long one step may take until it is sent and answered. Tasks of the system are not waited for.
 const STEP: Duration = Duration::from_secs(90);
@@ -66,7 +66,7 @@ impl Engine {
     /// steps may run at all: those of an approved or saved plan, or all.
     pub async fn apply(
         &self,
-        world: &World,
+        world: &(impl Scopes + ?Sized),
         plan: Plan,
         allowed: &(dyn Fn(&StepId) -> bool + Sync),
     ) -> RunReport {

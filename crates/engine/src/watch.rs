@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_provider::{Changes, Ctx};
 
-use crate::{Engine, World};
+use crate::{Engine, Scopes};
 
 /// How long one wait for changes may take before it is begun anew.
 const WAIT: Duration = Duration::from_mins(1);
@@ -24,10 +24,10 @@ pub enum Changed {
 }
 
 impl Engine {
-    /// Waits until something in this endpoint may have changed, and looks at it again. `world` is asked for after the
-    /// wait, so that it is the newest. Errors make everything unknown and are answered after a pause, so that this
+    /// Waits until something in this endpoint may have changed, and looks at it again. `world` is asked for the
+    /// scope after the wait, so that it is the newest. Errors make everything unknown and are answered after a pause, so that this
     /// can be called in a loop.
-    pub async fn watch(&self, provider: &ProviderName, world: impl Fn() -> World) -> Changed {
+    pub async fn watch(&self, provider: &ProviderName, world: &(impl Scopes + ?Sized)) -> Changed {
         let Some(endpoint) = self.endpoint(provider) else { return Changed::Nothing };
         let ctx = Ctx { deadline: Instant::now() + WAIT, ..self.ctx(&endpoint) };
         let changed = tokio::select! {
@@ -37,16 +37,16 @@ impl Engine {
         match changed {
             Ok(Changes::Tenants(tenants)) if tenants.is_empty() => Changed::Nothing,
             Ok(Changes::Tenants(tenants)) => {
-                self.observe_tenants(provider, &world(), &tenants).await;
+                self.observe_tenants(provider, world, &tenants).await;
                 Changed::Tenants(tenants)
             }
             Ok(Changes::Anything) => {
-                self.observe_one(provider, &world()).await;
+                self.observe_one(provider, world).await;
                 Changed::All
             }
             Err(error) => {
                 tracing::warn!(%provider, %error, "changes could not be watched");
-                self.observe_one(provider, &world()).await;
+                self.observe_one(provider, world).await;
                 tokio::select! {
                     () = tokio::time::sleep(error.backoff(0).min(Duration::from_secs(5))) => {}
                     () = self.cancel.cancelled() => {}

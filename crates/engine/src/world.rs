@@ -1,6 +1,7 @@
 //! All manifests as they are now: the tenants, what they claim, and the host's endpoints.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{PoisonError, RwLock};
 
 use vertskommune_core::check::{Claims, Finding, check_one};
 use vertskommune_core::host::Host;
@@ -76,15 +77,36 @@ impl World {
         check_one(tenant, &self.claims, &self.hosts, observations)
     }
 
+}
+
+/// What tells the scope of a look, at the moment of the look: a [`World`], or the lock that a controller keeps it
+/// behind, which is never held over a call to a real system.
+pub trait Scopes: Sync {
     /// All of ours, and what tenants name for adoption.
-    pub fn scope(&self) -> Scope {
+    fn scope(&self) -> Scope;
+
+    /// What belongs to these tenants, and what they name for adoption.
+    fn scope_of(&self, tenants: &BTreeSet<TenantName>) -> Scope;
+}
+
+impl Scopes for World {
+    fn scope(&self) -> Scope {
         Scope { tenants: None, adopt: self.tenants.values().filter_map(adoptions).collect() }
     }
 
-    /// What belongs to these tenants, and what they name for adoption.
-    pub fn scope_of(&self, tenants: &BTreeSet<TenantName>) -> Scope {
+    fn scope_of(&self, tenants: &BTreeSet<TenantName>) -> Scope {
         let adopt = tenants.iter().filter_map(|name| adoptions(self.tenants.get(name)?)).collect();
         Scope { tenants: Some(tenants.clone()), adopt }
+    }
+}
+
+impl Scopes for RwLock<World> {
+    fn scope(&self) -> Scope {
+        self.read().unwrap_or_else(PoisonError::into_inner).scope()
+    }
+
+    fn scope_of(&self, tenants: &BTreeSet<TenantName>) -> Scope {
+        self.read().unwrap_or_else(PoisonError::into_inner).scope_of(tenants)
     }
 }
 
