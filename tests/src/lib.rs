@@ -1,1 +1,4 @@
-//! What several tests of the whole share.
+//! What the tests of the whole share: the lab, and a proxy that can cut the way to the API server.
+
+pub mod lab;
+pub mod proxy;

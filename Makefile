@@ -1,0 +1,61 @@
+# Two commands do all on a fresh machine with Rust, Go and Debian's package manager: `make run` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test verify bench install lab format clippy generated deny shell
+
+# `make run CLUSTER=current` uses the cluster of your own kubeconfig instead of the lab's.
+CLUSTER ?= lab
+# Tools that have no Debian package are built once, outside of the tree.
+CACHE := $(or $(VERTSKOMMUNE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vertskommune)
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+help: ## Shows this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: install ## Starts the lab, applies tenants/ and shows the onboarding until all are Ready (Ctrl-C ends all)
+	cargo build --locked --package vertskommune
+	tests/lab/demo $(CLUSTER)
+
+test: install ## Runs every test, with the lab's real peers
+	bin=$$(tests/lab/build) && VERTSKOMMUNE_LAB_BIN="$$bin" cargo test --locked --workspace
+	tests/lab/smoke
+	@echo 'all tests passed'
+
+verify: format clippy generated deny shell ## Format, lints, generated files, licences and bans
+	@echo 'verified'
+
+bench: install ## Measures against the lab (figures: docs/benchmarks.md)
+	bin=$$(tests/lab/build) && VERTSKOMMUNE_LAB_BIN="$$bin" cargo bench --locked --package vertskommune-tests
+
+install: ## Installs what is missing: Debian packages and Rust components
+	@tests/lab/install
+
+lab: install ## Builds the lab's peers
+	@tests/lab/build
+
+format:
+	cargo fmt --all --check
+	unformatted=$$(gofmt -l tests/lab) && test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+
+clippy:
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+
+# What is generated is checked in, and must be what would be generated now.
+generated:
+	cargo run --locked --quiet --package vertskommune -- crd --dir target/crds
+	diff --recursive --unified crds target/crds
+	bin=$$(tests/lab/build vcenter) && "$$bin/ordergen" crates/vsphere-client/src/order_types.txt \
+	  | diff --unified crates/vsphere-client/src/order_table.rs -
+
+deny: $(CARGO_DENY)
+	cargo fetch --locked --quiet
+	$(CARGO_DENY) --offline --all-features check --hide-inclusion-graph bans licenses sources
+
+$(CARGO_DENY):
+	@echo 'installing cargo-deny $(CARGO_DENY_VERSION), some minutes …'
+	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
+
+shell:
+	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install .ci/run
