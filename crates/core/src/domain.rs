@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::difference::Difference;
+use crate::difference::{Difference, Shown};
 use crate::names::{Installation, ProviderName};
 use crate::observation::Observation;
 use crate::resource::Resource;
@@ -50,4 +50,6 @@ pub struct Proposal {
     pub steps: Vec<Step>,
     /// The differences that cannot be closed.
     pub refusals: Vec<Refusal>,
+    /// The differences that are only shown, because closing them would interrupt a service for somebody's own doing.
+    pub shown: Vec<Shown>,
 }

@@ -346,6 +346,9 @@ impl Observation {
             }
         }
         if part.coverage.blind.is_none() {
+            // An operation that may be making anything of a kind is seen by every look.
+            self.coverage.kinds.retain(|_, why| !matches!(why, Blindness::MaybeInProgress(_)));
+            self.coverage.kinds.extend(part.coverage.kinds);
             self.foreign.retain(|foreign| !tenants.contains(&foreign.tenant));
             self.foreign.extend(part.foreign);
             self.capacity.extend(part.capacity);

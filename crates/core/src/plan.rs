@@ -128,10 +128,7 @@ impl PlannedStep {
 
     /// Whether the tenant is usable before it has run: what waits for a window or an operator's word is not urgent.
     pub fn is_deferred(&self) -> bool {
-        matches!(
-            self.wait,
-            Some(Wait::Word | Wait::Retired { .. } | Wait::MaintenanceWindow { .. } | Wait::Group { .. })
-        )
+        self.wait.as_ref().is_some_and(Wait::is_deferred)
     }
 }
 
@@ -165,8 +162,9 @@ pub fn plan(basis: &Basis<'_>) -> Plan {
     for (provider, domain) in basis.domains {
         let Some(observation) = basis.observations.get(provider) else { continue };
         let differences = draft.differences(provider, *domain, observation);
-        let Proposal { steps, refusals } = domain.steps(&differences, observation, basis.now);
+        let Proposal { steps, refusals, shown } = domain.steps(&differences, observation, basis.now);
         draft.steps.extend(steps);
+        draft.plan.shown.extend(shown);
         draft.plan.refusals.extend(refusals);
     }
     draft.plan.refusals.extend(order::cycles(basis.desired));

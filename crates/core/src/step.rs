@@ -213,6 +213,14 @@ pub enum Wait {
 }
 
 impl Wait {
+    /// Whether it waits for a time or a person that was chosen beforehand, so that nothing is wrong meanwhile.
+    pub fn is_deferred(&self) -> bool {
+        matches!(
+            self,
+            Self::Word | Self::Retired { .. } | Self::MaintenanceWindow { .. } | Self::Group { .. }
+        )
+    }
+
     /// The reason as a CamelCase word for machines.
     pub fn word(&self) -> &'static str {
         match self {

@@ -78,14 +78,20 @@ impl Watch {
         let method = "CreatePropertyCollector";
         let create = Call::new(method, &session.service.property_collector, mode, |_| {});
         let collector = returned_mor(method, &client.call(create).await?)?;
-        let filter = Call::new("CreateFilter", &collector, mode, |b| {
+        let generation = session.generation;
+        let watch = Watch { client, collector, view: None, generation, version: String::new() };
+        watch.also(scope, select).await?;
+        Ok(watch)
+    }
+
+    /// Watches the objects of another scope besides. One wait is for all of them.
+    pub async fn also(&self, scope: Scope<'_>, select: &[Select<'_>]) -> Result<(), Error> {
+        let filter = Call::new("CreateFilter", &self.collector, Mode::Bound(self.generation), |b| {
             b.element("spec", |b| write_filter(b, scope, select));
             // A change within a property brings the whole property.
             b.value("partialUpdates", false);
         });
-        client.call(filter).await?;
-        let generation = session.generation;
-        Ok(Watch { client, collector, view: None, generation, version: String::new() })
+        self.client.call(filter).await.map(drop)
     }
 
     /// Waits for changes up to `max_wait` (whole seconds, at least 1).

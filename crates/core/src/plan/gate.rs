@@ -30,7 +30,8 @@ struct Gates<'a> {
     basis: &'a Basis<'a>,
     resources: BTreeMap<&'a ResourceId, &'a Resource>,
     /// Resources with a step that waits: later steps of the same resource wait too.
-    stopped: BTreeSet<ResourceId>,
+    /// Those of a step that is deferred are deferred with it, for the same reason.
+    stopped: BTreeMap<ResourceId, Option<Wait>>,
     /// Groups in which a member is being interrupted, by this plan or already.
     interrupted: BTreeMap<String, ResourceId>,
     used: BTreeMap<(ProviderName, String), u64>,
@@ -42,7 +43,7 @@ impl<'a> Gates<'a> {
         let mut gates = Self {
             basis,
             resources,
-            stopped: BTreeSet::new(),
+            stopped: BTreeMap::new(),
             interrupted: BTreeMap::new(),
             used: BTreeMap::new(),
         };
@@ -59,6 +60,7 @@ impl<'a> Gates<'a> {
     fn wait(&self, step: &Step) -> Option<Wait> {
         self.standing_orders(step)
             .or_else(|| self.busy(step))
+            .or_else(|| self.stopped.get(&step.resource).cloned().flatten())
             .or_else(|| step.blocked.clone())
             .or_else(|| self.dependency(step))
             .or_else(|| self.retirement(step))
@@ -71,8 +73,9 @@ impl<'a> Gates<'a> {
     }
 
     fn pass(&mut self, step: &Step, wait: Option<&Wait>) {
-        if wait.is_some() {
-            self.stopped.insert(step.resource.clone());
+        if let Some(wait) = wait {
+            let deferred = wait.is_deferred().then(|| wait.clone());
+            self.stopped.entry(step.resource.clone()).or_insert(deferred);
             return;
         }
         if step.class == Class::Restart
@@ -102,7 +105,7 @@ impl<'a> Gates<'a> {
 
     /// What the step needs must be there: named by it, by its resource, or by an earlier step of the same resource.
     fn dependency(&self, step: &Step) -> Option<Wait> {
-        if self.stopped.contains(&step.resource) {
+        if self.stopped.contains_key(&step.resource) {
             return Some(Wait::After(step.resource.clone()));
         }
         let named = step.fields.values().filter_map(|value| match value {

@@ -14,6 +14,8 @@ pub enum DeviceChange {
     AddNic(NewNic),
     /// Connects a network card elsewhere.
     EditNic(NicEdit),
+    /// Unplugs a network card, which stays where it was connected. [`DeviceChange::EditNic`] plugs it in again.
+    UnplugNic(Nic),
     /// Takes a network card away.
     RemoveNic(Nic),
 }
@@ -96,6 +98,7 @@ pub(crate) fn write_change(b: &mut Body, change: &DeviceChange) {
         DeviceChange::GrowDisk(growth) => write_growth(b, growth),
         DeviceChange::AddNic(nic) => write_new_nic(b, nic),
         DeviceChange::EditNic(edit) => write_nic_edit(b, edit),
+        DeviceChange::UnplugNic(nic) => write_unplugged(b, nic),
         DeviceChange::RemoveNic(nic) => {
             b.value("operation", "remove").typed("device", &nic.kind, |b| {
                 b.value("key", nic.key);
@@ -152,7 +155,7 @@ fn write_new_nic(b: &mut Body, nic: &NewNic) {
     };
     b.value("operation", "add").typed("device", kind, |b| {
         b.value("key", nic.key);
-        write_connection(b, &nic.port);
+        write_connection(b, Some(&nic.port), true);
         let address_type = if nic.mac.is_some() { "manual" } else { "assigned" };
         b.value("addressType", address_type).option("macAddress", nic.mac.as_ref());
     });
@@ -162,7 +165,7 @@ fn write_nic_edit(b: &mut Body, edit: &NicEdit) {
     let nic = &edit.nic;
     b.value("operation", "edit").typed("device", &nic.kind, |b| {
         b.value("key", nic.key);
-        write_connection(b, &edit.port);
+        write_connection(b, Some(&edit.port), true);
         b.option("controllerKey", nic.controller_key).option("unitNumber", nic.unit_number);
         match edit.mac {
             Mac::Keep => {
@@ -175,13 +178,25 @@ fn write_nic_edit(b: &mut Body, edit: &NicEdit) {
     });
 }
 
-fn write_connection(b: &mut Body, port: &PortConnection) {
-    b.typed("backing", "VirtualEthernetCardDistributedVirtualPortBackingInfo", |b| {
-        b.element("port", |b| {
-            b.value("switchUuid", &port.switch_uuid).value("portgroupKey", &port.portgroup_key);
-        });
+fn write_unplugged(b: &mut Body, nic: &Nic) {
+    b.value("operation", "edit").typed("device", &nic.kind, |b| {
+        b.value("key", nic.key);
+        write_connection(b, nic.port.as_ref(), false);
+        b.option("controllerKey", nic.controller_key).option("unitNumber", nic.unit_number);
+        b.option("addressType", nic.address_type.as_ref()).option("macAddress", nic.mac.as_ref());
     });
+}
+
+/// A card without a distributed port keeps its backing unsaid.
+fn write_connection(b: &mut Body, port: Option<&PortConnection>, plugged: bool) {
+    if let Some(port) = port {
+        b.typed("backing", "VirtualEthernetCardDistributedVirtualPortBackingInfo", |b| {
+            b.element("port", |b| {
+                b.value("switchUuid", &port.switch_uuid).value("portgroupKey", &port.portgroup_key);
+            });
+        });
+    }
     b.element("connectable", |b| {
-        b.value("startConnected", true).value("allowGuestControl", true).value("connected", true);
+        b.value("startConnected", plugged).value("allowGuestControl", true).value("connected", plugged);
     });
 }
