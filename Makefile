@@ -19,8 +19,9 @@ run: install ## Starts the lab, applies tenants/ and shows the onboarding until 
 	tests/lab/demo $(CLUSTER)
 
 test: install ## Runs every test, with the lab's real peers
-	bin=$$(tests/lab/build) && VERTSKOMMUNE_LAB_BIN="$$bin" cargo test --locked --workspace
+	bin=$$(tests/lab/build) && VERTSKOMMUNE_LAB_BIN="$$bin" cargo test --locked --workspace --features vertskommune/testing
 	tests/lab/smoke
+	tests/planted/run
 	@echo 'all tests passed'
 
 verify: format clippy generated deny shell ## Format, lints, generated files, licences and bans
@@ -40,7 +41,7 @@ format:
 	unformatted=$$(gofmt -l tests/lab) && test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 
 clippy:
-	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	cargo clippy --locked --workspace --all-targets --features vertskommune/testing -- --deny warnings
 
 # What is generated is checked in, and must be what would be generated now.
 generated:

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use vertskommune_core::host::Mode;
 use vertskommune_provider::{Claim, Ctx, Fenced, Permit, ProviderError};
 
@@ -30,7 +31,7 @@ impl Engine {
     /// # Errors
     /// The first system that could not be claimed.
     pub async fn take_over(&self) -> Result<(), ProviderError> {
-        for endpoint in self.all().values() {
+        for endpoint in self.all().values().filter(|endpoint| endpoint.host().mode == Mode::Manage) {
             self.claim(endpoint, TTL, true).await?;
         }
         Ok(())
@@ -74,7 +75,9 @@ impl Engine {
             expires: self.now() + ttl,
             take_over,
         };
-        let ctx = Ctx { permit: self.settings.permit.clone(), ..self.ctx(endpoint) };
+        // A claim is given back when all else has been stopped.
+        let cancel = CancellationToken::new();
+        let ctx = Ctx { permit: self.settings.permit.clone(), cancel, ..self.ctx(endpoint) };
         let result = endpoint.provider.claim(&claim, &ctx).await;
         match &result {
             Ok(()) => endpoint.set_claimed_until((ttl > Duration::ZERO).then_some(until)),

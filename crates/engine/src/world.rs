@@ -76,7 +76,6 @@ impl World {
     pub fn check(&self, tenant: &ValidatedTenant, observations: &Observations) -> Vec<Finding> {
         check_one(tenant, &self.claims, &self.hosts, observations)
     }
-
 }
 
 /// What tells the scope of a look, at the moment of the look: a [`World`], or the lock that a controller keeps it

@@ -209,6 +209,7 @@ async fn a_second_installation_is_refused_by_the_claim() {
         assert!(matches!(report.failure().unwrap().applied, Applied::Failed(ProviderError::Claimed { .. })));
         assert_eq!(lab.writes(), writes, "nothing was written");
     }
+    first.stop();
     first.release_claims().await;
     let second = lab.engine_as("nord", "another cluster", Arc::new(Always));
     let both = lab.world([tenant(1, "a"), tenant(2, "a")]);

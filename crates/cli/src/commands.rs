@@ -1,0 +1,46 @@
+//! The commands, one file each.
+
+mod apply;
+mod completion;
+mod controller;
+mod crd;
+mod plan;
+mod preflight;
+mod validate;
+
+use clap::Subcommand;
+
+use crate::arguments::Cli;
+use crate::exit::Exit;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Validate(validate::Validate),
+    Preflight(preflight::Preflight),
+    Plan(plan::Plan),
+    Apply(apply::Apply),
+    Crd(crd::Crd),
+    Controller(controller::Controller),
+    Completion(completion::Completion),
+}
+
+impl Command {
+    /// Whether it runs until it is stopped.
+    pub(crate) fn is_service(&self) -> bool {
+        matches!(self, Self::Controller(_))
+    }
+}
+
+/// Runs the command.
+pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Validate(validate) => validate.run(),
+        Command::Preflight(preflight) => preflight.run(&global),
+        Command::Plan(plan) => plan.run(&global),
+        Command::Apply(apply) => apply.run(&global),
+        Command::Crd(crd) => crd.run(),
+        Command::Controller(controller) => controller.run(),
+        Command::Completion(completion) => completion.run(),
+    }
+}

@@ -1,0 +1,120 @@
+//! `vertskommune validate`: all that is wrong with the manifests, without looking at any real system.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+use vertskommune_api::manifest::{Problem, Skipped};
+use vertskommune_core::check::FindingReason;
+use vertskommune_core::names::Installation;
+use vertskommune_core::violation::Violation;
+use vertskommune_provider::context::Never;
+use vertskommune_provider::secrets::FolderSecrets;
+
+use crate::arguments::Format;
+use crate::embedded::{Embedded, Ground};
+use crate::exit::Exit;
+use crate::manifests::{self, Manifests};
+use crate::output;
+use crate::plugins::plugins;
+
+/// Checks manifests: each in itself, against each other and against what the host grants
+#[derive(Args)]
+pub(crate) struct Validate {
+    /// Manifests: files, or folders with all that is below them
+    #[arg(value_name = "PATH", default_value = "tenants")]
+    paths: Vec<PathBuf>,
+    /// How the result is written
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: Format,
+}
+
+/// What `-o json` writes.
+#[derive(Serialize)]
+struct Report<'a> {
+    valid: bool,
+    tenants: usize,
+    #[serde(rename = "hostProviders")]
+    host_providers: usize,
+    problems: &'a [Problem],
+    skipped: &'a [Skipped],
+}
+
+impl Validate {
+    pub(crate) fn run(&self) -> anyhow::Result<Exit> {
+        let manifests = manifests::read(&self.paths)?;
+        let (tenants, hosts) = named(&manifests);
+        let skipped = manifests.skipped.clone();
+        let mut problems = problems(manifests);
+        if tenants + hosts == 0 && problems.is_empty() {
+            let paths: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
+            anyhow::bail!("there is no Tenant and no HostProvider in {}", paths.join(", "));
+        }
+        problems.sort();
+        problems.dedup();
+        let valid = problems.is_empty();
+        match self.output {
+            Format::Json => output::json(&Report {
+                valid,
+                tenants,
+                host_providers: hosts,
+                problems: &problems,
+                skipped: &skipped,
+            })?,
+            Format::Text => output::write(|out| {
+                for problem in &problems {
+                    writeln!(out, "{problem}")?;
+                }
+                match problems.len() {
+                    0 => writeln!(out, "{}: valid", count(tenants, hosts)),
+                    1 => writeln!(out, "{}: 1 problem", count(tenants, hosts)),
+                    many => writeln!(out, "{}: {many} problems", count(tenants, hosts)),
+                }
+            })?,
+        }
+        Ok(if valid { Exit::Success } else { Exit::Failure })
+    }
+}
+
+/// All that is wrong, by the same calls that plan: what an engine finds that has seen nothing.
+fn problems(manifests: Manifests) -> Vec<Problem> {
+    let sound = manifests.sound();
+    // Nothing is observed, so neither is asked for anything.
+    let secrets = Arc::new(FolderSecrets::new(""));
+    let ground = Ground { manifests, secrets };
+    let mut embedded = Embedded::new(ground, &Installation::from("validate"), Arc::new(Never), plugins());
+    for part in sound.values() {
+        embedded.world.insert(part.tenant.clone(), false);
+    }
+    let mut problems = std::mem::take(&mut embedded.problems);
+    for (name, part) in &sound {
+        let provider = part.tenant.compute.as_ref().map(|compute| &compute.provider);
+        let held_up = provider.is_some_and(|provider| embedded.refused_hosts.contains(provider));
+        for finding in embedded.plan(name).into_iter().flat_map(|plan| plan.findings) {
+            // Of an endpoint that is there and refused, the endpoint's own problems tell.
+            if !(held_up && finding.reason == FindingReason::UnknownProvider) {
+                let violation = Violation::new(part.field(&finding.field), finding.message);
+                problems.push(part.origin.problem(violation));
+            }
+        }
+    }
+    problems
+}
+
+/// How many Tenants and HostProviders there are, readable or not.
+fn named(manifests: &Manifests) -> (usize, usize) {
+    let tenants = manifests.tenants.keys().chain(manifests.refused.keys());
+    let hosts = manifests.hosts.keys().chain(&manifests.refused_hosts);
+    let mut objects: BTreeSet<String> = tenants.map(|name| format!("Tenant/{name}")).collect();
+    objects.extend(hosts.map(|name| format!("HostProvider/{name}")));
+    objects.extend(manifests.problems.iter().map(|problem| problem.object.clone()));
+    let of = |kind: &str| objects.iter().filter(|object| object.starts_with(kind)).count();
+    (of("Tenant/"), of("HostProvider/"))
+}
+
+fn count(tenants: usize, hosts: usize) -> String {
+    let plural = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    format!("{}, {}", plural(tenants, "Tenant"), plural(hosts, "HostProvider"))
+}

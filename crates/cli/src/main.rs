@@ -1,0 +1,24 @@
+//! The `vertskommune` program: a thin shell around the same calls that the controller makes.
+
+mod arguments;
+mod color;
+mod commands;
+mod convergence;
+mod embedded;
+mod exit;
+mod interrupt;
+mod logs;
+mod manifests;
+mod output;
+mod plugins;
+mod progress;
+mod saved_plan;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match arguments::Cli::read() {
+        Ok(cli) => exit::code(logs::start(&cli.global, &cli.command).and_then(|()| commands::run(cli))),
+        Err(code) => code,
+    }
+}

@@ -1,0 +1,204 @@
+//! Manifests from files: what could be read and is right, and everything that is wrong with the rest.
+
+mod sound;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use vertskommune_api::manifest::{self, MAX_FILE, Origin, Problem, Skipped};
+use vertskommune_api::{HostProvider, Tenant, validate_host, validate_tenant};
+use vertskommune_core::host::Host;
+use vertskommune_core::names::{ProviderName, TenantName};
+use vertskommune_core::tenant::ValidatedTenant;
+
+use sound::SoundPart;
+
+/// Folders within folders, so that a circle of links ends.
+const MAX_DEPTH: usize = 16;
+
+/// What a set of manifests says.
+#[derive(Default)]
+pub(crate) struct Manifests {
+    /// The tenants that are right in themselves.
+    pub(crate) tenants: BTreeMap<TenantName, Written<ValidatedTenant>>,
+    /// The tenants whose manifests are being deleted.
+    pub(crate) leaving: BTreeSet<TenantName>,
+    /// Tenants that are not right in themselves, as far as they could be read.
+    pub(crate) refused: BTreeMap<TenantName, Written<Tenant>>,
+    /// The host's endpoints that are right in themselves.
+    pub(crate) hosts: BTreeMap<ProviderName, Written<Host>>,
+    /// The host's endpoints that are not.
+    pub(crate) refused_hosts: BTreeSet<ProviderName>,
+    /// Objects of other kinds.
+    pub(crate) skipped: Vec<Skipped>,
+    /// All that is wrong.
+    pub(crate) problems: Vec<Problem>,
+}
+
+/// Something and where it was written.
+pub(crate) struct Written<T> {
+    pub(crate) object: T,
+    pub(crate) origin: Origin,
+}
+
+/// Reads files, and folders with all that is below them.
+pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Manifests> {
+    let mut files = BTreeSet::new();
+    for path in paths {
+        let kind = path.metadata().with_context(|| {
+            format!("{} cannot be read: name a file or folder of manifests that exists", path.display())
+        })?;
+        if kind.is_dir() {
+            find(path, 0, &mut files)?;
+        } else {
+            files.insert(path.clone());
+        }
+    }
+    let mut texts = Vec::new();
+    let mut unreadable = Vec::new();
+    for file in &files {
+        let name = file.display().to_string();
+        match text(file) {
+            Ok(text) => texts.push((name, text)),
+            Err(message) => {
+                unreadable.push(Problem {
+                    file: name,
+                    line: 1,
+                    object: String::new(),
+                    field: String::new(),
+                    message,
+                });
+            }
+        }
+    }
+    let texts = texts.iter().map(|(file, text)| (file.as_str(), text.as_str()));
+    let mut manifests = validate(manifest::read(texts));
+    manifests.problems.extend(unreadable);
+    manifests.problems.sort();
+    Ok(manifests)
+}
+
+/// All manifests below a folder. What is hidden belongs to some tool, such as the links of a mounted ConfigMap.
+fn find(folder: &Path, depth: usize, files: &mut BTreeSet<PathBuf>) -> anyhow::Result<()> {
+    let broken = || format!("the folder {} cannot be read", folder.display());
+    for entry in folder.read_dir().with_context(broken)? {
+        let path = entry.with_context(broken)?.path();
+        let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        let yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if hidden {
+            continue;
+        }
+        if path.is_dir() {
+            if depth < MAX_DEPTH {
+                find(&path, depth + 1, files)?;
+            }
+        } else if yaml {
+            files.insert(path);
+        }
+    }
+    Ok(())
+}
+
+/// The text, or what is wrong with the file. A file of any size is read no further than a manifest can be.
+fn text(file: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let most = MAX_FILE as u64 + 1;
+    match File::open(file).and_then(|file| file.take(most).read_to_string(&mut text)) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
+}
+
+/// The objects of a cluster. What the API server let through may still be wrong by what CEL cannot tell.
+pub(crate) fn from_cluster(tenants: Vec<Tenant>, hosts: Vec<HostProvider>) -> Manifests {
+    let tenants =
+        tenants.into_iter().map(|tenant| in_cluster("Tenant", tenant.metadata.name.clone(), tenant));
+    let hosts = hosts.into_iter().map(|host| in_cluster("HostProvider", host.metadata.name.clone(), host));
+    validate(manifest::Manifests {
+        tenants: tenants.collect(),
+        hosts: hosts.collect(),
+        ..manifest::Manifests::default()
+    })
+}
+
+fn in_cluster<K>(kind: &str, name: Option<String>, object: K) -> manifest::Manifest<K> {
+    let mut origin = Origin::default();
+    "cluster".clone_into(&mut origin.file);
+    origin.object = format!("{kind}/{}", name.unwrap_or_default());
+    manifest::Manifest { object, origin }
+}
+
+/// Sorts what is right in itself from what is not.
+fn validate(read: manifest::Manifests) -> Manifests {
+    let mut manifests = Manifests { skipped: read.skipped, problems: read.problems, ..Manifests::default() };
+    let mut struck = BTreeSet::new();
+    for manifest::Manifest { object, origin } in read.tenants {
+        manifests.tenant(object, origin, &mut struck);
+    }
+    // Of two manifests that say different things of one tenant, neither is the truth.
+    manifests.tenants.retain(|name, _| !struck.contains(name));
+    for manifest::Manifest { object, origin } in read.hosts {
+        manifests.host(&object, origin);
+    }
+    let refused = &manifests.refused_hosts;
+    manifests.hosts.retain(|name, _| !refused.contains(name));
+    manifests.problems.sort();
+    manifests
+}
+
+impl Manifests {
+    fn tenant(&mut self, manifest: Tenant, origin: Origin, struck: &mut BTreeSet<TenantName>) {
+        let name = TenantName::from(manifest.metadata.name.clone().unwrap_or_default());
+        match validate_tenant(&manifest) {
+            Ok(_) if self.tenants.contains_key(&name) || self.refused.contains_key(&name) => {
+                struck.insert(name.clone());
+                self.refused.entry(name).or_insert(Written { object: manifest, origin });
+            }
+            Ok(tenant) => {
+                if manifest.metadata.deletion_timestamp.is_some() {
+                    self.leaving.insert(name.clone());
+                }
+                self.tenants.insert(name, Written { object: tenant, origin });
+            }
+            Err(violations) => {
+                struck.insert(name.clone());
+                self.problems.extend(violations.into_iter().map(|violation| origin.problem(violation)));
+                self.refused.entry(name).or_insert(Written { object: manifest, origin });
+            }
+        }
+    }
+
+    fn host(&mut self, manifest: &HostProvider, origin: Origin) {
+        let name = ProviderName::from(manifest.metadata.name.clone().unwrap_or_default());
+        match validate_host(manifest) {
+            Ok(host) if !self.hosts.contains_key(&name) => {
+                self.hosts.insert(name, Written { object: host, origin });
+            }
+            Ok(_) => drop(self.refused_hosts.insert(name)),
+            Err(violations) => {
+                self.problems.extend(violations.into_iter().map(|violation| origin.problem(violation)));
+                self.refused_hosts.insert(name);
+            }
+        }
+    }
+
+    /// All tenants as far as they are sound, for the check before a merge.
+    pub(crate) fn sound(&self) -> BTreeMap<TenantName, SoundPart> {
+        let whole = self.tenants.iter().map(|(name, tenant)| {
+            (name.clone(), SoundPart::whole(tenant.object.clone(), tenant.origin.clone()))
+        });
+        let parts = self.refused.iter().filter_map(|(name, tenant)| {
+            Some((name.clone(), SoundPart::of_refused(&tenant.object, tenant.origin.clone())?))
+        });
+        whole.chain(parts).collect()
+    }
+
+    /// Whether the endpoint that this tenant names was refused, so that nothing can be said of the tenant there.
+    pub(crate) fn is_held_up(&self, tenant: &ValidatedTenant) -> bool {
+        let provider = tenant.compute.as_ref().map(|compute| &compute.provider);
+        provider.is_some_and(|provider| self.refused_hosts.contains(provider))
+    }
+}
