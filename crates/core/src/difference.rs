@@ -237,7 +237,7 @@ pub(crate) fn text(field: &str, value: Option<&Json>) -> String {
 }
 
 /// Bytes as Kubernetes writes them: the largest unit in which they are a whole number.
-fn bytes_text(bytes: u64) -> String {
+pub(crate) fn bytes_text(bytes: u64) -> String {
     let units = [(40, "Ti"), (30, "Gi"), (20, "Mi"), (10, "Ki")];
     let whole = units.iter().find(|(shift, _)| bytes > 0 && bytes.trailing_zeros() >= *shift);
     whole.map_or_else(|| bytes.to_string(), |(shift, unit)| format!("{}{unit}", bytes >> shift))

@@ -148,7 +148,7 @@ pub struct Foreign {
     pub present: Present,
 }
 
-/// What is left of something that runs out. Units are the plugin's own, the same in [`crate::step::Step::uses`].
+/// What is left of something that runs out, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
     /// What can still be used.

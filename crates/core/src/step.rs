@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::difference::bytes_text;
 use crate::names::ResourceId;
 use crate::observation::{Blindness, Busy};
 use crate::resource::{Facts, Fields};
@@ -284,7 +285,7 @@ impl fmt::Display for Wait {
             Self::Refused => write!(f, "the manifest was refused"),
             Self::DestructionHalted { why } => write!(f, "all destruction is stopped: {why}"),
             Self::Capacity { what, needs, free } => {
-                write!(f, "no room: needs {needs} of {what}, {free} free")
+                write!(f, "no room: needs {} of {what}, {} free", bytes_text(*needs), bytes_text(*free))
             }
             Self::Budget { running } => {
                 write!(f, "{running} operations are running, as many as the provider's budget allows")

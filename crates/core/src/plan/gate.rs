@@ -1,6 +1,6 @@
 //! Which steps can run now. Each gate is one rule with one typed reason; the first that is shut names the wait.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 

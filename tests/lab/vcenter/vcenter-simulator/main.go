@@ -91,6 +91,7 @@ func run() error {
 		return err
 	}
 	defer model.Remove()
+	furnish(model.Map())
 	if err := estate.create(model.Service, *instanceUUID); err != nil {
 		return fmt.Errorf("estate: %w", err)
 	}
