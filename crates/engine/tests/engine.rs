@@ -262,22 +262,22 @@ async fn drift_is_noticed_and_healed_and_a_lost_server_is_not_made_anew() {
     converge(&engine, &world, 2).await;
     let a = ProviderName::from("a");
     // Our own writes are news to the watch, once.
-    engine.watch(&a, || world.clone()).await;
+    engine.watch(&a, &world).await;
 
     lab.systems["a"].by_hand(|things| {
         things.get_mut("t1/server/t1-srv1").unwrap().fields.insert("name".to_owned(), "renamed".into());
     });
-    assert_eq!(engine.watch(&a, || world.clone()).await, Changed::Tenants(BTreeSet::from(["t1".into()])));
+    assert_eq!(engine.watch(&a, &world).await, Changed::Tenants(BTreeSet::from(["t1".into()])));
     let plan = engine.plan(&world, &"t1".into()).unwrap();
     let fields: Vec<_> = plan.steps.iter().flat_map(|step| step.step.fields.keys()).collect();
     assert_eq!(fields, ["name"], "exactly that field");
     assert!(converge(&engine, &world, 1).await.is_empty());
-    engine.watch(&a, || world.clone()).await;
+    engine.watch(&a, &world).await;
 
     lab.systems["a"].by_hand(|things| {
         things.remove("t1/server/t1-srv2");
     });
-    engine.watch(&a, || world.clone()).await;
+    engine.watch(&a, &world).await;
     let plan = converge(&engine, &world, 1).await;
     assert_eq!(plan.refusals[0].reason, RefusalReason::Lost);
     assert_eq!(plan.steps.len(), 0);

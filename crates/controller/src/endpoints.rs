@@ -1,0 +1,120 @@
+//! One task for each endpoint of the host: it hears of changes there, has them looked at, and names the tenants that
+//! have to be planned again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures::channel::mpsc::UnboundedSender;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tokio_util::task::AbortOnDropHandle;
+use vertskommune_core::names::{ProviderName, TenantName};
+use vertskommune_core::observation::{Coverage, Foreign, Things};
+use vertskommune_engine::Changed;
+
+use crate::reconcile::Context;
+
+/// The tenants that are to be reconciled.
+pub(crate) type Triggers = UnboundedSender<TenantName>;
+
+/// An endpoint that is followed. Dropping it ends that.
+pub(crate) struct Followed {
+    look: Arc<Notify>,
+    task: AbortOnDropHandle<()>,
+}
+
+impl Followed {
+    /// Follows an endpoint. `news` is told when its health has changed.
+    pub(crate) fn new(
+        provider: &ProviderName,
+        ctx: &Arc<Context>,
+        triggers: &Triggers,
+        news: &Arc<Notify>,
+    ) -> Self {
+        let look = Arc::new(Notify::new());
+        let follow = follow(provider.clone(), ctx.clone(), triggers.clone(), news.clone(), look.clone());
+        Self { look, task: AbortOnDropHandle::new(tokio::spawn(follow)) }
+    }
+
+    /// Whether it broke off.
+    pub(crate) fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Has everything there looked at again.
+    pub(crate) fn look(&self) {
+        self.look.notify_one();
+    }
+}
+
+async fn follow(
+    provider: ProviderName,
+    ctx: Arc<Context>,
+    triggers: Triggers,
+    news: Arc<Notify>,
+    look: Arc<Notify>,
+) {
+    let mut health = None;
+    let mut sight = Sight::of(&provider, &ctx);
+    loop {
+        let begun = Instant::now();
+        let changed = tokio::select! {
+            changed = ctx.engine.watch(&provider, &*ctx.world) => changed,
+            () = look.notified() => {
+                ctx.engine.observe_one(&provider, &*ctx.world).await;
+                Changed::All
+            }
+        };
+        let before = std::mem::replace(&mut sight, Sight::of(&provider, &ctx));
+        for tenant in concerned(&changed, &before, &sight, &ctx) {
+            // The receiver is gone when the process stops.
+            let _ = triggers.unbounded_send(tenant);
+        }
+        let now = ctx.engine.health().remove(&provider);
+        if let Some(now) = now
+            && health.as_ref() != Some(&now.health)
+        {
+            ctx.metrics.endpoint(&provider, health.as_ref(), &now);
+            health = Some(now.health);
+            news.notify_one();
+        }
+        if changed == Changed::Nothing && begun.elapsed() < Duration::from_millis(100) {
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// What a plan takes from a look. The things of a tenant are shared, so this is small.
+#[derive(Default)]
+struct Sight {
+    coverage: Coverage,
+    seen: BTreeMap<TenantName, Things>,
+    foreign: Vec<Foreign>,
+}
+
+impl Sight {
+    fn of(provider: &ProviderName, ctx: &Context) -> Self {
+        let Some(observation) = ctx.engine.observations().remove(provider) else { return Self::default() };
+        Self {
+            coverage: observation.coverage.clone(),
+            seen: observation.seen.clone(),
+            foreign: observation.foreign.clone(),
+        }
+    }
+}
+
+/// The tenants that have to be planned again: those that were named, or those for which a sweep saw something else
+/// than the one before.
+fn concerned(changed: &Changed, before: &Sight, now: &Sight, ctx: &Context) -> BTreeSet<TenantName> {
+    let world = ctx.world.read().unwrap_or_else(PoisonError::into_inner);
+    let known = world.tenants().keys();
+    match changed {
+        Changed::Nothing => BTreeSet::new(),
+        Changed::Tenants(tenants) => known.filter(|name| tenants.contains(*name)).cloned().collect(),
+        Changed::All if before.coverage != now.coverage || before.foreign != now.foreign => {
+            known.cloned().collect()
+        }
+        Changed::All => known.filter(|name| before.seen.get(*name) != now.seen.get(*name)).cloned().collect(),
+    }
+}

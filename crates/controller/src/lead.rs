@@ -1,0 +1,362 @@
+//! What the one that leads does: watch, look, reconcile, and end in good order.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::channel::mpsc::{UnboundedReceiver, unbounded};
+use futures::future::select_all;
+use futures::{FutureExt as _, Stream, StreamExt as _};
+use jiff::Timestamp;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::controller::{self, Action, ReconcileRequest, applier};
+use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
+use tokio::time::{Instant, interval_at, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
+use vertskommune_api::{HostProvider, Tenant};
+use vertskommune_core::names::TenantName;
+use vertskommune_engine::{Engine, Settings};
+use vertskommune_provider::Plugins;
+
+use crate::announce::Announcer;
+use crate::endpoints::Triggers;
+use crate::hosts::{Hosts, SecretMeta};
+use crate::lease::LeasePermit;
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::objects::Objects;
+use crate::reconcile::{self, Context};
+use crate::secrets::KubernetesSecrets;
+use crate::tenants::{Intake, slim};
+use crate::{Config, Error, at_most, chain};
+
+/// For how long the first look of a silent endpoint holds up the others. Its tenants are unknown after that.
+const FIRST_LOOK: Duration = Duration::from_secs(30);
+/// How often claims are looked after.
+const CLAIMS: Duration = Duration::from_secs(15);
+
+/// What leads.
+pub(crate) struct Leader {
+    pub(crate) client: Client,
+    pub(crate) config: Config,
+    pub(crate) plugins: Plugins,
+    pub(crate) permit: Arc<LeasePermit>,
+    pub(crate) metrics: Metrics,
+    pub(crate) holder: String,
+}
+
+/// The watches' halves that are read.
+struct Stores {
+    tenants: Store<Tenant>,
+    hosts: Store<HostProvider>,
+    secrets: Store<SecretMeta>,
+}
+
+/// Tasks that end with the leader.
+type Tasks = Vec<AbortOnDropHandle<()>>;
+
+impl Leader {
+    /// Leads until `stop`. `ended` is cancelled when the lease is lost; nothing is sent after that.
+    ///
+    /// # Errors
+    /// A part of it broke off, which is a fault in the program.
+    pub(crate) async fn run(
+        mut self,
+        stop: CancellationToken,
+        ended: CancellationToken,
+    ) -> Result<(), Error> {
+        let over = CancellationToken::new();
+        let (ctx, announcing) = self.context(over.clone());
+        let announcing = tokio::spawn(announcing);
+        let _engine = Stopped(ctx.clone());
+        let (triggers, queue) = unbounded();
+        let news = Arc::new(Notify::new());
+
+        // What stands in the cluster comes first, all of it.
+        let (stores, mut tasks) = self.watch(&ctx, &triggers, &news);
+        let looked = self.first_look(&ctx, &stores, &triggers, &news, &mut tasks);
+        if stop.run_until_cancelled(looked).await.is_none() {
+            return Ok(());
+        }
+
+        // Then one pass after the other, until we are told to stop.
+        let done = reconcile_all(&ctx, stores.tenants, queue, self.config.concurrency, stop.clone());
+        let draining = async {
+            stop.cancelled().await;
+            tokio::time::sleep(self.config.grace).await;
+        };
+        tokio::select! {
+            () = done => {}
+            () = draining => tracing::warn!("what was under way did not end in time"),
+            () = ended.cancelled() => return Ok(()),
+            // A watch that is no more would leave us deaf.
+            _ = select_all(tasks.iter_mut()) => return Err(Error::Broken),
+        }
+
+        // Nothing of ours stays behind but what the manifests say.
+        drop(tasks);
+        at_most(Duration::from_secs(5), "giving back the claims", ctx.engine.release_claims()).await;
+        over.cancel();
+        at_most(Duration::from_secs(3), "the last events", announcing.map(drop)).await;
+        Ok(())
+    }
+
+    fn context(&mut self, stop: CancellationToken) -> (Arc<Context>, impl Future<Output = ()> + use<>) {
+        let objects = Objects::new(self.client.clone(), self.permit.clone());
+        let (announcer, announcing) = Announcer::new(objects.clone(), &self.config.identity, stop);
+        let engine = Engine::new(Settings {
+            installation: self.config.installation.clone(),
+            holder: self.holder.clone(),
+            plugins: std::mem::take(&mut self.plugins),
+            secrets: Arc::new(KubernetesSecrets::new(self.client.clone(), &self.config.namespace)),
+            permit: self.permit.clone(),
+            now: Timestamp::now,
+        });
+        let context = Context {
+            engine,
+            world: Arc::default(),
+            objects,
+            metrics: self.metrics.clone(),
+            announcer,
+            memory: Memory::default(),
+            pace: self.config.progress,
+        };
+        (Arc::new(context), announcing)
+    }
+
+    fn watch(&self, ctx: &Arc<Context>, triggers: &Triggers, news: &Arc<Notify>) -> (Stores, Tasks) {
+        let (tenants, writer) = store();
+        let events = watch(Api::<Tenant>::all(self.client.clone())).reflect(writer);
+        let follow_tenants = follow_tenants(events, ctx.clone(), triggers.clone(), news.clone());
+
+        let (hosts, writer) = store();
+        let events = watch(Api::<HostProvider>::all(self.client.clone())).reflect(writer);
+        let follow_hosts = follow(events, news.clone());
+
+        let (secrets, writer) = store();
+        let api = Api::<SecretMeta>::namespaced(self.client.clone(), &self.config.namespace);
+        let events = watch(api).reflect(writer);
+        let follow_secrets = follow(events, news.clone());
+
+        let claims = ctx.clone();
+        let renew_claims = async move {
+            let mut tick = interval_at(Instant::now() + CLAIMS, CLAIMS);
+            loop {
+                tick.tick().await;
+                claims.engine.renew_claims().await;
+            }
+        };
+        let tasks = vec![
+            AbortOnDropHandle::new(tokio::spawn(follow_tenants)),
+            AbortOnDropHandle::new(tokio::spawn(follow_hosts)),
+            AbortOnDropHandle::new(tokio::spawn(follow_secrets)),
+            AbortOnDropHandle::new(tokio::spawn(renew_claims)),
+        ];
+        (Stores { tenants, hosts, secrets }, tasks)
+    }
+
+    /// Waits for all lists, and then for a look at every endpoint: no plan is made before.
+    async fn first_look(
+        &self,
+        ctx: &Arc<Context>,
+        stores: &Stores,
+        triggers: &Triggers,
+        news: &Arc<Notify>,
+        tasks: &mut Tasks,
+    ) {
+        // They only fail when the watch's task is gone, and it ends with us.
+        let _ = futures::join!(
+            stores.tenants.wait_until_ready(),
+            stores.hosts.wait_until_ready(),
+            stores.secrets.wait_until_ready()
+        );
+        tracing::info!(
+            tenants = stores.tenants.len(),
+            endpoints = stores.hosts.len(),
+            "all manifests are read"
+        );
+        let sweep = Arc::new(Notify::new());
+        let mut hosts = Hosts {
+            ctx: ctx.clone(),
+            manifests: stores.hosts.clone(),
+            secrets: stores.secrets.clone(),
+            secrets_api: Api::namespaced(self.client.clone(), &self.config.namespace),
+            tenants: stores.tenants.clone(),
+            triggers: triggers.clone(),
+            news: news.clone(),
+            sweep: sweep.clone(),
+            followed: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            written: BTreeMap::new(),
+        };
+        hosts.pass().await;
+        let deadline = Instant::now() + FIRST_LOOK;
+        while !ctx.engine.has_looked() {
+            if timeout_at(deadline, news.notified()).await.is_err() {
+                tracing::warn!("an endpoint has not answered yet: its tenants are unknown, the others go on");
+                break;
+            }
+        }
+        // Its own first pass reports what the look has found.
+        news.notify_one();
+        let every = self.config.sweep;
+        tasks.push(AbortOnDropHandle::new(tokio::spawn(hosts.run())));
+        tasks.push(AbortOnDropHandle::new(tokio::spawn(async move {
+            let mut tick = interval_at(Instant::now() + every, every);
+            loop {
+                tick.tick().await;
+                sweep.notify_one();
+            }
+        })));
+    }
+}
+
+/// Stops the engine when the leader ends, however it ends.
+struct Stopped(Arc<Context>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.engine.stop();
+    }
+}
+
+/// A watch that is begun anew every 20 s. One whose connection has died silently is given up 5 s later, so that it is
+/// noticed within 25 s; kube's own limit is 290 s.
+fn watch<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let config = watcher::Config::default().timeout(20);
+    watcher(api, config).backoff(Soon::default()).modify(slim)
+}
+
+/// The pauses of a watch that fails: kube's own grow to 30 s, which would hide a change for that long.
+#[derive(Clone, Debug, Default)]
+struct Soon(u32);
+
+impl Iterator for Soon {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = Duration::from_millis(250 << self.0.min(4));
+        self.0 = self.0.saturating_add(1);
+        Some(pause)
+    }
+}
+
+impl Backoff for Soon {
+    fn reset(&mut self) {
+        self.0 = 0;
+    }
+}
+
+async fn follow_tenants(
+    events: impl Stream<Item = watcher::Result<Event<Tenant>>>,
+    ctx: Arc<Context>,
+    triggers: Triggers,
+    news: Arc<Notify>,
+) {
+    let mut events = std::pin::pin!(events);
+    let mut intake = Intake::default();
+    while let Some(event) = events.next().await {
+        let taken = match event {
+            Ok(event) => intake.take(&event, &ctx.world),
+            Err(error) => {
+                tracing::warn!(kind = "Tenant", error = chain(&error), "the watch broke and is begun anew");
+                continue;
+            }
+        };
+        for tenant in &taken.gone {
+            ctx.memory.forget(tenant);
+            ctx.metrics.ready(tenant, None);
+        }
+        if !taken.changed.is_empty() || !taken.gone.is_empty() {
+            // Which endpoints are in use may have changed.
+            news.notify_one();
+        }
+        for tenant in taken.changed {
+            // The receiver is gone when the process stops.
+            let _ = triggers.unbounded_send(tenant);
+        }
+    }
+}
+
+async fn follow<K: Resource>(events: impl Stream<Item = watcher::Result<Event<K>>>, news: Arc<Notify>)
+where
+    K::DynamicType: Default,
+{
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            // A list is news when it is complete.
+            Ok(Event::Init | Event::InitApply(_)) => {}
+            Ok(_) => news.notify_one(),
+            Err(error) => {
+                let kind = K::kind(&K::DynamicType::default()).into_owned();
+                tracing::warn!(kind, error = chain(&error), "the watch broke and is begun anew");
+            }
+        }
+    }
+}
+
+/// Reconciles the tenants that are named, each one pass at a time and many tenants at once, until `stop`; then it waits
+/// for those that are under way.
+async fn reconcile_all(
+    ctx: &Arc<Context>,
+    tenants: Store<Tenant>,
+    queue: UnboundedReceiver<TenantName>,
+    concurrency: u16,
+    stop: CancellationToken,
+) {
+    let requests = queue
+        .map(|tenant| {
+            Ok::<_, std::convert::Infallible>(ReconcileRequest::from(ObjectRef::<Tenant>::new(
+                tenant.as_str(),
+            )))
+        })
+        .take_until(stop.cancelled_owned());
+    let config = controller::Config::default().concurrency(concurrency);
+    applier(
+        pass,
+        |tenant, error, ctx| reconcile::on_error(&tenant, error, &ctx),
+        ctx.clone(),
+        tenants,
+        requests,
+        config,
+    )
+    .for_each(async |result| match result {
+        // Not found: it was deleted while it stood in the queue.
+        Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
+        Err(controller::Error::ReconcilerFailed(error, tenant)) if error.is_gone() => {
+            tracing::debug!(tenant = %tenant.name, error = chain(&error), "the object has changed meanwhile");
+        }
+        Err(controller::Error::ReconcilerFailed(error, tenant)) => {
+            tracing::warn!(tenant = %tenant.name, error = chain(&error), "a pass failed and is tried again");
+        }
+        Err(error) => tracing::error!(error = chain(&error), "the queue of tenants broke"),
+    })
+    .await;
+}
+
+/// One pass in a task of its own, so that one that panics or computes for long stops only itself.
+fn pass(
+    tenant: Arc<Tenant>,
+    ctx: Arc<Context>,
+) -> impl Future<Output = Result<Action, reconcile::Error>> + Send + Unpin {
+    let metrics = ctx.metrics.clone();
+    let begun = Instant::now();
+    let task = tokio::spawn(reconcile::reconcile(tenant, ctx).in_current_span());
+    AbortOnDropHandle::new(task).map(move |joined| {
+        let result = joined.unwrap_or_else(|broken| Err(reconcile::Error::Broken(broken)));
+        metrics.reconciled(if result.is_ok() { "ok" } else { "error" }, begun.elapsed());
+        result
+    })
+}

@@ -1,0 +1,201 @@
+//! What is counted, for Prometheus. No label ever holds a secret, and none grows without bound but by tenants'
+//! providers.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use vertskommune_core::names::{ProviderName, TenantName};
+use vertskommune_engine::{EndpointHealth, Health, Outcome};
+use vertskommune_provider::Applied;
+
+/// All that is counted. A copy counts the same.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    registry: Arc<Registry>,
+    reconciles: Family<ByResult, Counter>,
+    durations: Histogram,
+    steps: Family<StepLabels, Counter>,
+    tenants: Family<ByReady, Gauge>,
+    ready: Arc<Mutex<BTreeMap<TenantName, String>>>,
+    seen: Family<ByProvider, Gauge>,
+    errors: Family<ErrorLabels, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    leader: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByResult {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabels {
+    class: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReady {
+    ready: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByProvider {
+    provider: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    provider: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    verb: &'static str,
+    resource: String,
+    code: String,
+}
+
+impl Metrics {
+    pub(crate) const CONTENT_TYPE: &'static str =
+        "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("vertskommune");
+        // From a millisecond, a tenant without changes, to a minute and more, a step that ran into its time limit.
+        let buckets = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 90.0];
+        let (reconciles, durations) = (Family::default(), Histogram::new(buckets));
+        let (steps, tenants, seen) = (Family::default(), Family::default(), Family::default());
+        let (errors, requests, leader) = (Family::default(), Family::default(), Gauge::default());
+        let add = &mut registry;
+        add.register("reconciles", "Reconciles of tenants by their result", Family::clone(&reconciles));
+        add.register_with_unit(
+            "reconcile_duration",
+            "How long a reconcile took",
+            Unit::Seconds,
+            durations.clone(),
+        );
+        add.register("steps", "Steps by class and by what became of them", Family::clone(&steps));
+        add.register("tenants", "Tenants by the status of their condition Ready", Family::clone(&tenants));
+        add.register("endpoint_seen", "Whether an endpoint was seen at the last look", Family::clone(&seen));
+        add.register(
+            "provider_errors",
+            "Changes to a state in which an endpoint is not seen",
+            Family::clone(&errors),
+        );
+        add.register(
+            "kubernetes_requests",
+            "Requests to the API server, watches once",
+            Family::clone(&requests),
+        );
+        add.register("leader", "Whether this process holds the leader lease", leader.clone());
+        let ready = Arc::default();
+        Self {
+            registry: Arc::new(registry),
+            reconciles,
+            durations,
+            steps,
+            tenants,
+            ready,
+            seen,
+            errors,
+            requests,
+            leader,
+        }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    pub(crate) fn reconciled(&self, result: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&ByResult { result }).inc();
+        self.durations.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn applied(&self, outcome: &Outcome) {
+        let result = match outcome.applied {
+            Applied::Done => "done",
+            Applied::Started { .. } => "started",
+            Applied::NotSent(_) => "not_sent",
+            Applied::Unknown(_) => "unknown",
+            Applied::Failed(_) => "failed",
+        };
+        self.steps.get_or_create(&StepLabels { class: outcome.class.to_string(), result }).inc();
+    }
+
+    /// What a tenant's `Ready` is now; `None` where there is no such tenant any more.
+    pub(crate) fn ready(&self, tenant: &TenantName, ready: Option<&str>) {
+        let mut of = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = of.get(tenant).map(String::as_str);
+        if before == ready {
+            return;
+        }
+        let gauge = |ready: &str| self.tenants.get_or_create_owned(&ByReady { ready: ready.to_owned() });
+        if let Some(before) = before {
+            gauge(before).dec();
+        }
+        match ready {
+            Some(now) => {
+                gauge(now).inc();
+                of.insert(tenant.clone(), now.to_owned());
+            }
+            None => {
+                of.remove(tenant);
+            }
+        }
+    }
+
+    pub(crate) fn endpoint(&self, provider: &ProviderName, before: Option<&Health>, now: &EndpointHealth) {
+        let provider = provider.to_string();
+        let seen = self.seen.get_or_create_owned(&ByProvider { provider: provider.clone() });
+        seen.set(i64::from(now.health == Health::Seen));
+        if let Health::Blind(why) = &now.health
+            && before != Some(&now.health)
+        {
+            self.errors.get_or_create(&ErrorLabels { provider, reason: why.word().to_owned() }).inc();
+        }
+    }
+
+    pub(crate) fn no_endpoint(&self, provider: &ProviderName) {
+        self.seen.remove(&ByProvider { provider: provider.to_string() });
+    }
+
+    pub(crate) fn requested(&self, verb: &'static str, resource: String, code: String) {
+        self.requests.get_or_create(&RequestLabels { verb, resource, code }).inc();
+    }
+
+    pub(crate) fn leading(&self, leading: bool) {
+        self.leader.set(i64::from(leading));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenants_are_counted_once_by_their_newest_ready() {
+        let metrics = Metrics::new();
+        let (a, b) = (TenantName::from("ibestad"), TenantName::from("dyroy"));
+        metrics.ready(&a, Some("False"));
+        metrics.ready(&b, Some("False"));
+        metrics.ready(&a, Some("True"));
+        metrics.ready(&b, None);
+        let text = metrics.text();
+        assert!(text.contains("vertskommune_tenants{ready=\"True\"} 1"), "{text}");
+        assert!(text.contains("vertskommune_tenants{ready=\"False\"} 0"), "{text}");
+    }
+}

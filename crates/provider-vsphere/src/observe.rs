@@ -1,0 +1,379 @@
+//! What the rows mean: present, absent, lost, in progress or unknown. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value as Json, json};
+use vertskommune_core::names::{ProviderName, ResourceKey, TenantName};
+use vertskommune_core::observation::{
+    Blindness, Busy, Capacity, Foreign, Observation, Present, Seen, Things,
+};
+use vertskommune_core::resource::Facts;
+use vsphere_client::{AntiAffinityRule, Mor};
+
+use crate::born::{self, Born};
+use crate::inventory::{Ground, Inventory};
+use crate::ledger::Ledger;
+use crate::marks::{ANTI_AFFINITY, FOLDER, NETWORK, POOL, REF, SERVER, portgroup_name, read_rule_name};
+use crate::rows::{Portgroup, Vm};
+use crate::settings::Settings;
+
+/// What an observation is made from.
+pub(crate) struct View<'a> {
+    pub(crate) provider: &'a ProviderName,
+    pub(crate) ground: Ground<'a>,
+    pub(crate) settings: &'a Settings,
+    pub(crate) inventory: &'a Inventory,
+    pub(crate) ledger: &'a Ledger,
+    /// Names of custom fields by their keys.
+    pub(crate) fields: BTreeMap<i32, String>,
+    /// The references of our templates.
+    pub(crate) templates: BTreeSet<&'a Mor>,
+    pub(crate) version: &'a str,
+}
+
+impl View<'_> {
+    /// The observation of these tenants, or of all that have anything.
+    pub(crate) fn observation(&self, tenants: Option<&BTreeSet<TenantName>>) -> Observation {
+        let mut observation = Observation::empty(self.provider);
+        self.version.clone_into(&mut observation.version);
+        observation.capacity = self.capacity();
+        if let Some(clone) = self.stray_clone() {
+            observation.coverage.kinds.insert(SERVER.into(), Blindness::MaybeInProgress(clone));
+        }
+        let all;
+        let tenants = match tenants {
+            Some(tenants) => tenants,
+            None => {
+                all = self.inventory.tenants(self.ground);
+                &all
+            }
+        };
+        let owned = self.owned();
+        for tenant in tenants {
+            let things = self.things(tenant, owned.get(tenant).map_or(&[], Vec::as_slice));
+            if let Some(blindness) = self.gap(tenant, &things) {
+                observation.coverage.tenants.insert(tenant.clone(), blindness);
+            }
+            if !things.is_empty() {
+                observation.seen.insert(tenant.clone(), things);
+            }
+            observation.foreign.extend(self.foreign(tenant));
+        }
+        observation
+    }
+
+    /// The servers of each tenant.
+    fn owned(&self) -> BTreeMap<TenantName, Vec<(ResourceKey, &Vm)>> {
+        let mut owned: BTreeMap<TenantName, Vec<(ResourceKey, &Vm)>> = BTreeMap::new();
+        for vm in self.inventory.vms.values() {
+            if let Some((tenant, key)) = self.ground.owner(vm) {
+                owned.entry(tenant).or_default().push((key, vm));
+            }
+        }
+        owned
+    }
+
+    fn things(&self, tenant: &TenantName, vms: &[(ResourceKey, &Vm)]) -> Things {
+        let mut things: BTreeMap<ResourceKey, Seen> = BTreeMap::new();
+        let own = |kind: &str| ResourceKey::new(kind, tenant.as_str());
+        let mut recorded = Born::new();
+        if let Some((mor, folder)) = self.inventory.folder(self.ground, tenant) {
+            let children = folder.children.len();
+            let fields = [("name", json!(folder.name)), ("children", json!(children))];
+            things.insert(own(FOLDER), present(mor, fields, &mor.to_string()));
+            let named = folder
+                .custom
+                .iter()
+                .filter_map(|(key, v)| Some((self.fields.get(key)?.as_str(), v.as_str())));
+            recorded = born::read(named);
+        }
+        if let Some((mor, pool)) = self.inventory.pool(self.ground, tenant) {
+            let fields = [
+                ("name", json!(pool.name)),
+                ("shares", json!(pool.shares)),
+                ("limits", json!(pool.limits)),
+                ("children", json!(pool.children)),
+            ];
+            things.insert(own(POOL), present(mor, fields, &mor.to_string()));
+        }
+        for (key, seen) in self.networks(tenant).chain(self.rules(tenant, vms)) {
+            insert(&mut things, key, seen);
+        }
+        for (key, vm) in vms {
+            insert(&mut things, key.clone(), self.server(vm, recorded.get(&key.name)));
+        }
+        self.clones(tenant, &mut things);
+        for (name, uuid) in recorded {
+            things.entry(ResourceKey::new(SERVER, name)).or_insert(Seen::Lost { identity: uuid });
+        }
+        things.into_iter().collect()
+    }
+
+    fn networks(&self, tenant: &TenantName) -> impl Iterator<Item = (ResourceKey, Seen)> {
+        self.inventory.portgroups.iter().filter_map(move |(mor, row)| {
+            let (owner, key) = self.ground.portgroup_owner(row)?;
+            let fields =
+                [("name", json!(row.name)), ("vlan", row.vlan.clone()), ("users", json!(self.users(row)))];
+            (owner == *tenant && key.kind.as_str() == NETWORK).then(|| (key, present(mor, fields, &row.key)))
+        })
+    }
+
+    /// How many VMs are attached. The simulator does not list them at the port group, so ours are counted too.
+    fn users(&self, portgroup: &Portgroup) -> usize {
+        let attached = |vm: &&Vm| {
+            vm.nics
+                .iter()
+                .any(|nic| nic.port.as_ref().is_some_and(|port| port.portgroup_key == portgroup.key))
+        };
+        portgroup.vms.max(self.inventory.vms.values().filter(attached).count())
+    }
+
+    fn rules(
+        &self,
+        tenant: &TenantName,
+        vms: &[(ResourceKey, &Vm)],
+    ) -> impl Iterator<Item = (ResourceKey, Seen)> {
+        self.inventory.common.rules.iter().filter_map(move |rule| {
+            let (owner, group) = read_rule_name(self.ground.installation, &rule.name)?;
+            (owner == *tenant).then(|| (ResourceKey::new(ANTI_AFFINITY, group), rule_present(rule, vms)))
+        })
+    }
+
+    fn server(&self, vm: &Vm, recorded: Option<&String>) -> Seen {
+        let present = Present { busy: self.busy(vm), ..self.describe(vm, recorded) };
+        Seen::Present(Box::new(present))
+    }
+
+    /// A VM as the contract describes it.
+    fn describe(&self, vm: &Vm, recorded: Option<&String>) -> Present {
+        let born = recorded.is_some_and(|uuid| *uuid == vm.slim.instance_uuid);
+        let mut fields = facts(vm, self.settings);
+        fields.insert("born".to_owned(), json!(born));
+        Present {
+            fields,
+            applied: vm.applied.clone(),
+            outputs: Facts::from([(REF.to_owned(), json!(vm.slim.mor.to_string()))]),
+            identity: vm.slim.instance_uuid.clone(),
+            busy: None,
+            interrupted: vm.order.is_some(),
+            retired_at: vm.retired,
+        }
+    }
+
+    fn busy(&self, vm: &Vm) -> Option<Busy> {
+        let running = self.inventory.common.running.values();
+        let mut tasks = running.filter(|task| task.entity.as_ref() == Some(&vm.slim.mor));
+        if let Some(task) = tasks.next() {
+            let operation = task.name.clone().unwrap_or_else(|| task.description_id.clone());
+            return Some(Busy::Task { operation, percent: task.progress });
+        }
+        vm.slim.has_snapshot.then_some(Busy::Snapshot)
+    }
+
+    /// Servers that are being cloned on our order.
+    fn clones(&self, tenant: &TenantName, things: &mut BTreeMap<ResourceKey, Seen>) {
+        for (task, info) in &self.inventory.common.running {
+            let Some(started) = self.ledger.of(task).filter(|started| started.resource.tenant == *tenant)
+            else {
+                continue;
+            };
+            if started.operation == "create" {
+                let seen = Seen::InProgress { operation: "Cloning".to_owned(), percent: info.progress };
+                things.insert(started.resource.key, seen);
+            }
+        }
+    }
+
+    /// A clone of one of our templates that this process did not start: before a crash, it may have.
+    fn stray_clone(&self) -> Option<String> {
+        self.inventory.common.running.iter().find_map(|(task, info)| {
+            let of_template = info.entity.as_ref().is_some_and(|entity| self.templates.contains(entity));
+            let is_clone = info.description_id.to_lowercase().contains("clone");
+            (of_template && is_clone && self.ledger.of(task).is_none()).then(|| format!("{task}, a clone"))
+        })
+    }
+
+    /// Why what is not among these things may still be there.
+    fn gap(&self, tenant: &TenantName, things: &Things) -> Option<Blindness> {
+        let folder = self.inventory.folder(self.ground, tenant).map(|(mor, _)| mor);
+        let known = self.inventory.of(self.ground, &BTreeSet::from([tenant.clone()]));
+        let theirs = |place: &Option<Mor>| place.as_ref().is_some_and(|place| known.contains(place));
+        if let Some((_, why)) =
+            self.inventory.unreadable.iter().find(|(place, _)| place.is_none() || theirs(place))
+        {
+            return Some(Blindness::NoSight(why.clone()));
+        }
+        // The folder is made first and removed last.
+        let orphan = things.iter().find(|(_, seen)| matches!(seen, Seen::Present(_)))?.0;
+        folder.is_none().then(|| {
+            Blindness::NoSight(format!(
+                "the folder {}/{tenant} is not visible though {orphan} is: give the account its right to read it, or \
+                 make the folder anew if it was deleted",
+                self.settings.folder
+            ))
+        })
+    }
+
+    /// What stands in this tenant's places, or is named by it for adoption, and does not carry its mark.
+    fn foreign(&self, tenant: &TenantName) -> Vec<Foreign> {
+        let folder = self.inventory.folder(self.ground, tenant).map(|(mor, _)| mor);
+        let mut found: Vec<Foreign> = Vec::new();
+        for vm in
+            self.inventory.vms.values().filter(|vm| folder.is_some() && vm.slim.parent.as_ref() == folder)
+        {
+            if self.ground.owner(vm).is_none_or(|(owner, _)| owner != *tenant) {
+                let path = format!("{}/{tenant}/{}", self.settings.folder, vm.slim.name);
+                found.push(self.foreign_vm(tenant, vm, path));
+            }
+        }
+        for ((_, word), mor) in self.inventory.adopt.iter().filter(|((owner, _), _)| owner == tenant) {
+            let vm = self.inventory.vms.get(mor);
+            found.extend(
+                vm.filter(|vm| self.ground.owner(vm).is_none_or(|(owner, _)| owner != *tenant))
+                    .map(|vm| self.foreign_vm(tenant, vm, word.clone())),
+            );
+        }
+        let prefix = portgroup_name(tenant, "");
+        let strange = |row: &&Portgroup| {
+            row.name.starts_with(&prefix) && row.switch.as_ref() == Some(self.ground.switch)
+        };
+        for row in self.inventory.portgroups.values().filter(strange) {
+            if self.ground.portgroup_owner(row).is_none() {
+                found.push(Foreign {
+                    tenant: tenant.clone(),
+                    kind: NETWORK.into(),
+                    name: row.name.clone(),
+                    path: row.name.clone(),
+                    identity: row.key.clone(),
+                    mark: None,
+                    present: Present::default(),
+                });
+            }
+        }
+        found
+    }
+
+    fn foreign_vm(&self, tenant: &TenantName, vm: &Vm, path: String) -> Foreign {
+        let mut present = self.describe(vm, None);
+        present.busy = self.busy(vm);
+        Foreign {
+            tenant: tenant.clone(),
+            kind: SERVER.into(),
+            name: vm.slim.name.clone(),
+            path,
+            identity: vm.slim.instance_uuid.clone(),
+            mark: vm.slim.mark.clone(),
+            present,
+        }
+    }
+
+    /// Free bytes of each datastore, and of memory with one host to spare.
+    fn capacity(&self) -> BTreeMap<String, Capacity> {
+        let common = &self.inventory.common;
+        let mut capacity: BTreeMap<String, Capacity> =
+            common.datastores.iter().map(|(name, left)| (datastore(name), *left)).collect();
+        let all: u64 = common.hosts.iter().sum();
+        let total = all - common.hosts.iter().max().copied().unwrap_or_default();
+        // Ours count whether they are on or not: they may be switched on at any time.
+        let ours = self.inventory.vms.values().filter(|vm| vm.retired.is_none() && !vm.slim.template);
+        let used: u64 = common.foreign_memory + ours.map(|vm| vm.slim.memory_mb << 20).sum::<u64>();
+        capacity.insert("memory".to_owned(), Capacity { free: total.saturating_sub(used), total });
+        capacity
+    }
+}
+
+/// The name of a datastore's free space.
+pub(crate) fn datastore(name: &str) -> String {
+    format!("datastore {name}")
+}
+
+fn insert(things: &mut BTreeMap<ResourceKey, Seen>, key: ResourceKey, seen: Seen) {
+    let name = |seen: &Seen| match seen {
+        Seen::Present(present) => {
+            present.fields.get("name").and_then(Json::as_str).unwrap_or(&present.identity).to_owned()
+                + " ("
+                + &present.identity
+                + ")"
+        }
+        _ => String::new(),
+    };
+    let seen = match things.remove(&key) {
+        None => seen,
+        Some(Seen::Unknown(Blindness::Ambiguous(mut which))) => {
+            which.push(name(&seen));
+            Seen::Unknown(Blindness::Ambiguous(which))
+        }
+        Some(other) => Seen::Unknown(Blindness::Ambiguous(vec![name(&other), name(&seen)])),
+    };
+    things.insert(key, seen);
+}
+
+fn present<const N: usize>(mor: &Mor, fields: [(&str, Json); N], reference: &str) -> Seen {
+    Seen::Present(Box::new(Present {
+        fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        outputs: Facts::from([(REF.to_owned(), json!(reference))]),
+        identity: mor.to_string(),
+        ..Present::default()
+    }))
+}
+
+fn rule_present(rule: &AntiAffinityRule, vms: &[(ResourceKey, &Vm)]) -> Seen {
+    let mut fields = Facts::from([("enabled".to_owned(), json!(rule.enabled))]);
+    for mor in &rule.vms {
+        let server = vms.iter().find(|(_, vm)| vm.slim.mor == *mor).map_or(&*mor.id, |(key, _)| &key.name);
+        fields.insert(format!("members.{server}"), json!(mor.to_string()));
+    }
+    // The rule is ours as a whole, by its name: what is in it that the manifest does not name is taken out.
+    let applied = fields.clone();
+    Seen::Present(Box::new(Present {
+        fields,
+        applied,
+        outputs: Facts::from([(REF.to_owned(), json!(rule.name))]),
+        identity: rule.name.clone(),
+        ..Present::default()
+    }))
+}
+
+/// The fields of a VM, but for what stands in the record on its folder.
+pub(crate) fn facts(vm: &Vm, settings: &Settings) -> Facts {
+    let reference = |mor: &Option<Mor>| mor.as_ref().map_or(Json::Null, |mor| json!(mor.to_string()));
+    let mut fields = Facts::from([
+        ("name".to_owned(), json!(vm.slim.name)),
+        ("folder".to_owned(), reference(&vm.slim.parent)),
+        ("pool".to_owned(), reference(&vm.slim.pool)),
+        ("vcpus".to_owned(), json!(vm.cpus)),
+        ("memory".to_owned(), json!(vm.slim.memory_mb << 20)),
+        ("power".to_owned(), json!(if vm.slim.powered_on { "on" } else { "off" })),
+        ("diskNames".to_owned(), json!(if vm.keeps_disk_names() { "kept" } else { "by place" })),
+        ("restarting".to_owned(), json!(vm.order.is_some())),
+        // For the choice of steps only; no manifest asks for these.
+        ("hotAdd.vcpus".to_owned(), json!(vm.cpu_hot_add)),
+        ("hotAdd.memory".to_owned(), json!(vm.memory_hot_add)),
+    ]);
+    if let Some(order) = &vm.order {
+        fields.insert("order".to_owned(), json!(order.to_string()));
+    }
+    for (name, disk) in vm.named_disks() {
+        fields.insert(format!("disks.{name}.size"), json!(disk.capacity_bytes));
+        if let Some(policy) = policy_of(&disk.file_name, &name, vm, settings) {
+            fields.insert(format!("disks.{name}.storagePolicy"), json!(policy));
+        }
+    }
+    for (number, nic) in vm.nics.iter().enumerate() {
+        let network = nic.port.as_ref().map(|port| port.portgroup_key.clone());
+        let network = network.or_else(|| nic.network.as_ref().map(ToString::to_string));
+        fields.insert(format!("interfaces.{number}.network"), json!(network));
+    }
+    fields
+}
+
+/// The storage policy that a disk fulfils: the one that we gave, or the first whose datastores include its own.
+fn policy_of(file: &str, name: &str, vm: &Vm, settings: &Settings) -> Option<String> {
+    let store = file.strip_prefix('[')?.split_once(']')?.0;
+    let fulfils = |policy: &String| {
+        settings.policies.get(policy).is_some_and(|stores| stores.iter().any(|s| s == store))
+    };
+    let given =
+        vm.applied.get(&format!("disks.{name}.storagePolicy")).and_then(Json::as_str).map(str::to_owned);
+    given.filter(fulfils).or_else(|| settings.policies.keys().find(|policy| fulfils(policy)).cloned())
+}
