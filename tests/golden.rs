@@ -87,7 +87,7 @@ impl Story {
             }
         });
         for tenant in &self.hidden {
-            system.hide(&TenantName::new(tenant), true);
+            system.hide(&TenantName::new(tenant.as_str()), true);
         }
         system
     }

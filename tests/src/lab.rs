@@ -181,8 +181,7 @@ pub fn http_client(tls: Option<rustls::ClientConfig>) -> anyhow::Result<reqwest:
 
 fn run(mut command: Command, input: &str) -> anyhow::Result<String> {
     use std::io::Write as _;
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(input.as_bytes())?;
     }

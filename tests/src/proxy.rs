@@ -43,8 +43,7 @@ impl Proxy {
     pub async fn start(upstream: &str, client: reqwest::Client) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("a port for the proxy")?;
         let url = format!("http://{}", listener.local_addr()?);
-        let state =
-            Arc::new(State { upstream: upstream.to_owned(), client, progress: Mutex::default() });
+        let state = Arc::new(State { upstream: upstream.to_owned(), client, progress: Mutex::default() });
         let serving = tokio::spawn(serve(listener, state.clone()));
         Ok(Self { url, state, serving })
     }
@@ -107,7 +106,8 @@ async fn forward(state: Arc<State>, request: Request<Incoming>) -> Result<Respon
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let body = body.collect().await?.to_bytes();
     let mut onward = state.client.request(parts.method, format!("{}{path}", state.upstream)).body(body);
-    for (name, value) in parts.headers.iter().filter(|(name, _)| *name != "host" && *name != "authorization") {
+    for (name, value) in parts.headers.iter().filter(|(name, _)| *name != "host" && *name != "authorization")
+    {
         onward = onward.header(name, value);
     }
     let answer = onward.send().await?;

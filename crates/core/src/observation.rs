@@ -326,14 +326,29 @@ impl Observation {
         }
     }
 
-    /// Takes in a later look at a part: what the part covers replaces what was known of it.
-    pub fn absorb(&mut self, part: Self, scope: &Scope) {
-        let part = part.guarded(self, scope);
-        let Some(tenants) = &scope.tenants else {
-            *self = part;
-            return;
-        };
-        self.established.clone_from(&part.established);
+    /// Takes in a later look at a part: what the part covers replaces what was known of it. A look at one tenant costs
+    /// the same however many there are.
+    pub fn absorb(&mut self, mut part: Self, scope: &Scope) {
+        match &scope.tenants {
+            None => self.absorb_all(part),
+            Some(tenants) => {
+                self.establish(tenants);
+                part.guard(tenants.iter().filter(|tenant| self.established.contains(*tenant)));
+                self.absorb_part(part, tenants);
+            }
+        }
+    }
+
+    fn absorb_all(&mut self, mut all: Self) {
+        let known: Vec<TenantName> = self.seen.keys().cloned().collect();
+        self.establish(&known);
+        all.established = std::mem::take(&mut self.established);
+        let established = all.established.clone();
+        all.guard(established.iter());
+        *self = all;
+    }
+
+    fn absorb_part(&mut self, mut part: Self, tenants: &BTreeSet<TenantName>) {
         for tenant in tenants {
             self.coverage.tenants.remove(tenant);
             self.seen.remove(tenant);
@@ -341,8 +356,8 @@ impl Observation {
                 part.coverage.blind.as_ref().or_else(|| part.coverage.tenants.get(tenant))
             {
                 self.coverage.tenants.insert(tenant.clone(), blindness.clone());
-            } else if let Some(things) = part.seen.get(tenant) {
-                self.seen.insert(tenant.clone(), things.clone());
+            } else if let Some(things) = part.seen.remove(tenant) {
+                self.seen.insert(tenant.clone(), things);
             }
         }
         if part.coverage.blind.is_none() {
@@ -355,24 +370,25 @@ impl Observation {
         }
     }
 
-    /// The same, where a tenant of which all things vanished since `before` is unknown and not absent.
+    /// Notes which of these tenants have several things here, before something else is known of them.
+    fn establish<'a>(&mut self, tenants: impl IntoIterator<Item = &'a TenantName>) {
+        let several = |tenant: &&TenantName| self.seen.get(*tenant).is_some_and(|things| things.len() > 1);
+        self.established.extend(tenants.into_iter().filter(several).cloned());
+    }
+
+    /// A tenant of which all things have vanished is unknown and not absent.
     ///
     /// One thing alone may well have been removed; two or more at once look like lost sight. What was removed on our
     /// own order is forgotten before the next look ([`Self::forget`]).
-    fn guarded(mut self, before: &Self, scope: &Scope) -> Self {
-        self.established.clone_from(&before.established);
-        self.established.extend(
-            before.seen.iter().filter(|(_, things)| things.len() > 1).map(|(tenant, _)| tenant.clone()),
-        );
+    fn guard<'a>(&mut self, established: impl Iterator<Item = &'a TenantName>) {
         if self.coverage.blind.is_some() {
-            return self;
+            return;
         }
-        for tenant in self.established.iter().filter(|tenant| scope.includes(tenant)) {
+        for tenant in established {
             if self.seen.get(tenant).is_none_or(|things| things.is_empty()) {
                 self.coverage.tenants.entry(tenant.clone()).or_insert(Blindness::AllVanished);
             }
         }
-        self
     }
 }
 

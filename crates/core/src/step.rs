@@ -261,7 +261,10 @@ impl fmt::Display for Wait {
                 write!(f, "a snapshot is on it: it is left alone until that is removed")
             }
             Self::MaintenanceWindow { opens: Some(at) } => {
-                write!(f, "needs a restart: waits for the maintenance window at {at}, or set restartBefore")
+                write!(
+                    f,
+                    "needs a restart: waits for the maintenance window at {at:.0}, or set restartBefore"
+                )
             }
             Self::MaintenanceWindow { opens: None } => {
                 write!(
@@ -273,7 +276,7 @@ impl fmt::Display for Wait {
                 write!(f, "one at a time in anti-affinity group {group}: {} goes first", first.key)
             }
             Self::Word => write!(f, "destroys data: waits for an operator to name this step"),
-            Self::Retired { until } => write!(f, "kept until {until}"),
+            Self::Retired { until } => write!(f, "kept until {until:.0}"),
             Self::InUse { by } => write!(f, "still used by {by}"),
             Self::GuestShutdown => write!(
                 f,
@@ -290,7 +293,7 @@ impl fmt::Display for Wait {
             Self::Budget { running } => {
                 write!(f, "{running} operations are running, as many as the provider's budget allows")
             }
-            Self::Backoff { until, error } => write!(f, "failed, tried again at {until}: {error}"),
+            Self::Backoff { until, error } => write!(f, "failed, tried again at {until:.0}: {error}"),
         }
     }
 }

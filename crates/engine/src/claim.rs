@@ -23,6 +23,10 @@ impl Engine {
         if endpoint.claimed_for() > RENEW {
             return Ok(());
         }
+        let _alone = endpoint.claiming.lock().await;
+        if endpoint.claimed_for() > RENEW {
+            return Ok(());
+        }
         self.claim(endpoint, TTL, false).await
     }
 

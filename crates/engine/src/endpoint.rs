@@ -1,6 +1,6 @@
 //! One endpoint while the engine runs: its provider, what was last seen of it, and its share of the budget.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use vertskommune_core::host::Host;
-use vertskommune_core::observation::{Blindness, Observation, Scope};
+use vertskommune_core::names::{Kind, TenantName};
+use vertskommune_core::observation::{Blindness, Foreign, Observation, Scope, Things};
 use vertskommune_provider::{Provider, ProviderError};
 
 /// One endpoint of the host's infrastructure.
@@ -18,6 +19,8 @@ pub(crate) struct Endpoint {
     /// One for each call that applies a step. First come, first served, a step at a time, so that a tenant with a
     /// hundred steps does not hold up one with a single step.
     pub(crate) budget: Semaphore,
+    /// Held while our claim is renewed, so that many steps at once renew it once.
+    pub(crate) claiming: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -61,7 +64,7 @@ impl Endpoint {
             destroyed: VecDeque::new(),
         };
         let budget = Semaphore::new(usize::try_from(host.budget.concurrency).unwrap_or(1).max(1));
-        Self { host, provider, budget, state: Mutex::new(state) }
+        Self { host, provider, budget, claiming: tokio::sync::Mutex::default(), state: Mutex::new(state) }
     }
 
     pub(crate) fn host(&self) -> &Host {
@@ -70,6 +73,20 @@ impl Endpoint {
 
     pub(crate) fn observation(&self) -> Arc<Observation> {
         self.state().observation.clone()
+    }
+
+    /// What a plan of these tenants takes from what was last seen.
+    pub(crate) fn sight_of(&self, tenants: &BTreeSet<TenantName>) -> Sight {
+        let observation = self.observation();
+        let sight = |tenant: &TenantName| OfTenant {
+            things: observation.seen.get(tenant).cloned(),
+            gap: observation.coverage.tenants.get(tenant).cloned(),
+            foreign: observation.foreign.iter().filter(|f| f.tenant == *tenant).cloned().collect(),
+        };
+        Sight {
+            gaps: (observation.coverage.blind.clone(), observation.coverage.kinds.clone()),
+            tenants: tenants.iter().map(|tenant| (tenant.clone(), sight(tenant))).collect(),
+        }
     }
 
     /// Takes in what was seen, or why nothing was.
@@ -143,5 +160,30 @@ impl Endpoint {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a plan takes from a look at some tenants. Their things are shared, so this is small.
+pub(crate) struct Sight {
+    /// What concerns every tenant.
+    gaps: (Option<Blindness>, BTreeMap<Kind, Blindness>),
+    tenants: BTreeMap<TenantName, OfTenant>,
+}
+
+#[derive(PartialEq)]
+struct OfTenant {
+    things: Option<Things>,
+    gap: Option<Blindness>,
+    foreign: Vec<Foreign>,
+}
+
+impl Sight {
+    /// The tenants of which a later look saw something else.
+    pub(crate) fn news(&self, later: &Self) -> BTreeSet<TenantName> {
+        let same = |tenant: &TenantName, before: &OfTenant| {
+            self.gaps == later.gaps && later.tenants.get(tenant) == Some(before)
+        };
+        let news = self.tenants.iter().filter(|(tenant, before)| !same(tenant, before));
+        news.map(|(tenant, _)| tenant.clone()).collect()
     }
 }

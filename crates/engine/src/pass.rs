@@ -135,13 +135,13 @@ impl Engine {
             }
             Err(_) => Applied::Unknown("no answer within the time limit".to_owned()),
         };
-        if applied == Applied::Done && matches!(planned.step.class, Class::Remove | Class::Destroy) {
+        // Its absence will surprise nobody, also where the system takes its time with it.
+        let goes = matches!(planned.step.class, Class::Remove | Class::Destroy);
+        if goes && matches!(applied, Applied::Done | Applied::Started { .. }) {
             endpoint.forget(&planned.step.resource);
-        }
-        if planned.step.class == Class::Destroy && matches!(applied, Applied::Done | Applied::Started { .. })
-        {
-            endpoint.note_destruction(self.now());
-            endpoint.forget(&planned.step.resource);
+            if planned.step.class == Class::Destroy {
+                endpoint.note_destruction(self.now());
+            }
         }
         tracing::info!(?applied, "applied");
         applied

@@ -15,7 +15,7 @@ const WAIT: Duration = Duration::from_mins(1);
 /// What was looked at again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
-    /// These tenants may have to be planned again.
+    /// Something else was seen of these tenants than before: they have to be planned again.
     Tenants(BTreeSet<TenantName>),
     /// All may.
     All,
@@ -37,8 +37,11 @@ impl Engine {
         match changed {
             Ok(Changes::Tenants(tenants)) if tenants.is_empty() => Changed::Nothing,
             Ok(Changes::Tenants(tenants)) => {
+                let before = endpoint.sight_of(&tenants);
                 self.observe_tenants(provider, world, &tenants).await;
-                Changed::Tenants(tenants)
+                // What we did ourselves was looked at when it was done, and is no news here.
+                let news = before.news(&endpoint.sight_of(&tenants));
+                if news.is_empty() { Changed::Nothing } else { Changed::Tenants(news) }
             }
             Ok(Changes::Anything) => {
                 self.observe_one(provider, world).await;

@@ -179,10 +179,9 @@ impl Act<'_> {
     }
 }
 
-/// Whether a call found the name taken, and by what.
-fn duplicate(error: &Error) -> Option<Option<vsphere_client::Mor>> {
-    let fault = error.fault().filter(|fault| fault.class() == FaultClass::Duplicate)?;
-    Some(fault.object())
+/// Whether a call found the name taken. What has it is in the fault, where the account can see it.
+fn is_taken(error: &Error) -> bool {
+    error.class() == Some(FaultClass::Duplicate)
 }
 
 fn refused(why: String) -> Stop {

@@ -49,7 +49,7 @@ pub(crate) fn changes(
     }
     if let Some(entry) = entry {
         let fits = |value: &str| value.len() + 1 + entry.len() <= LIMIT;
-        let place = (0..).find(|index| after.get(index).is_none_or(|value| fits(value)));
+        let place = (0..=after.len()).find(|index| after.get(index).is_none_or(|value| fits(value)));
         let value = after.entry(place.unwrap_or_default()).or_default();
         if !value.is_empty() {
             value.push(' ');

@@ -137,7 +137,7 @@ impl Places<'_> {
             recreate: server.recreate.clone(),
             restart_before: server.restart_before,
         };
-        resource.group = server.anti_affinity.clone();
+        resource.group.clone_from(&server.anti_affinity);
         resource
     }
 

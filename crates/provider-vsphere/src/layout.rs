@@ -30,40 +30,40 @@ pub(crate) struct Layout {
 pub(crate) struct Paths<'a>(pub(crate) &'a Settings);
 
 impl Paths<'_> {
-    pub(crate) fn vm(&self, below: &str) -> String {
+    pub(crate) fn vm(self, below: &str) -> String {
         format!("{}/vm/{below}", self.0.datacenter)
     }
 
-    pub(crate) fn root_folder(&self) -> String {
+    pub(crate) fn root_folder(self) -> String {
         self.vm(&self.0.folder)
     }
 
-    pub(crate) fn folder(&self, tenant: &TenantName) -> String {
+    pub(crate) fn folder(self, tenant: &TenantName) -> String {
         format!("{}/{tenant}", self.root_folder())
     }
 
-    pub(crate) fn server(&self, tenant: &TenantName, name: &str) -> String {
+    pub(crate) fn server(self, tenant: &TenantName, name: &str) -> String {
         format!("{}/{}", self.folder(tenant), escape(name))
     }
 
-    pub(crate) fn cluster(&self) -> String {
+    pub(crate) fn cluster(self) -> String {
         format!("{}/host/{}", self.0.datacenter, self.0.cluster)
     }
 
-    pub(crate) fn root_pool(&self) -> String {
+    pub(crate) fn root_pool(self) -> String {
         format!("{}/Resources/{}", self.cluster(), self.0.pool)
     }
 
-    pub(crate) fn pool(&self, tenant: &TenantName) -> String {
+    pub(crate) fn pool(self, tenant: &TenantName) -> String {
         format!("{}/{tenant}", self.root_pool())
     }
 
-    pub(crate) fn switch(&self) -> String {
+    pub(crate) fn switch(self) -> String {
         format!("{}/network/{}", self.0.datacenter, self.0.switch)
     }
 
     /// A port group lies in the folder of its switch.
-    pub(crate) fn portgroup(&self, name: &str) -> String {
+    pub(crate) fn portgroup(self, name: &str) -> String {
         let switch = self.switch();
         let folder = switch.rsplit_once('/').map_or("", |(folder, _)| folder);
         format!("{folder}/{}", escape(name))

@@ -3,7 +3,7 @@
 //! It is only a hint: all of it may be lost with the process. Then a running clone is known by its template, and a
 //! failed task by what it has not done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use vertskommune_core::names::ResourceId;
@@ -12,6 +12,9 @@ use vsphere_client::{Mor, TaskInfo, TaskState};
 
 use crate::failure::of_fault;
 
+/// How many of our tasks are remembered after their end: some more than vCenter itself lists as recent.
+const LATEST: usize = 500;
+
 /// The tasks that this process has started.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(Mutex<Entries>);
@@ -19,7 +22,11 @@ pub(crate) struct Ledger(Mutex<Entries>);
 #[derive(Debug, Default)]
 struct Entries {
     started: BTreeMap<Mor, Started>,
+    /// The last tasks that were started, ended or not.
+    latest: VecDeque<Mor>,
     failed: BTreeMap<Started, ProviderError>,
+    /// The machines whose guests this process has asked to shut down.
+    asked: BTreeSet<Mor>,
 }
 
 /// What a task was started for.
@@ -34,7 +41,27 @@ pub(crate) struct Started {
 impl Ledger {
     /// Notes a task that was started.
     pub(crate) fn note(&self, task: &Mor, started: Started) {
-        self.entries().started.insert(task.clone(), started);
+        let mut entries = self.entries();
+        entries.started.insert(task.clone(), started);
+        entries.latest.push_back(task.clone());
+        if entries.latest.len() > LATEST {
+            entries.latest.pop_front();
+        }
+    }
+
+    /// Notes that a guest was asked to shut down.
+    pub(crate) fn note_asked(&self, vm: &Mor) {
+        self.entries().asked.insert(vm.clone());
+    }
+
+    /// Whether this process asked the guest to shut down.
+    pub(crate) fn has_asked(&self, vm: &Mor) -> bool {
+        self.entries().asked.contains(vm)
+    }
+
+    /// Whether this process started the task, as far as it remembers.
+    pub(crate) fn is_ours(&self, task: &Mor) -> bool {
+        self.entries().latest.contains(task)
     }
 
     /// What a task was started for, if this process did.

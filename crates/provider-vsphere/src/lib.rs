@@ -15,6 +15,7 @@ mod claim;
 mod expand;
 mod failure;
 mod guest;
+mod index;
 mod inventory;
 mod layout;
 mod ledger;
@@ -29,6 +30,8 @@ mod schema;
 mod settings;
 mod steps;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +54,7 @@ use vertskommune_provider::{
 };
 use vsphere_client::Mor;
 
+use crate::index::Index;
 use crate::inventory::{Ground, Inventory};
 use crate::layout::Paths;
 use crate::ledger::Ledger;
@@ -76,7 +80,8 @@ impl Plugin for VspherePlugin {
     ) -> Result<Arc<dyn Provider>, Vec<Violation>> {
         let mut violations = Vec::new();
         if host.ca.is_none() {
-            violations.push(Violation::new("spec.caBundle", "name the CA that signs the vCenter's certificate"));
+            violations
+                .push(Violation::new("spec.caBundle", "name the CA that signs the vCenter's certificate"));
         }
         if host.credentials.is_none() {
             violations.push(Violation::new("spec.credentials", "name a Secret with username and password"));
@@ -217,7 +222,7 @@ impl Vsphere {
         tenants: &BTreeSet<TenantName>,
     ) -> (Inventory, BTreeMap<TenantName, Noted>) {
         let state = self.state();
-        let objects = state.inventory.of(ground, tenants);
+        let objects = Index::of(&state.inventory, ground).objects(tenants);
         let noted = state.noted.iter().filter(|(tenant, _)| tenants.contains(*tenant));
         let noted = noted.map(|(tenant, noted)| (tenant.clone(), noted.clone())).collect();
         (state.inventory.only(&objects, tenants), noted)

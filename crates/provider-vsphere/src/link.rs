@@ -7,11 +7,10 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use vertskommune_core::host::Host;
 use vertskommune_provider::{Ctx, ProviderError};
-use vsphere_client::{Client, Config, Credentials, Error, Permit, Secret, View};
+use vsphere_client::{Client, Config, Credentials, Error, FaultClass, Permit, Secret};
 
 use crate::failure::provider_error;
 use crate::layout::Layout;
-use crate::rows::SWEEP;
 use crate::settings::Settings;
 
 /// How long one call may take.
@@ -37,8 +36,6 @@ pub(crate) struct Session {
     pub(crate) generation: u64,
     pub(crate) version: String,
     pub(crate) layout: Layout,
-    /// All that is below the datacenter, kept by the server.
-    pub(crate) view: View,
     fields: SyncMutex<BTreeMap<String, i32>>,
 }
 
@@ -70,16 +67,12 @@ impl Link {
         }
         state.session = None;
         let layout = Layout::find(&client, settings, &self.host.endpoint).await?;
-        let kinds: Vec<_> = SWEEP.iter().map(|select| select.kind).collect();
-        let view =
-            client.container_view(&layout.datacenter, &kinds).await.map_err(|error| self.fail(&error))?;
         let fields = read_fields(&client).await.map_err(|error| self.fail(&error))?;
         let session = Arc::new(Session {
             endpoint: self.host.endpoint.clone(),
             generation,
             version: about.version,
             layout,
-            view,
             fields: SyncMutex::new(fields),
             client,
         });
@@ -168,7 +161,14 @@ impl Session {
         if let Some(key) = self.field(name) {
             return Ok(key);
         }
-        let field = self.client.writer(permit).add_field(name, Some("Folder")).await?;
+        let field = match self.client.writer(permit).add_field(name, Some("Folder")).await {
+            // Another call was faster.
+            Err(Error::Fault(fault)) if fault.class() == FaultClass::Duplicate => {
+                self.refresh_fields().await?;
+                return self.field(name).ok_or(Error::Fault(fault));
+            }
+            field => field?,
+        };
         self.fields.lock().unwrap_or_else(PoisonError::into_inner).insert(field.name, field.key);
         Ok(field.key)
     }

@@ -11,9 +11,10 @@ use vertskommune_core::resource::Facts;
 use vsphere_client::{AntiAffinityRule, Mor};
 
 use crate::born::{self, Born};
+use crate::index::Index;
 use crate::inventory::{Ground, Inventory};
 use crate::ledger::Ledger;
-use crate::marks::{ANTI_AFFINITY, FOLDER, NETWORK, POOL, REF, SERVER, portgroup_name, read_rule_name};
+use crate::marks::{ANTI_AFFINITY, FOLDER, NETWORK, POOL, REF, SERVER, portgroup_name};
 use crate::rows::{Portgroup, Vm};
 use crate::settings::Settings;
 
@@ -31,7 +32,7 @@ pub(crate) struct View<'a> {
     pub(crate) version: &'a str,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     /// The observation of these tenants, or of all that have anything.
     pub(crate) fn observation(&self, tenants: Option<&BTreeSet<TenantName>>) -> Observation {
         let mut observation = Observation::empty(self.provider);
@@ -40,44 +41,27 @@ impl View<'_> {
         if let Some(clone) = self.stray_clone() {
             observation.coverage.kinds.insert(SERVER.into(), Blindness::MaybeInProgress(clone));
         }
-        let all;
-        let tenants = match tenants {
-            Some(tenants) => tenants,
-            None => {
-                all = self.inventory.tenants(self.ground);
-                &all
-            }
-        };
-        let owned = self.owned();
-        for tenant in tenants {
-            let things = self.things(tenant, owned.get(tenant).map_or(&[], Vec::as_slice));
-            if let Some(blindness) = self.gap(tenant, &things) {
+        let index = Index::of(self.inventory, self.ground);
+        let tenants = tenants.cloned().unwrap_or_else(|| index.tenants());
+        for tenant in &tenants {
+            let mut things = self.things(tenant, &index);
+            if let Some(blindness) = self.gap(tenant, &index, &things) {
+                things = hide_rules(&things, &blindness);
                 observation.coverage.tenants.insert(tenant.clone(), blindness);
             }
             if !things.is_empty() {
                 observation.seen.insert(tenant.clone(), things);
             }
-            observation.foreign.extend(self.foreign(tenant));
+            observation.foreign.extend(self.foreign(tenant, &index));
         }
         observation
     }
 
-    /// The servers of each tenant.
-    fn owned(&self) -> BTreeMap<TenantName, Vec<(ResourceKey, &Vm)>> {
-        let mut owned: BTreeMap<TenantName, Vec<(ResourceKey, &Vm)>> = BTreeMap::new();
-        for vm in self.inventory.vms.values() {
-            if let Some((tenant, key)) = self.ground.owner(vm) {
-                owned.entry(tenant).or_default().push((key, vm));
-            }
-        }
-        owned
-    }
-
-    fn things(&self, tenant: &TenantName, vms: &[(ResourceKey, &Vm)]) -> Things {
+    fn things(&self, tenant: &TenantName, index: &Index<'a>) -> Things {
         let mut things: BTreeMap<ResourceKey, Seen> = BTreeMap::new();
         let own = |kind: &str| ResourceKey::new(kind, tenant.as_str());
         let mut recorded = Born::new();
-        if let Some((mor, folder)) = self.inventory.folder(self.ground, tenant) {
+        if let Some((mor, folder)) = index.folder(tenant) {
             let children = folder.children.len();
             let fields = [("name", json!(folder.name)), ("children", json!(children))];
             things.insert(own(FOLDER), present(mor, fields, &mor.to_string()));
@@ -87,7 +71,7 @@ impl View<'_> {
                 .filter_map(|(key, v)| Some((self.fields.get(key)?.as_str(), v.as_str())));
             recorded = born::read(named);
         }
-        if let Some((mor, pool)) = self.inventory.pool(self.ground, tenant) {
+        if let Some((mor, pool)) = index.pool(tenant) {
             let fields = [
                 ("name", json!(pool.name)),
                 ("shares", json!(pool.shares)),
@@ -96,10 +80,16 @@ impl View<'_> {
             ];
             things.insert(own(POOL), present(mor, fields, &mor.to_string()));
         }
-        for (key, seen) in self.networks(tenant).chain(self.rules(tenant, vms)) {
-            insert(&mut things, key, seen);
+        for (key, mor, row) in index.networks(tenant) {
+            if key.kind.as_str() == NETWORK {
+                insert(&mut things, key.clone(), network(mor, row, index.attached(&row.key)));
+            }
         }
-        for (key, vm) in vms {
+        for (group, rule) in index.rules(tenant) {
+            let key = ResourceKey::new(ANTI_AFFINITY, group.as_str());
+            insert(&mut things, key, rule_present(rule, index.vms(tenant)));
+        }
+        for (key, vm) in index.vms(tenant) {
             insert(&mut things, key.clone(), self.server(vm, recorded.get(&key.name)));
         }
         self.clones(tenant, &mut things);
@@ -107,36 +97,6 @@ impl View<'_> {
             things.entry(ResourceKey::new(SERVER, name)).or_insert(Seen::Lost { identity: uuid });
         }
         things.into_iter().collect()
-    }
-
-    fn networks(&self, tenant: &TenantName) -> impl Iterator<Item = (ResourceKey, Seen)> {
-        self.inventory.portgroups.iter().filter_map(move |(mor, row)| {
-            let (owner, key) = self.ground.portgroup_owner(row)?;
-            let fields =
-                [("name", json!(row.name)), ("vlan", row.vlan.clone()), ("users", json!(self.users(row)))];
-            (owner == *tenant && key.kind.as_str() == NETWORK).then(|| (key, present(mor, fields, &row.key)))
-        })
-    }
-
-    /// How many VMs are attached. The simulator does not list them at the port group, so ours are counted too.
-    fn users(&self, portgroup: &Portgroup) -> usize {
-        let attached = |vm: &&Vm| {
-            vm.nics
-                .iter()
-                .any(|nic| nic.port.as_ref().is_some_and(|port| port.portgroup_key == portgroup.key))
-        };
-        portgroup.vms.max(self.inventory.vms.values().filter(attached).count())
-    }
-
-    fn rules(
-        &self,
-        tenant: &TenantName,
-        vms: &[(ResourceKey, &Vm)],
-    ) -> impl Iterator<Item = (ResourceKey, Seen)> {
-        self.inventory.common.rules.iter().filter_map(move |rule| {
-            let (owner, group) = read_rule_name(self.ground.installation, &rule.name)?;
-            (owner == *tenant).then(|| (ResourceKey::new(ANTI_AFFINITY, group), rule_present(rule, vms)))
-        })
     }
 
     fn server(&self, vm: &Vm, recorded: Option<&String>) -> Seen {
@@ -149,6 +109,9 @@ impl View<'_> {
         let born = recorded.is_some_and(|uuid| *uuid == vm.slim.instance_uuid);
         let mut fields = facts(vm, self.settings);
         fields.insert("born".to_owned(), json!(born));
+        if vm.order.is_some() {
+            fields.insert("asked".to_owned(), json!(self.ledger.has_asked(&vm.slim.mor)));
+        }
         Present {
             fields,
             applied: vm.applied.clone(),
@@ -194,13 +157,10 @@ impl View<'_> {
     }
 
     /// Why what is not among these things may still be there.
-    fn gap(&self, tenant: &TenantName, things: &Things) -> Option<Blindness> {
-        let folder = self.inventory.folder(self.ground, tenant).map(|(mor, _)| mor);
-        let known = self.inventory.of(self.ground, &BTreeSet::from([tenant.clone()]));
-        let theirs = |place: &Option<Mor>| place.as_ref().is_some_and(|place| known.contains(place));
-        if let Some((_, why)) =
-            self.inventory.unreadable.iter().find(|(place, _)| place.is_none() || theirs(place))
-        {
+    fn gap(&self, tenant: &TenantName, index: &Index<'a>, things: &Things) -> Option<Blindness> {
+        let folder = index.folder(tenant).map(|(mor, _)| mor);
+        let theirs = |place: &Option<Mor>| place.is_none() || place.as_ref() == folder;
+        if let Some((_, why)) = self.inventory.unreadable.iter().find(|(place, _)| theirs(place)) {
             return Some(Blindness::NoSight(why.clone()));
         }
         // The folder is made first and removed last.
@@ -215,12 +175,10 @@ impl View<'_> {
     }
 
     /// What stands in this tenant's places, or is named by it for adoption, and does not carry its mark.
-    fn foreign(&self, tenant: &TenantName) -> Vec<Foreign> {
-        let folder = self.inventory.folder(self.ground, tenant).map(|(mor, _)| mor);
+    fn foreign(&self, tenant: &TenantName, index: &Index<'a>) -> Vec<Foreign> {
+        let folder = index.folder(tenant).map(|(mor, _)| mor);
         let mut found: Vec<Foreign> = Vec::new();
-        for vm in
-            self.inventory.vms.values().filter(|vm| folder.is_some() && vm.slim.parent.as_ref() == folder)
-        {
+        for vm in folder.map_or(&[][..], |folder| index.inside(folder)) {
             if self.ground.owner(vm).is_none_or(|(owner, _)| owner != *tenant) {
                 let path = format!("{}/{tenant}/{}", self.settings.folder, vm.slim.name);
                 found.push(self.foreign_vm(tenant, vm, path));
@@ -234,21 +192,16 @@ impl View<'_> {
             );
         }
         let prefix = portgroup_name(tenant, "");
-        let strange = |row: &&Portgroup| {
-            row.name.starts_with(&prefix) && row.switch.as_ref() == Some(self.ground.switch)
-        };
-        for row in self.inventory.portgroups.values().filter(strange) {
-            if self.ground.portgroup_owner(row).is_none() {
-                found.push(Foreign {
-                    tenant: tenant.clone(),
-                    kind: NETWORK.into(),
-                    name: row.name.clone(),
-                    path: row.name.clone(),
-                    identity: row.key.clone(),
-                    mark: None,
-                    present: Present::default(),
-                });
-            }
+        for row in index.strange().iter().filter(|row| row.name.starts_with(&prefix)) {
+            found.push(Foreign {
+                tenant: tenant.clone(),
+                kind: NETWORK.into(),
+                name: row.name.clone(),
+                path: row.name.clone(),
+                identity: row.key.clone(),
+                mark: None,
+                present: Present::default(),
+            });
         }
         found
     }
@@ -280,6 +233,15 @@ impl View<'_> {
         capacity.insert("memory".to_owned(), Capacity { free: total.saturating_sub(used), total });
         capacity
     }
+}
+
+/// A rule names servers, so that it cannot be told how it is while they are not seen.
+fn hide_rules(things: &Things, why: &Blindness) -> Things {
+    let hide = |(key, seen): (&ResourceKey, &Seen)| {
+        let is_rule = key.kind.as_str() == ANTI_AFFINITY;
+        (key.clone(), if is_rule { Seen::Unknown(why.clone()) } else { seen.clone() })
+    };
+    things.iter().map(hide).collect()
 }
 
 /// The name of a datastore's free space.
@@ -315,6 +277,13 @@ fn present<const N: usize>(mor: &Mor, fields: [(&str, Json); N], reference: &str
         identity: mor.to_string(),
         ..Present::default()
     }))
+}
+
+/// The simulator does not list machines at the port group, so that ours are counted by their cards.
+fn network(mor: &Mor, row: &Portgroup, attached: usize) -> Seen {
+    let users = row.vms.max(attached);
+    let fields = [("name", json!(row.name)), ("vlan", row.vlan.clone()), ("users", json!(users))];
+    present(mor, fields, &row.key)
 }
 
 fn rule_present(rule: &AntiAffinityRule, vms: &[(ResourceKey, &Vm)]) -> Seen {

@@ -7,11 +7,14 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// How long a guest may take to shut down before it is asked again.
-const PATIENCE: SignedDuration = SignedDuration::from_mins(5);
+/// How long a guest may take to shut down before it is asked again. To be asked twice harms no guest.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(20);
 
-/// How often it is asked.
-const ASKED: u32 = 3;
+/// How often it is asked, until a person must look: a quarter of an hour in all.
+const ASKED: u32 = 45;
+
+/// How long after it was last asked a guest that is still up is taken to stay so.
+const SETTLED: SignedDuration = SignedDuration::from_mins(15);
 
 /// An order that is not yet carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,18 +62,28 @@ impl Order {
         }
     }
 
-    /// How the shutdown that this order asked for stands while the VM is on.
-    pub(crate) fn shutdown(&self, now: Timestamp) -> Shutdown {
+    /// How the shutdown that this order asked for stands while the VM is on. `heard` is whether the guest surely was
+    /// asked: a process that ended between writing the order and asking leaves that open.
+    pub(crate) fn shutdown(&self, now: Timestamp, heard: bool) -> Shutdown {
         match self {
             Self::Start => Shutdown::NotAsked,
             Self::Restart(asked) | Self::Retire(asked) => {
                 let waited = now.duration_since(asked.at);
-                match (waited < PATIENCE, asked.times >= ASKED) {
+                match (heard && waited < PATIENCE, asked.times >= ASKED) {
                     (true, _) => Shutdown::Pending,
                     (false, false) => Shutdown::Late,
                     (false, true) => Shutdown::Refused,
                 }
             }
+        }
+    }
+
+    /// Whether a guest that is up will not go down on this order any more: then the order can be dropped. Dropped
+    /// earlier, the guest might still go down, and nobody would owe it a start.
+    pub(crate) fn is_settled(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Start => true,
+            Self::Restart(asked) | Self::Retire(asked) => now.duration_since(asked.at) >= SETTLED,
         }
     }
 
@@ -111,11 +124,16 @@ mod tests {
     #[test]
     fn a_guest_is_asked_again_and_then_left_to_a_person() {
         let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let later = at + SignedDuration::from_mins(6);
+        let later = at + PATIENCE;
         for (times, now, shutdown) in
-            [(1, at, Shutdown::Pending), (1, later, Shutdown::Late), (3, later, Shutdown::Refused)]
+            [(1, at, Shutdown::Pending), (1, later, Shutdown::Late), (ASKED, later, Shutdown::Refused)]
         {
-            assert_eq!(Order::Restart(Asked { at, times }).shutdown(now), shutdown);
+            assert_eq!(Order::Restart(Asked { at, times }).shutdown(now, true), shutdown);
         }
+        assert_eq!(
+            Order::Restart(Asked { at, times: 1 }).shutdown(at, false),
+            Shutdown::Late,
+            "after a crash"
+        );
     }
 }

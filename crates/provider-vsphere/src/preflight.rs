@@ -44,9 +44,11 @@ pub(crate) const PRIVILEGES: &[(Place, &[&str])] = &[
         Place::Pool,
         &[
             "Resource.AssignVMToPool",
+            "Resource.ColdMigrate",
             "Resource.CreatePool",
             "Resource.DeletePool",
             "Resource.EditPool",
+            "Resource.HotMigrate",
             "Resource.RenamePool",
         ],
     ),

@@ -70,9 +70,9 @@ impl Maker<'_> {
         match (&difference.what, &difference.desired, &difference.present) {
             (What::Missing, Some(desired), _) => self.missing(desired),
             (What::Changed(changes), Some(desired), Some(present)) if id.key.kind.as_str() == SERVER => {
-                let changed = self.changed(desired, present, changes);
-                proposal.shown.extend(changed.shown);
-                Ok(changed.steps)
+                let close = self.changed(desired, present, changes);
+                proposal.shown.extend(close.shown);
+                Ok(close.steps)
             }
             (What::Changed(changes), Some(_), Some(_)) => Ok(vec![self.reconfigure(id, changes)]),
             (What::Unretire, Some(desired), Some(_)) => Ok(self.unretire(desired)),
@@ -95,7 +95,7 @@ impl Maker<'_> {
     }
 
     /// A step that sets the changed fields and expects them as they are.
-    fn setting<'b>(&self, step: Step, changes: impl IntoIterator<Item = &'b FieldChange>) -> Step {
+    fn setting<'b>(step: Step, changes: impl IntoIterator<Item = &'b FieldChange>) -> Step {
         changes.into_iter().fold(step, |mut step, change| {
             step.fields.insert(change.field.clone(), change.to.clone());
             step.expects.insert(change.field.clone(), change.from.clone().unwrap_or(Json::Null));
@@ -106,7 +106,7 @@ impl Maker<'_> {
     /// Changes of a folder, pool, network or rule in place.
     fn reconfigure(&self, id: &ResourceId, changes: &[FieldChange]) -> Step {
         let summary = format!("{} of {}", sentence(changes), label(id));
-        self.setting(self.step(id, operation::RECONFIGURE, Class::Change, summary), changes)
+        Self::setting(self.step(id, operation::RECONFIGURE, Class::Change, summary), changes)
     }
 }
 
@@ -138,7 +138,7 @@ fn sentence(changes: &[FieldChange]) -> String {
 }
 
 fn in_words(field: &str, value: &Json) -> String {
-    let is_bytes = field == "memory" || field.ends_with(".size");
+    let is_bytes = field == "memory" || field.rsplit('.').next() == Some("size");
     match (value, value.as_u64()) {
         (Json::String(text), _) => text.clone(),
         (_, Some(bytes)) if is_bytes => bytes_in_words(bytes),
@@ -153,6 +153,10 @@ fn bytes_in_words(bytes: u64) -> String {
     unit.map_or(bytes.to_string(), |(unit, shift)| format!("{}{unit}", bytes >> shift))
 }
 
+#[expect(
+    clippy::unnecessary_box_returns,
+    reason = "every caller returns it as an error, which is to be small"
+)]
 fn refusal(desired: &Resource, reason: RefusalReason, message: String) -> Box<Refusal> {
     Box::new(Refusal { resource: desired.id.clone(), field: desired.origin.clone(), reason, message })
 }
@@ -164,6 +168,11 @@ fn later(step: Step) -> Step {
 
 fn is_on(present: &Present) -> bool {
     present.fields.get("power").and_then(Json::as_str) == Some("on")
+}
+
+/// Whether the guest surely heard the order that stands on the machine.
+fn was_asked(present: &Present) -> bool {
+    present.fields.get("asked").and_then(Json::as_bool).unwrap_or(true)
 }
 
 /// What a change of a server comes to.

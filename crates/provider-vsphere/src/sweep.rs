@@ -10,6 +10,7 @@ use vertskommune_core::observation::{Capacity, Scope as Look};
 use vertskommune_provider::ProviderError;
 use vsphere_client::{Mor, Object, Scope, Select, anti_affinity_rules};
 
+use crate::index::Index;
 use crate::inventory::{Common, Ground, Inventory};
 use crate::layout::Paths;
 use crate::ledger::Ledger;
@@ -46,7 +47,8 @@ impl Sweep<'_> {
         common.running = self.tasks(recent).await?;
         let mut rows = Rows::default();
         let mut slims: Vec<Slim> = Vec::new();
-        let read = self.session.client.retrieve(Scope::View(&self.session.view), SWEEP, PAGE, |object| {
+        // A view of its own for each sweep: the simulator misses new pools in one that it keeps.
+        let read = self.session.client.list(&self.session.layout.datacenter, SWEEP, PAGE, |object| {
             if &*object.mor.kind == "VirtualMachine" {
                 slims.push(Slim::read(&object));
             } else {
@@ -59,11 +61,9 @@ impl Sweep<'_> {
             slims.into_iter().partition(|slim| self.matters(slim, &rows, &adopt));
         common.foreign_memory = self.memory(others.iter());
         let mut inventory = Inventory { adopt, common, ..rows.into_inventory() };
-        inventory.unreadable.extend(
-            ours.iter()
-                .chain(&others)
-                .filter_map(|slim| Some((slim.parent.clone(), slim.unreadable.clone()?))),
-        );
+        // What lies in no folder lies in none of ours.
+        let unreadable = |slim: &Slim| Some((Some(slim.parent.clone()?), slim.unreadable.clone()?));
+        inventory.unreadable.extend(ours.iter().chain(&others).filter_map(unreadable));
         self.fill(&mut inventory, ours, before).await?;
         // Only the folders of tenants and those above a name for adoption are asked for again.
         let root = self.ground.root_folder;
@@ -80,7 +80,7 @@ impl Sweep<'_> {
         known: &Inventory,
         noted: &BTreeMap<TenantName, Noted>,
     ) -> Result<Inventory, ProviderError> {
-        let mut objects = known.of(self.ground, tenants);
+        let mut objects = Index::of(known, self.ground).objects(tenants);
         for tenant in tenants {
             objects.extend(self.look_up(tenant, known, noted.get(tenant)).await?);
         }
@@ -245,11 +245,12 @@ impl Sweep<'_> {
         known: &Inventory,
         noted: Option<&Noted>,
     ) -> Result<Vec<Mor>, ProviderError> {
+        let index = Index::of(known, self.ground);
         let mut paths = Vec::new();
-        if known.folder(self.ground, tenant).is_none() {
+        if index.folder(tenant).is_none() {
             paths.push(self.paths.folder(tenant));
         }
-        if known.pool(self.ground, tenant).is_none() {
+        if index.pool(tenant).is_none() {
             paths.push(self.paths.pool(tenant));
         }
         let names = noted.into_iter().flat_map(|noted| &noted.portgroups);

@@ -29,6 +29,8 @@ pub(crate) struct Watching {
     folders: BTreeMap<Mor, (String, Option<Mor>)>,
     parents: BTreeMap<Mor, Mor>,
     rules: Vec<AntiAffinityRule>,
+    /// The tasks that vCenter listed last.
+    tasks: BTreeSet<Mor>,
 }
 
 impl Vsphere {
@@ -53,8 +55,14 @@ impl Vsphere {
         match changes {
             Ok(changes) => {
                 let mut tenants = BTreeSet::new();
+                let mut tasks = Vec::new();
                 for change in &changes.changes {
                     tenants.extend(self.whose(running, change));
+                    tasks.extend(running.new_tasks(change));
+                }
+                tasks.retain(|task| !self.ledger.is_ours(task));
+                if somebody_moved(&session, &tasks).await.map_err(|error| session.fail(&error))? {
+                    return Ok(Changes::Anything);
                 }
                 Ok(Changes::Tenants(tenants))
             }
@@ -96,6 +104,13 @@ impl Vsphere {
     }
 }
 
+/// Whether one of these tasks moves things between folders. vCenter tells of a new `parent` at the thing itself; the
+/// simulator only of the task, and at the folder that a thing is moved to, which may be anybody's.
+async fn somebody_moved(session: &Session, tasks: &[Mor]) -> Result<bool, Error> {
+    let tasks = session.client.tasks(tasks).await?;
+    Ok(tasks.values().any(|task| task.description_id.to_lowercase().contains("moveinto")))
+}
+
 impl Watching {
     async fn begin(session: &Session) -> Result<Self, Error> {
         let layout = &session.layout;
@@ -113,6 +128,8 @@ impl Watching {
         watch.also(Scope::Traverse { from: &layout.root_pool, steps: &steps }, &select).await?;
         let select = [Select { kind: &layout.cluster.kind, paths: &["configurationEx"] }];
         watch.also(Scope::Objects(std::slice::from_ref(&layout.cluster)), &select).await?;
+        let select = [Select { kind: "TaskManager", paths: &["recentTask"] }];
+        watch.also(Scope::Objects(std::slice::from_ref(&layout.task_manager)), &select).await?;
         let mut watching = Self {
             watch,
             generation: session.generation,
@@ -120,12 +137,14 @@ impl Watching {
             folders: BTreeMap::new(),
             parents: BTreeMap::new(),
             rules: Vec::new(),
+            tasks: BTreeSet::new(),
         };
         // The first answers bring everything as it is, which is no news.
         loop {
             let first = watching.watch.next(Duration::from_secs(1)).await?;
             for change in &first.changes {
                 watching.take(change);
+                watching.new_tasks(change);
                 watching
                     .rules
                     .extend(property(change, "configurationEx").iter().flat_map(|c| anti_affinity_rules(c)));
@@ -162,6 +181,18 @@ impl Watching {
         let folder = self.parents.get(object).unwrap_or(object);
         let (name, parent) = self.folders.get(folder)?;
         (parent.as_ref() == Some(&self.root)).then(|| TenantName::from(name.as_str()))
+    }
+
+    /// The tasks that were not listed before.
+    fn new_tasks(&mut self, change: &Change) -> Vec<Mor> {
+        let Some(recent) = property(change, "recentTask").filter(|_| &*change.object.kind == "TaskManager")
+        else {
+            return Vec::new();
+        };
+        let now: BTreeSet<Mor> = recent.mors().collect();
+        let new = now.difference(&self.tasks).cloned().collect();
+        self.tasks = now;
+        new
     }
 
     /// The tenants of the rules that are not as they were.

@@ -1,5 +1,6 @@
 //! Which steps can run now. Each gate is one rule with one typed reason; the first that is shut names the wait.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -35,6 +36,8 @@ struct Gates<'a> {
     /// Groups in which a member is being interrupted, by this plan or already.
     interrupted: BTreeMap<String, ResourceId>,
     used: BTreeMap<(ProviderName, String), u64>,
+    /// Operations under way in a provider, of all tenants: counted at most once for a plan.
+    running: RefCell<BTreeMap<ProviderName, usize>>,
 }
 
 impl<'a> Gates<'a> {
@@ -46,6 +49,7 @@ impl<'a> Gates<'a> {
             stopped: BTreeMap::new(),
             interrupted: BTreeMap::new(),
             used: BTreeMap::new(),
+            running: RefCell::default(),
         };
         for resource in basis.desired.values().flatten() {
             if let Some(group) = &resource.group
@@ -185,13 +189,13 @@ impl<'a> Gates<'a> {
         if step.class != Class::Create {
             return None;
         }
-        let observation = self.basis.observations.get(&step.resource.provider)?;
-        let running = observation
-            .seen
-            .values()
-            .flat_map(|things| things.values())
-            .filter(|seen| matches!(seen, Seen::InProgress { .. }))
-            .count();
+        let provider = &step.resource.provider;
+        let observation = self.basis.observations.get(provider)?;
+        let count = || {
+            let things = observation.seen.values().flat_map(|things| things.values());
+            things.filter(|seen| matches!(seen, Seen::InProgress { .. })).count()
+        };
+        let running = *self.running.borrow_mut().entry(provider.clone()).or_insert_with(count);
         let most = usize::try_from(self.host(step)?.budget.concurrency).unwrap_or(usize::MAX);
         (running >= most).then_some(Wait::Budget { running })
     }

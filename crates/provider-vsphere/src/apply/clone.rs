@@ -9,10 +9,11 @@ use serde_json::{Value as Json, json};
 use vertskommune_core::resource::{Facts, Value};
 use vertskommune_provider::Applied;
 use vsphere_client::{
-    CloneSpec, DeviceChange, ExtraConfig, Location, Mac, NewDisk, NewNic, NicEdit, NicKind, VmConfig,
+    CloneSpec, DeviceChange, ExtraConfig, Location, Mac, NewDisk, NewNic, NicEdit, NicKind, PortConnection,
+    VmConfig,
 };
 
-use super::{Act, Outcome, Stop, duplicate, refused};
+use super::{Act, Outcome, Stop, is_taken, refused};
 use crate::guest::{Told, Values};
 use crate::marks::keys;
 use crate::rows::Vm;
@@ -48,7 +49,7 @@ impl Act<'_> {
                 self.vsphere.ledger.note(&task.0, self.started());
                 Ok(Applied::Started { operation: "Cloning".to_owned() })
             }
-            Err(error) if duplicate(&error).is_some() => self
+            Err(error) if is_taken(&error) => self
                 .already_there()
                 .await?
                 .ok_or_else(|| refused(format!("the name {name} is taken in its folder"))),
@@ -114,9 +115,8 @@ impl Act<'_> {
         let values: Values = serde_json::from_value(self.known("guest").cloned().unwrap_or(Json::Null))
             .map_err(|error| refused(format!("the guest's values are not understood: {error}")))?;
         let template = self.text("template").and_then(|name| self.vsphere.settings.templates.get(name));
-        let told = template
-            .map(|template| template.guest.tell(&values, uuid))
-            .unwrap_or_else(|| Ok(Told::default()));
+        let Some(template) = template else { return Ok(Told::default()) };
+        let told = template.guest.tell(&values, uuid);
         told.map_err(|error| refused(format!("the template's guest data cannot be filled: {error}")))
     }
 
@@ -125,21 +125,16 @@ impl Act<'_> {
         let connections: Vec<_> =
             self.connections().await?.into_iter().filter_map(|(_, port)| port).collect();
         let surplus = template.nics.iter().skip(connections.len()).cloned().map(DeviceChange::RemoveNic);
-        let mut key = 0;
-        let changes =
-            connections.into_iter().enumerate().map(|(number, port)| match template.nics.get(number) {
-                Some(nic) => DeviceChange::EditNic(NicEdit { nic: nic.clone(), port, mac: Mac::Assign }),
-                None => {
-                    key -= 1;
-                    DeviceChange::AddNic(NewNic {
-                        key: -100 + key,
-                        kind: NicKind::default(),
-                        port,
-                        mac: None,
-                    })
-                }
-            });
-        Ok(changes.collect::<Vec<_>>().into_iter().chain(surplus).collect())
+        let card = |(number, port): (i32, PortConnection)| {
+            let nic = usize::try_from(number).ok().and_then(|number| template.nics.get(number));
+            let Some(nic) = nic.cloned() else {
+                let kind = NicKind::default();
+                return DeviceChange::AddNic(NewNic { key: -100 - number, kind, port, mac: None });
+            };
+            DeviceChange::EditNic(NicEdit { nic, port, mac: Mac::Assign })
+        };
+        let changes: Vec<_> = (0..).zip(connections).map(card).collect();
+        Ok(changes.into_iter().chain(surplus).collect())
     }
 
     /// Name and size of the disks that the step sets.

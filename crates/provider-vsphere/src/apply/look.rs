@@ -7,6 +7,7 @@ use vertskommune_provider::ProviderError;
 use vsphere_client::{Mor, Object, PortConnection};
 
 use super::{Act, Stop, not_sent, refused};
+use crate::index::Index;
 use crate::layout::Paths;
 use crate::marks::{self, FOLDER, NETWORK, POOL, SERVER, portgroup_name};
 use crate::observe::facts;
@@ -40,9 +41,9 @@ impl Act<'_> {
     pub(super) async fn folder_of(&self, id: &ResourceId) -> Result<Option<(Mor, Folder)>, Stop> {
         let mor = match self.find(&self.paths().folder(&id.tenant)).await? {
             Some(mor) => Some(mor),
-            None => {
-                self.vsphere.hint(|inventory, ground| Some(inventory.folder(ground, &id.tenant)?.0.clone()))
-            }
+            None => self
+                .vsphere
+                .hint(|inventory, ground| Some(Index::of(inventory, ground).folder(&id.tenant)?.0.clone())),
         };
         let Some(mor) = mor else { return Ok(None) };
         let folder = self.read(&mor, FOLDER_PATHS).await?.map(|object| Folder::read(&object));
@@ -54,9 +55,9 @@ impl Act<'_> {
     pub(super) async fn pool_of(&self, id: &ResourceId) -> Result<Option<(Mor, Pool)>, Stop> {
         let mor = match self.find(&self.paths().pool(&id.tenant)).await? {
             Some(mor) => Some(mor),
-            None => {
-                self.vsphere.hint(|inventory, ground| Some(inventory.pool(ground, &id.tenant)?.0.clone()))
-            }
+            None => self
+                .vsphere
+                .hint(|inventory, ground| Some(Index::of(inventory, ground).pool(&id.tenant)?.0.clone())),
         };
         let Some(mor) = mor else { return Ok(None) };
         let pool = self.read(&mor, POOL_PATHS).await?.map(|object| Pool::read(&object));

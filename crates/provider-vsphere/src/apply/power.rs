@@ -8,7 +8,7 @@ use vsphere_client::{DeviceChange, Mac, NicEdit, VmConfig};
 
 use super::{Act, Outcome, not_sent, refused};
 use crate::marks::keys;
-use crate::order::{Asked, Order, Shutdown};
+use crate::order::{Asked, Order};
 use crate::rows::Vm;
 
 /// How long the record of a shutdown may take to be written before the guest is asked. Not asked in time, it is asked
@@ -21,11 +21,10 @@ impl Act<'_> {
         let vm = self.vm().await?;
         match (&vm.order, vm.slim.powered_on) {
             (None, true) => Ok(Applied::Done),
-            (Some(Order::Start), true) => self.order(&vm, None, Duration::from_secs(1)).await,
-            (Some(order), true) => match order.shutdown(self.step.planned_at) {
-                Shutdown::Late | Shutdown::Refused => self.order(&vm, None, Duration::from_secs(1)).await,
-                Shutdown::NotAsked | Shutdown::Pending => Err(not_sent("the guest is still shutting down")),
-            },
+            (Some(order), true) if order.is_settled(self.step.planned_at) => {
+                self.order(&vm, None, Duration::from_secs(1)).await
+            }
+            (Some(_), true) => Err(not_sent("the guest is still shutting down")),
             // The debt in its last form, so that what comes after the start is clear.
             (Some(Order::Restart(_) | Order::Retire(_)), false) => {
                 match self.order(&vm, Some(&Order::Start), Duration::from_secs(1)).await? {
@@ -58,7 +57,10 @@ impl Act<'_> {
             other => return Ok(other),
         }
         match self.session.client.writer(&*self.permit).shutdown_guest(&vm.slim.mor).await {
-            Ok(()) => Ok(Applied::Started { operation: "Shutting down the guest".to_owned() }),
+            Ok(()) => {
+                self.vsphere.ledger.note_asked(&vm.slim.mor);
+                Ok(Applied::Started { operation: "Shutting down the guest".to_owned() })
+            }
             Err(error) if error.fault().is_some_and(|fault| &*fault.kind == "ToolsUnavailable") => {
                 Err(refused(format!("VMware Tools do not run in {}: shut it down by hand", vm.slim.name)))
             }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 use vertskommune_provider::Applied;
-use vsphere_client::{DeviceChange, DiskGrowth, ExtraConfig, Mac, NewNic, NicEdit, NicKind, VmConfig};
+use vsphere_client::{
+    DeviceChange, DiskGrowth, ExtraConfig, Location, Mac, NewNic, NicEdit, NicKind, VmConfig,
+};
 
 use super::{Act, Outcome, Stop, not_sent, refused};
 use crate::marks::keys;
@@ -50,11 +52,13 @@ impl Act<'_> {
         self.settle(task).await
     }
 
+    /// By relocation and not by `MoveIntoResourcePool`, which the simulator does not have; a pool of the same cluster
+    /// moves nothing else.
     pub(super) async fn move_to_pool(&self) -> Outcome {
         let Some(vm) = self.to_change().await? else { return Ok(Applied::Done) };
-        let pool = self.object("pool").await?;
-        self.session.client.writer(&*self.permit).move_into_resource_pool(&pool, &[vm.slim.mor]).await?;
-        Ok(Applied::Done)
+        let location = Location { pool: Some(self.object("pool").await?), ..Location::default() };
+        let task = self.session.client.writer(&*self.permit).relocate_vm(&vm.slim.mor, &location).await?;
+        self.settle(task).await
     }
 
     /// Connects network cards to their networks, adds those that are missing, takes surplus ones away.

@@ -5,10 +5,10 @@ use vertskommune_core::names::ResourceId;
 use vertskommune_core::resource::{Facts, Value};
 use vertskommune_provider::{Applied, ProviderError};
 use vsphere_client::{
-    AntiAffinityRule, Mor, NewPortgroup, PoolSpec, PortgroupChange, RuleChange, anti_affinity_rules,
+    AntiAffinityRule, Fault, Mor, NewPortgroup, PoolSpec, PortgroupChange, RuleChange, anti_affinity_rules,
 };
 
-use super::{Act, Outcome, Stop, duplicate, not_sent, refused};
+use super::{Act, Outcome, Stop, is_taken, not_sent, refused};
 use crate::marks::{REF, portgroup_name, rule_name};
 use crate::rows::Portgroup;
 
@@ -44,12 +44,14 @@ impl Act<'_> {
 
     /// The name is taken below a root that is ours: what has it is ours if it can be seen.
     async fn taken(&self, error: vsphere_client::Error, what: &str, name: &str) -> Outcome {
-        let Some(object) = duplicate(&error) else { return Err(error.into()) };
+        if !is_taken(&error) {
+            return Err(error.into());
+        }
         let hidden = || {
             let why = format!("there is a {what} {name} that the account has no right to see");
             Stop::Failed(ProviderError::NoSight(why))
         };
-        let object = object.ok_or_else(hidden)?;
+        let object = error.fault().and_then(Fault::object).ok_or_else(hidden)?;
         self.read(&object, &["name"]).await?.map(|_| Applied::Done).ok_or_else(hidden)
     }
 
@@ -126,7 +128,7 @@ impl Act<'_> {
         let writer = self.session.client.writer(&*self.permit);
         match writer.add_portgroup(&self.session.layout.switch, &spec).await {
             Ok(task) => self.settle(task).await,
-            Err(error) if duplicate(&error).is_some() => match self.portgroup_named(&name).await? {
+            Err(error) if is_taken(&error) => match self.portgroup_named(&name).await? {
                 Some((_, row)) => ours(&row, &mark),
                 None => Err(error.into()),
             },
@@ -143,13 +145,23 @@ impl Act<'_> {
             return Ok(Applied::Done);
         }
         self.expect(&facts)?;
+        let writer = self.session.client.writer(&*self.permit);
+        if let Some(name) = self.text("name").filter(|name| *name != row.name) {
+            let task = writer.rename(&mor, name).await?;
+            match self.settle(task).await? {
+                Applied::Done => {}
+                other => return Ok(other),
+            }
+        }
+        let Some(vlan) = self.number("vlan") else { return Ok(Applied::Done) };
         let change = PortgroupChange {
             config_version: row.config_version,
-            name: self.text("name").map(str::to_owned),
-            vlan: self.number("vlan").and_then(|vlan| u16::try_from(vlan).ok()),
-            description: None,
+            vlan: u16::try_from(vlan).ok(),
+            // As they are: the simulator takes what is left out for empty, and with it the mark.
+            name: Some(portgroup_name(&self.step.resource.tenant, &self.step.resource.key.name)),
+            description: Some(row.description),
         };
-        let task = self.session.client.writer(&*self.permit).reconfigure_portgroup(&mor, &change).await?;
+        let task = writer.reconfigure_portgroup(&mor, &change).await?;
         self.settle(task).await
     }
 

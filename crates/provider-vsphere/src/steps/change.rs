@@ -6,7 +6,7 @@ use vertskommune_core::observation::Present;
 use vertskommune_core::resource::{Resource, Value};
 use vertskommune_core::step::{Class, Step, Wait};
 
-use super::{Maker, ServerChange, is_on, label, later, operation, sentence};
+use super::{Maker, ServerChange, is_on, label, later, operation, sentence, was_asked};
 use crate::order::{Order, Shutdown};
 
 impl Maker<'_> {
@@ -18,16 +18,16 @@ impl Maker<'_> {
         changes: &[FieldChange],
     ) -> ServerChange {
         let of = |field: &str| changes.iter().find(|change| change.field == field);
-        let mut changed = ServerChange::default();
+        let mut close = ServerChange::default();
         for (field, operation, verb) in [
             ("name", operation::RENAME, "rename"),
             ("folder", operation::MOVE, "move"),
             ("pool", operation::MOVE_POOL, "move"),
         ] {
-            changed.steps.extend(of(field).map(|change| {
+            close.steps.extend(of(field).map(|change| {
                 let summary =
                     format!("{verb} {}: {}", label(&desired.id), sentence(std::slice::from_ref(change)));
-                self.setting(self.step(&desired.id, operation, Class::Change, summary), [change])
+                Self::setting(self.step(&desired.id, operation, Class::Change, summary), [change])
             }));
         }
         let matching = |prefix: &str, suffix: &str| -> Vec<FieldChange> {
@@ -39,19 +39,19 @@ impl Maker<'_> {
         if !networks.is_empty() {
             let summary = format!("connect {}: {}", label(&desired.id), sentence(&networks));
             let step = self.step(&desired.id, operation::CONNECT, Class::Change, summary);
-            changed.steps.push(self.setting(step, &networks));
+            close.steps.push(Self::setting(step, &networks));
         }
-        changed.steps.extend(self.grow(desired, &matching("disks.", ".size")));
-        changed.steps.extend(of("diskNames").map(|_| self.name_disks(desired)));
-        self.sizes(desired, present, changes, &mut changed);
+        close.steps.extend(self.grow(desired, &matching("disks.", ".size")));
+        close.steps.extend(of("diskNames").map(|_| self.name_disks(desired)));
+        self.sizes(desired, present, changes, &mut close);
         if of("born").is_some() {
             // Made by us and never started: a machine that came another way keeps its power as it is.
             let first_start = present.identity == self.instance_uuid(desired) && !is_on(present);
             let owed = present.interrupted;
-            changed.steps.extend((first_start && !owed).then(|| self.power_on(desired)));
-            changed.steps.push(self.record_birth(desired));
+            close.steps.extend((first_start && !owed).then(|| self.power_on(desired)));
+            close.steps.push(self.record_birth(desired));
         }
-        changed
+        close
     }
 
     /// CPUs, memory, and a restart of ours that is under way.
@@ -60,32 +60,32 @@ impl Maker<'_> {
         desired: &Resource,
         present: &Present,
         changes: &[FieldChange],
-        changed: &mut ServerChange,
+        close: &mut ServerChange,
     ) {
         let sizes: Vec<FieldChange> =
             changes.iter().filter(|change| matches!(&*change.field, "vcpus" | "memory")).cloned().collect();
         let order = present.fields.get("order").and_then(Json::as_str).and_then(Order::read);
         if let Some(order) = order {
-            changed.steps.extend(self.go_on(desired, present, &sizes, &order));
+            close.steps.extend(self.go_on(desired, present, &sizes, &order));
             return;
         }
         if sizes.is_empty() {
             return;
         }
         if !is_on(present) || sizes.iter().all(|change| is_hot(present, change)) {
-            changed.steps.push(self.resize(desired, &sizes));
+            close.steps.push(self.resize(desired, &sizes));
         } else if sizes.iter().all(|change| change.cause == Cause::Drift) {
             // A size that somebody set by hand is not worth an interruption.
-            changed.shown.extend(sizes.into_iter().map(|change| Shown {
+            close.shown.extend(sizes.into_iter().map(|change| Shown {
                 id: desired.id.clone(),
                 field: change.field,
                 from: change.from,
                 to: change.to,
             }));
         } else {
-            changed.steps.push(self.shut_down(desired, &sizes));
-            changed.steps.push(later(self.resize(desired, &sizes)));
-            changed.steps.push(later(self.power_on(desired)));
+            close.steps.push(self.shut_down(desired, &sizes));
+            close.steps.push(later(self.resize(desired, &sizes)));
+            close.steps.push(later(self.power_on(desired)));
         }
     }
 
@@ -101,34 +101,33 @@ impl Maker<'_> {
         if !is_on(present) {
             return resize.into_iter().chain([self.power_on(desired)]).collect();
         }
-        let (wait, ask_again) = match order.shutdown(self.now) {
-            // It is up again; all that is left is to say so, and then sizes are a matter of their own.
-            Shutdown::NotAsked => return vec![self.power_on(desired)],
-            Shutdown::Pending => (Some(shutting_down()), true),
-            // Nothing asks for the restart any more, and the guest has not gone down: it stays as it is.
-            Shutdown::Late | Shutdown::Refused if sizes.is_empty() => return vec![self.power_on(desired)],
-            Shutdown::Late => (None, true),
-            Shutdown::Refused => (Some(Wait::GuestShutdown), true),
+        // It is up again, or nothing asks for the restart any more: all that is left is to say so.
+        if sizes.is_empty() || *order == Order::Start {
+            let wait = (!order.is_settled(self.now)).then(shutting_down);
+            return vec![Step { blocked: wait, ..self.power_on(desired) }];
+        }
+        let wait = match order.shutdown(self.now, was_asked(present)) {
+            Shutdown::Pending => Some(shutting_down()),
+            Shutdown::NotAsked | Shutdown::Late => None,
+            Shutdown::Refused => Some(Wait::GuestShutdown),
         };
-        let again = ask_again.then(|| {
-            let step = self.shut_down(desired, sizes);
-            Step { class: Class::Change, blocked: wait, ..step }
-        });
+        let again = Step { class: Class::Change, blocked: wait, ..self.shut_down(desired, sizes) };
         let rest = resize.into_iter().chain([self.power_on(desired)]).map(later);
-        again.into_iter().chain(rest).collect()
+        [again].into_iter().chain(rest).collect()
     }
 
     fn shut_down(&self, desired: &Resource, sizes: &[FieldChange]) -> Step {
         let summary = format!("shut down the guest of {} for {}", label(&desired.id), sentence(sizes));
         let step = self.step(&desired.id, operation::SHUT_DOWN, Class::Restart, summary);
-        let mut step = self.setting(step, sizes);
+        let mut step = Self::setting(step, sizes);
         step.fields.insert("restarting".to_owned(), Value::known(true));
         step
     }
 
     fn resize(&self, desired: &Resource, sizes: &[FieldChange]) -> Step {
         let summary = format!("resize {}: {}", label(&desired.id), sentence(sizes));
-        let mut step = self.setting(self.step(&desired.id, operation::RESIZE, Class::Change, summary), sizes);
+        let mut step =
+            Self::setting(self.step(&desired.id, operation::RESIZE, Class::Change, summary), sizes);
         for change in sizes.iter().filter(|change| change.field == "memory") {
             let from = change.from.as_ref().and_then(Json::as_u64).unwrap_or_default();
             let to = change.to.as_known().and_then(Json::as_u64).unwrap_or_default();

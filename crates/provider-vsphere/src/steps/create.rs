@@ -148,8 +148,8 @@ impl Maker<'_> {
         step.blocked = foreign.present.busy.clone().map(vertskommune_core::step::Wait::Busy);
         let rules = self.schema.kinds.get(&desired.id.key.kind).cloned().unwrap_or_default();
         let changes = changes_after_adoption(desired, &foreign.present, &rules, self.seen);
-        let changed = self.changed(desired, &foreign.present, &changes);
-        Ok([step].into_iter().chain(changed.steps.into_iter().map(later)).collect())
+        let close = self.changed(desired, &foreign.present, &changes);
+        Ok([step].into_iter().chain(close.steps.into_iter().map(later)).collect())
     }
 }
 
@@ -192,25 +192,22 @@ impl Maker<'_> {
         }
         let mut words = Vec::new();
         let mut step = self.step(&desired.id, operation::DISKS, Class::Change, String::new());
-        step = self.setting(step, changes);
+        step = Self::setting(step, changes);
         for change in changes {
             let name = change.field.trim_start_matches("disks.").trim_end_matches(".size");
             let (from, to) = (change.from.as_ref().and_then(Json::as_u64), change.to.as_known()?.as_u64()?);
-            match from {
-                Some(from) => {
-                    words.push(format!("grow disk {name} {} → {}", bytes_in_words(from), bytes_in_words(to)))
-                }
-                None => {
-                    let policy = format!("disks.{name}.storagePolicy");
-                    let policy = desired.fields.get(&policy).and_then(Value::as_known).and_then(Json::as_str);
-                    let candidates = self.settings.datastores_of(policy).unwrap_or_default();
-                    if let Some(store) = place(&desired.id, candidates, to, &self.seen.capacity) {
-                        step.fields.insert(format!("disks.{name}.datastore"), Value::known(store));
-                        *step.uses.entry(datastore(store)).or_default() += to;
-                    }
-                    words.push(format!("add disk {name} of {}", bytes_in_words(to)));
-                }
+            if let Some(from) = from {
+                words.push(format!("grow disk {name} {} → {}", bytes_in_words(from), bytes_in_words(to)));
+                continue;
             }
+            let policy = format!("disks.{name}.storagePolicy");
+            let policy = desired.fields.get(&policy).and_then(Value::as_known).and_then(Json::as_str);
+            let candidates = self.settings.datastores_of(policy).unwrap_or_default();
+            if let Some(store) = place(&desired.id, candidates, to, &self.seen.capacity) {
+                step.fields.insert(format!("disks.{name}.datastore"), Value::known(store));
+                *step.uses.entry(datastore(store)).or_default() += to;
+            }
+            words.push(format!("add disk {name} of {}", bytes_in_words(to)));
         }
         step.summary = format!("{} of {}", words.join(", "), label(&desired.id));
         Some(step)

@@ -10,7 +10,7 @@ use vertskommune_core::resource::{Resource, Value};
 use vertskommune_core::step::{Class, Step, Wait};
 
 use super::change::shutting_down;
-use super::{Maker, is_on, label, later, operation};
+use super::{Maker, is_on, label, later, operation, was_asked};
 use crate::marks::{FOLDER, NETWORK, POOL};
 use crate::order::{Order, Shutdown};
 
@@ -34,7 +34,7 @@ impl Maker<'_> {
         step.fields.insert("retired".to_owned(), Value::known(true));
         step.expects.insert("identity".to_owned(), json!(present.identity));
         let order = present.fields.get("order").and_then(Json::as_str).and_then(Order::read);
-        step.blocked = match order.map(|order| order.shutdown(self.now)) {
+        step.blocked = match order.map(|order| order.shutdown(self.now, was_asked(present))) {
             None | Some(Shutdown::NotAsked | Shutdown::Late) => None,
             Some(Shutdown::Pending) => Some(shutting_down()),
             Some(Shutdown::Refused) => Some(Wait::GuestShutdown),

@@ -1,10 +1,10 @@
 //! A vCenter simulator of its own for each test, and the ways around our code: govc, the inventory, the admin port.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::io::{BufRead as _, BufReader};
 
 use futures::future::BoxFuture;
 use serde::Deserialize;
@@ -43,7 +43,9 @@ impl VCenter {
     /// A new one; none, with a word, where the lab's binaries are not built.
     pub(crate) fn start() -> Option<Arc<Self>> {
         let Some(bin) = std::env::var_os("VERTSKOMMUNE_LAB_BIN").map(PathBuf::from) else {
-            println!("skipped: VERTSKOMMUNE_LAB_BIN names no folder with the lab's binaries (tests/lab/build)");
+            println!(
+                "skipped: VERTSKOMMUNE_LAB_BIN names no folder with the lab's binaries (tests/lab/build)"
+            );
             return None;
         };
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -102,8 +104,15 @@ impl VCenter {
         host
     }
 
-    pub(crate) fn provider_of(&self, installation: &str, host: &Host) -> Arc<dyn Provider> {
+    pub(crate) fn provider_of(installation: &str, host: &Host) -> Arc<dyn Provider> {
         VspherePlugin.provider(&installation.into(), host).unwrap()
+    }
+
+    /// A client without our plugin.
+    pub(crate) async fn client(&self) -> vsphere_client::Client {
+        let ca = std::fs::read(self.files.path().join("ca.pem")).unwrap();
+        let config = vsphere_client::Config::new(self.ready.url.as_str(), USER, PASSWORD.into(), ca);
+        vsphere_client::Client::connect(config).await.unwrap()
     }
 
     /// Runs govc: a client that shares no code with ours.
@@ -161,7 +170,10 @@ impl VCenter {
         let text = |entry: &Json, field: &str| entry[field].as_str().unwrap_or_default().to_owned();
         // What only lives in a session changes nothing.
         let entries = journal.as_array().cloned().unwrap_or_default();
-        entries.iter().map(|e| format!("{} {} {}", text(e, "method"), text(e, "name"), text(e, "outcome"))).collect()
+        entries
+            .iter()
+            .map(|e| format!("{} {} {}", text(e, "method"), text(e, "name"), text(e, "outcome")))
+            .collect()
     }
 }
 
@@ -186,7 +198,7 @@ impl Peer for TestPeer {
     }
 
     fn provider(&self) -> Arc<dyn Provider> {
-        self.0.provider_of("nord", &self.host())
+        VCenter::provider_of("nord", &self.host())
     }
 
     fn secrets(&self) -> Arc<dyn SecretStore> {
@@ -234,7 +246,8 @@ impl Peer for TestPeer {
         Box::pin(async {
             let all = things(&self.0.inventory());
             let others = all.into_iter().filter(|(_, thing)| !is_ours(thing) && !is_root(thing));
-            others.map(|(kind, thing)| format!("{kind} {thing}\n")).collect()
+            let lines: Vec<_> = others.map(|(kind, thing)| format!("{kind} {thing}")).collect();
+            lines.join("\n")
         })
     }
 
@@ -249,6 +262,11 @@ impl Peer for TestPeer {
                         let name = thing["name"].as_str().unwrap_or_default();
                         self.0.govc(&["cluster.rule.remove", "-cluster", "DC0_C0", "-name", name]);
                     }
+                    "portGroups" => {
+                        // The inventory's paths of port groups lack the name.
+                        let name = thing["name"].as_str().unwrap_or_default();
+                        self.0.govc(&["object.destroy", &format!("/DC0/network/{name}")]);
+                    }
                     _ => drop(self.0.govc(&["object.destroy", path])),
                 }
             }
@@ -260,7 +278,9 @@ impl Peer for TestPeer {
 fn things(inventory: &Json) -> Vec<(&'static str, Json)> {
     ["folders", "pools", "portGroups", "vms", "rules"]
         .into_iter()
-        .flat_map(|kind| inventory[kind].as_array().cloned().unwrap_or_default().into_iter().map(move |t| (kind, t)))
+        .flat_map(|kind| {
+            inventory[kind].as_array().cloned().unwrap_or_default().into_iter().map(move |t| (kind, t))
+        })
         .collect()
 }
 
@@ -291,8 +311,11 @@ fn lasting(kind: &str, mut thing: Json) -> String {
             nic["mac"].take();
         }
         if let Some(extra) = thing["extraConfig"].as_object_mut() {
-            // Disks' UUIDs.
+            // Disks' UUIDs, and a time.
             extra.remove("vertskommune.disks");
+            if let Some(retired) = extra.get_mut("vertskommune.retired") {
+                *retired = json!("then");
+            }
         }
         for disk in thing["disks"].as_array_mut().into_iter().flatten() {
             disk["file"].take();

@@ -1,5 +1,7 @@
 //! The plugin against govmomi's vCenter simulator, through the contract alone.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it must")]
+
 mod lab;
 mod tenant;
 
@@ -45,9 +47,9 @@ fn ctx(peer: &TestPeer, permit: Arc<dyn Permit>) -> Ctx {
 
 /// What a plan would change and what it only shows, in short.
 fn named(plan: &Plan) -> BTreeSet<String> {
-    let steps = plan.steps.iter().flat_map(|planned| planned.step.expects.keys().map(move |field| {
-        format!("{} {field}", planned.step.resource.key)
-    }));
+    let steps = plan.steps.iter().flat_map(|planned| {
+        planned.step.expects.keys().map(move |field| format!("{} {field}", planned.step.resource.key))
+    });
     let shown = plan.shown.iter().map(|shown| format!("{} {}", shown.id.key, shown.field));
     steps.chain(shown).collect()
 }
@@ -92,12 +94,44 @@ async fn a_crash_at_every_write_leaves_nothing_double_and_nothing_lost() {
 }
 
 #[tokio::test]
+async fn a_crash_in_a_change_or_a_removal_is_gone_on_from() {
+    let peer = peer!();
+    let mut change = small();
+    change.servers[0].vcpus = 8;
+    change.servers[0].restart_before = Some(Timestamp::MAX);
+    change.servers[0].disks[0].size = 2 << 30;
+    change.networks[0].vlan = 1330;
+    change.servers.push(tenant::second());
+    let changed = crashes(&peer, &drive(&peer, change)).await;
+    let mut removal = small();
+    removal.servers.clear();
+    let retired = crashes(&peer, &drive(&peer, removal)).await;
+    println!("change {changed:?}, retirement {retired:?}");
+    assert!(changed.writes > 8 && retired.writes > 2);
+}
+
+/// Crashes at every write on the way from the small tenant to this one.
+async fn crashes(peer: &TestPeer, drive: &Drive<'_>) -> conformance::CrashFigures {
+    let before = peer.clone();
+    conformance::survives_a_crash_at_every_write(drive, &move || {
+        let peer = before.clone();
+        Box::pin(async move {
+            peer.reset().await;
+            peer.clear().await;
+            self::drive(&peer, small()).converge().await;
+        })
+    })
+    .await
+}
+
+#[tokio::test]
 async fn what_another_client_changes_is_named_and_nothing_else() {
     let peer = peer!();
     let drive = drive(&peer, ibestad());
     drive.converge().await;
     let fs01 = "/DC0/vm/Tenants/ibestad/ibe-fs01";
-    let rows: [(&[&str], &[&str]); 9] = [
+    let client = peer.0.client().await;
+    let rows: [(&[&str], &[&str]); 8] = [
         (&["vm.change", "-vm", fs01, "-c", "2"], &["server/ibe-fs01 vcpus"]),
         (&["vm.change", "-vm", fs01, "-m", "2048"], &["server/ibe-fs01 memory"]),
         (&["object.rename", fs01, "renamed"], &["server/ibe-fs01 name"]),
@@ -107,13 +141,19 @@ async fn what_another_client_changes_is_named_and_nothing_else() {
             &["server/ibe-fs01 interfaces.0.network"],
         ),
         (&["vm.power", "-off", fs01], &["server/ibe-fs01 power"]),
-        (&["dvs.portgroup.change", "-vlan", "77", "ibestad-clients"], &["network/clients vlan"]),
         (
             &["pool.change", "-mem.limit", "1000", "/DC0/host/DC0_C0/Resources/Tenants/ibestad"],
             &["pool/ibestad limits"],
         ),
         (
-            &["cluster.rule.change", "-cluster", "DC0_C0", "-name", "vertskommune/nord/ibestad/fs", "-enable=false"],
+            &[
+                "cluster.rule.change",
+                "-cluster",
+                "DC0_C0",
+                "-name",
+                "vertskommune/nord/ibestad/fs",
+                "-enable=false",
+            ],
             &["anti-affinity/fs enabled"],
         ),
     ];
@@ -136,6 +176,22 @@ async fn what_another_client_changes_is_named_and_nothing_else() {
         assert_eq!(named(&after), BTreeSet::new(), "after {arguments:?} and healing: {after:#?}");
         assert!(after.is_empty(), "{after:#?}");
     }
+    // govc's own change of a VLAN leaves out the description, which the simulator takes for an empty one.
+    let path = "DC0/network/ibestad-clients";
+    let portgroup = client.find_by_inventory_path(path).await.unwrap().unwrap();
+    let change = vsphere_client::PortgroupChange {
+        vlan: Some(77),
+        name: Some("ibestad-clients".to_owned()),
+        description: Some("nord/ibestad/network/clients".to_owned()),
+        ..Default::default()
+    };
+    let _ = client.writer(&|| Ok(())).reconfigure_portgroup(&portgroup, &change).await.unwrap();
+    assert_eq!(named(&drive.look().await), BTreeSet::from(["network/clients vlan".to_owned()]));
+    drive.converge().await;
+    assert!(drive.look().await.is_empty());
+    // The simulator does not let a port group have its old name again, so that this one is not healed.
+    peer.0.govc(&["object.rename", "/DC0/network/ibestad-clients", "renamed"]);
+    assert_eq!(named(&drive.look().await), BTreeSet::from(["network/clients name".to_owned()]));
 }
 
 #[tokio::test]
@@ -145,14 +201,29 @@ async fn what_is_not_ours_in_our_place_is_left_alone() {
     peer.0.govc(&["pool.create", "/DC0/host/DC0_C0/Resources/Tenants/ibestad"]);
     peer.0.govc(&["dvs.portgroup.add", "-dvs", "DVS0", "-vlan", "9", "ibestad-clients"]);
     let (folder, pool) = ("/DC0/vm/Tenants/ibestad", "/DC0/host/DC0_C0/Resources/Tenants");
-    peer.0.govc(&["vm.create", "-folder", folder, "-pool", pool, "-net", "drift-servers", "-on=false", "ibe-fs01"]);
+    peer.0.govc(&[
+        "vm.create",
+        "-folder",
+        folder,
+        "-pool",
+        pool,
+        "-ds",
+        "LocalDS_0",
+        "-net",
+        "drift-servers",
+        "-on=false",
+        "ibe-fs01",
+    ]);
     let before = (peer.0.vm("/DC0/vm/Tenants/ibestad/ibe-fs01"), peer.foreign().await);
     let drive = drive(&peer, ibestad());
     let plan = drive.converge().await;
     let refused: Vec<_> = plan.refusals.iter().map(|r| (r.resource.key.to_string(), r.reason)).collect();
     assert_eq!(
         refused,
-        [("network/clients".to_owned(), RefusalReason::NotOurs), ("server/ibe-fs01".to_owned(), RefusalReason::NotOurs)]
+        [
+            ("network/clients".to_owned(), RefusalReason::NotOurs),
+            ("server/ibe-fs01".to_owned(), RefusalReason::NotOurs)
+        ]
     );
     assert_eq!((peer.0.vm("/DC0/vm/Tenants/ibestad/ibe-fs01"), peer.foreign().await), before);
 }
@@ -215,7 +286,8 @@ async fn a_tenant_that_leaves_takes_all_along_and_the_folder_last() {
     drive.tenant.deletion_policy.servers = vertskommune_core::tenant::Deletion::Remove;
     drive.leaving = true;
     let plan = drive.converge().await;
-    let words = plan.steps.iter().filter(|step| step.step.class == Class::Destroy).map(|step| step.id.to_string());
+    let words =
+        plan.steps.iter().filter(|step| step.step.class == Class::Destroy).map(|step| step.id.to_string());
     drive.tenant.allow_destroy = words.collect();
     assert_eq!(drive.tenant.allow_destroy.len(), 3, "{plan:#?}");
     let plan = drive.converge().await;
@@ -261,7 +333,8 @@ async fn disks_grow_and_are_added_and_never_shrink() {
     disks.push(tenant::disk("logs", 5, None));
     drive.converge().await;
     let vm = peer.0.vm("/DC0/vm/Tenants/ibestad/ibe-fs01");
-    let sizes: Vec<_> = vm["disks"].as_array().unwrap().iter().map(|d| d["capacityKB"].as_u64().unwrap() >> 20).collect();
+    let sizes: Vec<_> =
+        vm["disks"].as_array().unwrap().iter().map(|d| d["capacityKB"].as_u64().unwrap() >> 20).collect();
     assert_eq!(sizes, [40, 20, 5], "{vm}");
     assert!(drive.look().await.is_empty(), "{:#?}", drive.look().await);
     drive.tenant.servers[0].disks[0].size = 10 << 30;
@@ -280,7 +353,11 @@ async fn an_existing_machine_is_adopted_and_then_changed_step_by_step() {
     (server.vcpus, server.memory, server.disks) = (4, 8 << 30, Vec::new());
     drive.tenant.servers.push(server);
     let plan = drive.look().await;
-    assert_eq!(operations(&plan), ["adopt", "rename", "move", "move-pool", "connect", "record-birth"], "{plan:#?}");
+    assert_eq!(
+        operations(&plan),
+        ["adopt", "rename", "move", "move-pool", "connect", "record-birth"],
+        "{plan:#?}"
+    );
     assert!(plan.steps[0].is_ready() && !plan.steps[1].is_ready());
     drive.converge().await;
     let vm = peer.0.vm("/DC0/vm/Tenants/dyroy/dyr-old");
@@ -313,7 +390,7 @@ async fn another_vcenter_and_wrong_credentials_are_told_apart() {
     let peer = peer!();
     let scope = Scope::default();
     let host = peer.0.host_with(|host| host.identity = "another".to_owned());
-    let seen = peer.0.provider_of("nord", &host).observe(&scope, &ctx(&peer, Arc::new(Never))).await;
+    let seen = VCenter::provider_of("nord", &host).observe(&scope, &ctx(&peer, Arc::new(Never))).await;
     assert!(matches!(seen, Err(ProviderError::Misidentified { .. })), "{seen:?}");
     let files = tempfile::tempdir().unwrap();
     std::fs::create_dir(files.path().join("vcenter")).unwrap();
@@ -341,9 +418,12 @@ async fn a_second_installation_is_refused_by_the_claim() {
     let ctx = ctx(&peer, Arc::new(Always));
     ours.claim(&claim("nord", false), &ctx).await.unwrap();
     ours.claim(&claim("nord", false), &ctx).await.unwrap();
-    let other = peer.0.provider_of("sor", &peer.host());
+    let other = VCenter::provider_of("sor", &peer.host());
     let refused = other.claim(&claim("sor", false), &ctx).await;
-    assert!(matches!(&refused, Err(ProviderError::Claimed { installation, .. }) if installation == "nord"), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(ProviderError::Claimed { installation, .. }) if installation == "nord"),
+        "{refused:?}"
+    );
     other.claim(&claim("sor", true), &ctx).await.unwrap();
     assert!(ours.claim(&claim("nord", false), &ctx).await.is_err());
 }
@@ -377,12 +457,14 @@ async fn changes_are_pushed_and_name_their_tenant() {
         &["object.rename", "/DC0/vm/Tenants/ibestad/ibe-fs02", "renamed"],
         &["object.mv", "/DC0/vm/Tenants/ibestad/ibe-app01", "/DC0/vm/Drift"],
         &["vm.destroy", "/DC0/vm/Tenants/ibestad/renamed"],
-        &["object.rename", "/DC0/host/DC0_C0/Resources/Tenants/ibestad", "pool-renamed"],
     ] {
         peer.0.govc(arguments);
         let began = Instant::now();
+        let ctx = Ctx { deadline: Instant::now() + Duration::from_secs(20), ..ctx.clone() };
         let changed = provider.changed(&ctx).await;
-        assert_eq!(changed, Ok(ibestad.clone()), "{arguments:?}");
+        // Of a move the simulator tells only that there was one.
+        let expected = if arguments[0] == "object.mv" { Changes::Anything } else { ibestad.clone() };
+        assert_eq!(changed, Ok(expected), "{arguments:?}");
         assert!(began.elapsed() < Duration::from_secs(5), "{arguments:?}");
         // Whatever else the same command did.
         let short = Ctx { deadline: Instant::now() + Duration::from_millis(500), ..ctx.clone() };
@@ -412,7 +494,7 @@ async fn a_look_at_one_tenant_sees_what_a_sweep_sees_in_a_constant_number_of_req
     peer.reset().await;
     let all = provider.observe(&Scope::default(), &ctx).await.unwrap();
     assert_eq!(peer.0.calls().await, one, "as many requests with two tenants as with one");
-    assert_eq!(one, json!({"RetrievePropertiesEx": 3}));
+    assert_eq!(one, json!({"CreateContainerView": 1, "DestroyView": 1, "RetrievePropertiesEx": 3}));
     for tenant in [first.tenant.name.clone(), second.tenant.name.clone()] {
         peer.reset().await;
         let part = provider.observe(&Scope::of([tenant.clone()]), &ctx).await.unwrap();
@@ -455,7 +537,8 @@ async fn a_running_clone_is_in_progress_and_after_a_crash_may_be() {
         let mut started = false;
         for planned in plan.ready() {
             let applied = provider.apply(std::slice::from_ref(&planned.step), &permit).await;
-            started |= planned.step.resource.key.kind.as_str() == "server" && matches!(applied[0], Applied::Started { .. });
+            started |= planned.step.resource.key.kind.as_str() == "server"
+                && matches!(applied[0], Applied::Started { .. });
         }
         if started {
             break drive.plan(provider.as_ref(), drive.observe(provider.as_ref()).await);
@@ -466,7 +549,8 @@ async fn a_running_clone_is_in_progress_and_after_a_crash_may_be() {
     assert!(matches!(after_crash.doubts[0].why, Blindness::MaybeInProgress(_)), "{after_crash:#?}");
     drive.converge().await;
     assert!(drive.look().await.is_empty());
-    let vms = peer.0.inventory()["vms"].as_array().unwrap().iter().filter(|vm| vm["name"] == "dyr-fs01").count();
+    let vms =
+        peer.0.inventory()["vms"].as_array().unwrap().iter().filter(|vm| vm["name"] == "dyr-fs01").count();
     assert_eq!(vms, 1);
 }
 

@@ -27,8 +27,14 @@ pub(crate) fn ibestad() -> ValidatedTenant {
 pub(crate) fn small() -> ValidatedTenant {
     let mut tenant = tenant("dyroy", 1320);
     tenant.networks.pop();
-    tenant.servers = vec![Server { disks: vec![disk("data", 1, None)], ..server("dyr-fs01", "ubuntu@1", "10.13.10.21") }];
+    tenant.servers =
+        vec![Server { disks: vec![disk("data", 1, None)], ..server("dyr-fs01", "ubuntu@1", "10.13.10.21") }];
     tenant
+}
+
+/// Another server for the small tenant.
+pub(crate) fn second() -> Server {
+    server("dyr-app01", "windows@2", "10.13.10.22")
 }
 
 pub(crate) fn disk(name: &str, gib: u64, policy: Option<&str>) -> Disk {
@@ -63,7 +69,10 @@ fn tenant(name: &str, vlan: u16) -> ValidatedTenant {
         name: name.into(),
         display_name: format!("{name} kommune"),
         municipality_number: None,
-        networks: vec![network("servers", vlan, "10.13.10.0/24"), network("clients", vlan + 1, "10.13.32.0/20")],
+        networks: vec![
+            network("servers", vlan, "10.13.10.0/24"),
+            network("clients", vlan + 1, "10.13.32.0/20"),
+        ],
         compute: Some(Compute {
             provider: "vcenter-main".into(),
             quota: Quota { vcpus: 64, memory: 1 << 40, storage: 1 << 43 },

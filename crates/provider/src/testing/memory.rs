@@ -270,7 +270,7 @@ pub(super) fn path(id: &ResourceId) -> String {
 impl Memory {
     fn observe_now(&self, scope: &Scope) -> Result<Observation, ProviderError> {
         let revision = self.system.revision();
-        let seen = self.system.read()?;
+        let seen = self.system.read(scope)?;
         if self.system.identity != self.host.identity {
             return Err(ProviderError::Misidentified {
                 expected: self.host.identity.clone(),
@@ -284,9 +284,7 @@ impl Memory {
             observation.coverage.tenants.insert(tenant.clone(), Blindness::NoSight(format!("{tenant}/")));
         }
         let ours = |mark: &Mark| mark.installation == self.installation && scope.includes(&mark.tenant);
-        for (mark, identity) in
-            seen.born.iter().filter(|(mark, _)| ours(mark) && !seen.hidden.contains(&mark.tenant))
-        {
+        for (mark, identity) in seen.born.iter().filter(|(mark, _)| ours(mark)) {
             let lost = Seen::Lost { identity: identity.clone() };
             observation.seen.entry(mark.tenant.clone()).or_default().insert(mark.key.clone(), lost);
         }
@@ -301,7 +299,9 @@ impl Memory {
                         .insert(mark.key.clone(), present);
                 }
                 Some(mark) if mark.installation == self.installation => {}
-                _ => observation.foreign.extend(foreign(path, thing)),
+                _ => observation
+                    .foreign
+                    .extend(foreign(path, thing).filter(|foreign| scope.includes(&foreign.tenant))),
             }
         }
         if scope.tenants.is_none() {
@@ -316,13 +316,12 @@ impl Memory {
         }
         let mark = self.mark(&step.resource);
         let path = path(&step.resource);
-        let seen = match self.system.read() {
-            Ok(seen) => seen,
+        let there = match self.system.thing(&path) {
+            Ok(there) => there,
             Err(error) => return Applied::Failed(error),
         };
-        let there = seen.things.get(&path);
-        let ours = there.is_some_and(|thing| thing.mark.as_ref() == Some(&mark));
-        match (step.operation.as_str(), there) {
+        let ours = there.as_ref().is_some_and(|thing| thing.mark.as_ref() == Some(&mark));
+        match (step.operation.as_str(), &there) {
             ("create", Some(_)) if ours => return Applied::Done,
             ("create" | "forget", None) => {}
             ("adopt", Some(thing)) if thing.mark.is_none() => {}

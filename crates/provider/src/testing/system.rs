@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use vertskommune_core::names::{Mark, TenantName};
+use vertskommune_core::observation::Scope;
 use vertskommune_core::resource::Facts;
 
 use crate::error::ProviderError;
@@ -172,20 +173,29 @@ impl MemorySystem {
         Ok(())
     }
 
-    /// What a look sees, and which tenants are hidden from it.
-    pub(super) fn read(&self) -> Result<Seen, ProviderError> {
+    /// What a look at this sees, and which tenants are hidden from it. What carries no mark is seen by every look.
+    pub(super) fn read(&self, scope: &Scope) -> Result<Seen, ProviderError> {
         let mut state = self.state();
         state.reads += 1;
         state.reachable(&self.identity)?;
-        let things = state
-            .things
-            .iter()
-            .filter(|(_, thing)| thing.mark.as_ref().is_none_or(|mark| !state.hidden.contains(&mark.tenant)));
+        let visible = |mark: &Mark| scope.includes(&mark.tenant) && !state.hidden.contains(&mark.tenant);
+        let things = state.things.iter().filter(|(_, thing)| thing.mark.as_ref().is_none_or(visible));
+        let born = state.born.iter().filter(|(mark, _)| visible(mark));
         Ok(Seen {
             things: things.map(|(path, thing)| (path.clone(), thing.clone())).collect(),
-            born: state.born.clone(),
-            hidden: state.hidden.clone(),
+            born: born.map(|(mark, identity)| (mark.clone(), identity.clone())).collect(),
+            hidden: state.hidden.iter().filter(|tenant| scope.includes(tenant)).cloned().collect(),
         })
+    }
+
+    /// The thing that lies there, unless it is hidden.
+    pub(super) fn thing(&self, path: &str) -> Result<Option<Thing>, ProviderError> {
+        let mut state = self.state();
+        state.reads += 1;
+        state.reachable(&self.identity)?;
+        let visible =
+            |thing: &&Thing| thing.mark.as_ref().is_none_or(|mark| !state.hidden.contains(&mark.tenant));
+        Ok(state.things.get(path).filter(visible).cloned())
     }
 
     pub(super) fn revision(&self) -> u64 {

@@ -1,0 +1,136 @@
+//! What stands in a vCenter, as a program that shares no code with ours sees it: ours and foreign, told apart.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+/// An inventory, told apart by where things lie and what they carry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inventory {
+    /// Everything in our places or with a mark of ours, by kind and path; several where a path is there twice.
+    pub ours: BTreeMap<String, Vec<Json>>,
+    /// Everything else, to the last byte.
+    pub foreign: String,
+}
+
+/// What is drawn by the simulator, or by the hour, and differs from run to run.
+const CHANCE: &[&str] =
+    &["ref", "uuid", "files", "file", "host", "key", "mac", "vertskommune.retired", "vlan"];
+/// The lists of the inventory.
+const KINDS: &[&str] = &["folders", "vms", "pools", "portGroups", "rules"];
+
+impl Inventory {
+    /// Tells the inventory of a whole vCenter apart.
+    pub fn of(mut whole: Json) -> Self {
+        let mut ours: BTreeMap<String, Vec<Json>> = BTreeMap::new();
+        for kind in KINDS {
+            let Some(Json::Array(things)) = whole.get_mut(*kind).map(Json::take) else { continue };
+            let (mine, foreign): (Vec<_>, Vec<_>) = things.into_iter().partition(is_ours);
+            for mut thing in mine {
+                without_chance(&mut thing);
+                ours.entry(format!("{kind} {}", place(&thing))).or_default().push(thing);
+            }
+            whole[*kind] = Json::Array(foreign);
+        }
+        // The root itself is the host's; what we note on it, such as our claim, is not.
+        for folder in whole["folders"].as_array_mut().into_iter().flatten() {
+            if let Some(folder) = folder.as_object_mut() {
+                folder.remove("customValues");
+            }
+        }
+        Self { ours, foreign: whole.to_string() }
+    }
+
+    /// What belongs to one tenant, with its name written as `TENANT` so that two tenants can be compared.
+    pub fn of_tenant(&self, tenant: &str) -> BTreeMap<String, Vec<Json>> {
+        let mine = |text: &str| {
+            text.contains(&format!("/{tenant}/"))
+                || text.ends_with(&format!("/{tenant}"))
+                || text.contains(&format!("{tenant}-"))
+        };
+        self.ours
+            .iter()
+            .filter(|(path, _)| mine(path))
+            .map(|(path, things)| {
+                let things = things.iter().map(|thing| {
+                    let text = without_uuids(&thing.to_string().replace(tenant, "TENANT"));
+                    serde_json::from_str(&text).unwrap_or_default()
+                });
+                (path.replace(tenant, "TENANT"), things.collect())
+            })
+            .collect()
+    }
+
+    /// Paths at which more than one thing stands.
+    pub fn doubles(&self) -> Vec<&str> {
+        self.ours.iter().filter(|(_, things)| things.len() > 1).map(|(path, _)| path.as_str()).collect()
+    }
+}
+
+/// UUIDs follow from the tenant's name; that each is the right one is held elsewhere.
+fn without_uuids(text: &str) -> String {
+    let is_uuid = |part: &str| {
+        part.len() == 36
+            && part.char_indices().all(|(at, letter)| match at {
+                8 | 13 | 18 | 23 => letter == '-',
+                _ => letter.is_ascii_hexdigit(),
+            })
+    };
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        match rest.get(..36).filter(|part| is_uuid(part)) {
+            Some(_) => {
+                out.push_str("UUID");
+                rest = &rest[36..];
+            }
+            None => {
+                out.push(next);
+                rest = &rest[next.len_utf8()..];
+            }
+        }
+    }
+    out
+}
+
+fn place(thing: &Json) -> String {
+    let part = |name: &str| thing[name].as_str().unwrap_or_default();
+    match part("path") {
+        "" => part("name").to_owned(),
+        // The simulator knows port groups by their configuration's name alone.
+        folder if folder.ends_with('/') => format!("{folder}{}", part("name")),
+        path => path.to_owned(),
+    }
+}
+
+fn is_ours(thing: &Json) -> bool {
+    let path = thing["path"].as_str().unwrap_or_default();
+    let below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
+    below("/DC0/vm/Tenants")
+        || below("/DC0/host/DC0_C0/Resources/Tenants")
+        || thing["extraConfig"]["vertskommune.mark"].is_string()
+        || thing["description"].as_str().is_some_and(|text| text.contains("lab/"))
+        || thing["name"].as_str().is_some_and(|name| name.starts_with("vertskommune/"))
+}
+
+fn without_chance(thing: &mut Json) {
+    match thing {
+        Json::Object(fields) => {
+            // What a guest is told holds addresses, which differ by tenant.
+            fields.retain(|name, _| !CHANCE.contains(&name.as_str()) && !name.starts_with("guestinfo."));
+            for (name, value) in fields.iter_mut() {
+                match value {
+                    // Which server was born first is chance.
+                    Json::String(text) if name.starts_with("vertskommune.born") => {
+                        let mut born: Vec<_> = text.split_whitespace().collect();
+                        born.sort_unstable();
+                        *text = born.join(" ");
+                    }
+                    value => without_chance(value),
+                }
+            }
+        }
+        Json::Array(things) => things.iter_mut().for_each(without_chance),
+        _ => {}
+    }
+}
