@@ -122,6 +122,7 @@ func run() error {
 	world.hidden = newSight(world.registry)
 	world.faults = &faultRules{service: service}
 	world.clones = newCloning(world.registry, *cloneTime)
+	world.searches = newSearching(world.registry)
 	world.traffic = newTraffic(world, handler)
 	world.registry.Handler = world.onCall
 

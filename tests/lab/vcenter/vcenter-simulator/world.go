@@ -15,6 +15,7 @@ type world struct {
 	hidden   *sight
 	faults   *faultRules
 	clones   *cloning
+	searches *searching
 	traffic  *traffic
 }
 
@@ -35,6 +36,7 @@ func (w *world) onCall(ctx *simulator.Context, method *simulator.Method) (mo.Ref
 	if method.Name == "CloneVM_Task" {
 		w.clones.divert(ctx, method)
 	}
+	w.searches.divert(method)
 	return nil, nil
 }
 
