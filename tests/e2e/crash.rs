@@ -147,6 +147,8 @@ impl Stage {
         let mut visited = false;
         let start = std::time::Instant::now();
         loop {
+            let done = self.is_done(scenario, &name);
+            // The last write of all may be the one that is cut.
             if let Some(point) = point.filter(|_| !visited)
                 && self.is_cut(point).await
             {
@@ -154,8 +156,9 @@ impl Stage {
                 controller.kill();
                 self.reset().await;
                 controller = self.cluster.controller().unwrap();
+                continue;
             }
-            if self.is_done(scenario, &name) {
+            if done {
                 break;
             }
             assert!(
@@ -165,11 +168,13 @@ impl Stage {
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        // What a stopping controller writes is no part of the work.
+        let (kubernetes, vcenter) = (self.cluster.proxy.journal(), self.vcenter().journal().await.unwrap().len());
         controller.stop().await;
         let inventory = self.inventory();
         let run = Run {
-            kubernetes: self.cluster.proxy.journal(),
-            vcenter: self.vcenter().journal().await.unwrap().len(),
+            kubernetes,
+            vcenter,
             visited,
             tenant: inventory.of_tenant(&name),
             doubles: inventory.doubles().into_iter().map(str::to_owned).collect(),

@@ -49,5 +49,7 @@ pub(crate) fn print(heads: &[&str], rows: &[Vec<String>]) {
     };
     line(&heads.iter().map(ToString::to_string).collect::<Vec<_>>());
     line(&widths.iter().map(|width| "-".repeat(*width)).collect::<Vec<_>>());
-    rows.iter().for_each(|row| line(row));
+    for row in rows {
+        line(row);
+    }
 }

@@ -187,7 +187,7 @@ fn propose(difference: &Difference, seen: &Observation, now: Timestamp) -> Resul
                 foreign.tenant == id.tenant && foreign.kind == key.kind && foreign.name == key.name
             });
             match (stranger, &desired.permits.adopt) {
-                (Some(stranger), None) => return Err(not_ours(desired, stranger)),
+                (Some(stranger), None) => return Err(Box::new(not_ours(desired, stranger))),
                 (Some(_), Some(_)) => step("adopt", Class::Adopt, format!("take over {}", key.name)),
                 (None, _) => {
                     let mut step = step("create", Class::Create, format!("create {}", key.name));
@@ -243,8 +243,8 @@ fn user(id: &ResourceId, seen: &Observation) -> Option<String> {
     found.map(ToString::to_string)
 }
 
-fn not_ours(desired: &Resource, stranger: &Foreign) -> Box<Refusal> {
-    Box::new(Refusal {
+fn not_ours(desired: &Resource, stranger: &Foreign) -> Refusal {
+    Refusal {
         resource: desired.id.clone(),
         field: desired.origin.clone(),
         reason: RefusalReason::NotOurs,
@@ -252,7 +252,7 @@ fn not_ours(desired: &Resource, stranger: &Foreign) -> Box<Refusal> {
             "{} is there and is not ours: choose another name, or set adopt: {}",
             stranger.path, stranger.path
         ),
-    })
+    }
 }
 
 fn number(fields: &Fields, field: &str) -> u64 {
