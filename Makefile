@@ -19,9 +19,9 @@ run: install ## Starts the lab, applies tenants/ and shows the onboarding until 
 	tests/lab/demo $(CLUSTER)
 
 test: install ## Runs every test, with the lab's real peers
-	bin=$$(tests/lab/build) && VERTSKOMMUNE_LAB_BIN="$$bin" cargo test --locked --workspace --features vertskommune/testing
+	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) && export VERTSKOMMUNE_LAB_BIN && \
+	  cargo test --locked --workspace --features vertskommune/testing && tests/planted/run
 	tests/lab/smoke
-	tests/planted/run
 	@echo 'all tests passed'
 
 verify: format clippy generated deny shell ## Format, lints, generated files, licences and bans

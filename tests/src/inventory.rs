@@ -79,15 +79,12 @@ fn without_uuids(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(next) = rest.chars().next() {
-        match rest.get(..36).filter(|part| is_uuid(part)) {
-            Some(_) => {
-                out.push_str("UUID");
-                rest = &rest[36..];
-            }
-            None => {
-                out.push(next);
-                rest = &rest[next.len_utf8()..];
-            }
+        if rest.get(..36).is_some_and(is_uuid) {
+            out.push_str("UUID");
+            rest = &rest[36..];
+        } else {
+            out.push(next);
+            rest = &rest[next.len_utf8()..];
         }
     }
     out
