@@ -210,8 +210,8 @@ impl fmt::Display for Blindness {
             Self::Incomplete(what) => write!(f, "a part of the answer is missing: {what}"),
             Self::AllVanished => write!(
                 f,
-                "all things of this tenant vanished at once: check the account's rights, or annotate the tenant \
-                 with vertskommune.no/accept-loss if they are really gone"
+                "all things of this tenant vanished at once, which looks like lost sight: check the account's rights; if \
+                 they were really removed, start the controller anew"
             ),
             Self::Ambiguous(which) => {
                 write!(
