@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use vertskommune_core::host::{Budget, Ground, Host, Mode};
@@ -232,6 +233,26 @@ async fn without_a_permit_nothing_is_written() {
     let report = pass(&engine, &world, 1).await;
     assert!(!report.changed_anything());
     assert_eq!(lab.writes(), 0);
+}
+
+#[tokio::test]
+async fn after_the_lease_is_lost_nothing_more_is_written() {
+    /// A lease that lasts for so many writes, our claim among them.
+    struct Lasting(AtomicUsize);
+    impl Permit for Lasting {
+        fn check(&self) -> Result<(), Fenced> {
+            let left = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+            left.map(drop).map_err(|_| Fenced("the lease is lost".to_owned()))
+        }
+    }
+    let lab = Lab::new(&["a"]);
+    let world = lab.world([tenant(1, "a")]);
+    let engine = lab.engine_as("nord", "test", Arc::new(Lasting(AtomicUsize::new(2))));
+    engine.observe(&world).await;
+    for _ in 0..5 {
+        pass(&engine, &world, 1).await;
+    }
+    assert_eq!(lab.writes(), 1, "the claim, one write, and no more");
 }
 
 #[tokio::test]
