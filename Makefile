@@ -28,7 +28,7 @@ crash: install ## Cuts the way to Kubernetes and vCenter at every write of their
 	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) cargo test --locked --package vertskommune-tests --test e2e \
 	  -- --ignored --nocapture --test-threads=1
 
-verify: format clippy generated deny shell ## Format, lints, generated files, licences and bans
+verify: install format clippy generated deny shell ## Format, lints, generated files, licences and bans
 	@echo 'verified'
 
 bench: install ## Measures against the lab (figures: docs/benchmarks.md)
