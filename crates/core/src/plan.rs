@@ -212,7 +212,7 @@ impl<'a> Draft<'a> {
             differences.extend(self.wanted(resource, observation, &rules));
         }
         let wanted: BTreeSet<&ResourceKey> = desired.iter().map(|resource| &resource.id.key).collect();
-        // A deleted tenant whose things are retained orders nothing, and neither does a manifest that was refused.
+        // A deleted tenant whose things are retained orders nothing. (What is refused is stopped by its gate.)
         let retained = self.basis.leaving && self.basis.tenant.deletion_policy.servers == Deletion::Retain;
         if !retained && let Some(things) = observation.seen.get(&self.basis.tenant.name) {
             for (key, seen) in things.iter().filter(|(key, _)| !wanted.contains(key)) {
