@@ -26,6 +26,9 @@ pub const GROUP: &str = "vertskommune.no";
 pub const VERSION: &str = "v1alpha1";
 /// The annotation on a Tenant that names the destructive steps an operator has allowed, separated by commas.
 pub const ALLOW_DESTROY: &str = "vertskommune.no/allow-destroy";
+/// The annotation on a Tenant by which an operator says, until a time, that what vanished of it is truly gone and not
+/// merely out of sight.
+pub const ACCEPT_LOSS: &str = "vertskommune.no/accept-loss";
 /// The annotation that asks for a reconciliation now, as `flux reconcile` sets it.
 pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 /// The label of a Secret that says which tenant may name it.

@@ -211,7 +211,8 @@ impl fmt::Display for Blindness {
             Self::AllVanished => write!(
                 f,
                 "all things of this tenant vanished at once, which looks like lost sight: check the account's rights; if \
-                 they were really removed, start the controller anew"
+                 they are truly gone, set the annotation vertskommune.no/accept-loss to a time until which that may be \
+                 believed"
             ),
             Self::Ambiguous(which) => {
                 write!(
@@ -326,6 +327,19 @@ impl Observation {
         }
     }
 
+    /// Ends the doubt about a tenant of which all things vanished: an operator says that they are gone.
+    pub fn accept_loss(&mut self, tenant: &TenantName) {
+        if self.has_vanished(tenant) {
+            self.coverage.tenants.remove(tenant);
+            self.established.remove(tenant);
+        }
+    }
+
+    /// Whether all things of the tenant vanished at once.
+    pub fn has_vanished(&self, tenant: &TenantName) -> bool {
+        self.coverage.tenants.get(tenant) == Some(&Blindness::AllVanished)
+    }
+
     /// Takes in a later look at a part: what the part covers replaces what was known of it. A look at one tenant costs
     /// the same however many there are.
     pub fn absorb(&mut self, mut part: Self, scope: &Scope) {
@@ -435,6 +449,20 @@ mod tests {
         );
         known.absorb(observation(&["a"]), &Scope::default());
         assert_eq!(known.coverage.tenants.get(&tenant), None, "seen again");
+    }
+
+    #[test]
+    fn a_word_ends_that_doubt_and_no_other() {
+        let tenant = TenantName::from("ibestad");
+        let mut known = observation(&["a", "b"]);
+        known.absorb(observation(&[]), &Scope::default());
+        known.accept_loss(&tenant);
+        known.absorb(observation(&[]), &Scope::default());
+        assert_eq!(known.coverage.tenants.get(&tenant), None, "gone, and gone for good");
+        let no_right = Blindness::NoSight("a folder".into());
+        known.coverage.tenants.insert(tenant.clone(), no_right.clone());
+        known.accept_loss(&tenant);
+        assert_eq!(known.coverage.tenants.get(&tenant), Some(&no_right));
     }
 
     #[test]

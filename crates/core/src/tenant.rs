@@ -38,6 +38,8 @@ pub struct ValidatedTenant {
     pub suspend: bool,
     /// Ids (or beginnings of at least twelve characters) of destructive steps that an operator has allowed.
     pub allow_destroy: BTreeSet<String>,
+    /// Until when an operator's word holds that what vanished of this tenant is truly gone.
+    pub accept_loss: Option<Timestamp>,
 }
 
 impl ValidatedTenant {

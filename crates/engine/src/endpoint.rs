@@ -114,6 +114,15 @@ impl Endpoint {
         Arc::make_mut(&mut self.state().observation).forget(id);
     }
 
+    /// Takes what vanished of this tenant for gone, on an operator's word.
+    pub(crate) fn accept_loss(&self, tenant: &TenantName) {
+        let mut state = self.state();
+        if state.observation.has_vanished(tenant) {
+            tracing::warn!(%tenant, provider = %self.host.name, "what vanished is taken for gone, on an operator's word");
+            Arc::make_mut(&mut state.observation).accept_loss(tenant);
+        }
+    }
+
     pub(crate) fn health(&self) -> EndpointHealth {
         let state = self.state();
         let health = match &state.observation.coverage.blind {

@@ -36,7 +36,10 @@ impl Engine {
     /// Plans a tenant from what was last seen. `None` where the world has no such tenant.
     pub fn plan(&self, world: &World, tenant: &TenantName) -> Option<Plan> {
         let tenant = world.tenant(tenant)?;
-        let endpoints = self.all();
+        let (now, endpoints) = (self.now(), self.all());
+        if tenant.accept_loss.is_some_and(|until| now < until) {
+            endpoints.values().for_each(|endpoint| endpoint.accept_loss(&tenant.name));
+        }
         let observations: Observations =
             endpoints.iter().map(|(name, endpoint)| (name.clone(), endpoint.observation())).collect();
         let (desired, mut findings) = self.expand(world, tenant, &endpoints);
@@ -45,7 +48,6 @@ impl Engine {
             .iter()
             .map(|(name, endpoint)| (name.clone(), endpoint.provider.as_ref() as &dyn Domain))
             .collect();
-        let now = self.now();
         let retries = self.retries.of(&tenant.name);
         let halted = self.halted(world, &endpoints);
         Some(plan(&Basis {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use vertskommune_core::host::{Budget, Ground, Host, Mode};
@@ -81,6 +82,7 @@ fn tenant(number: u16, provider: &str) -> ValidatedTenant {
         deletion_policy: DeletionPolicy::default(),
         suspend: false,
         allow_destroy: BTreeSet::new(),
+        accept_loss: None,
     }
 }
 
@@ -320,6 +322,17 @@ async fn all_things_of_a_tenant_vanishing_at_once_is_lost_sight() {
     engine.observe(&world).await;
     let plan = engine.plan(&world, &"t1".into()).unwrap();
     assert_eq!((plan.steps.len(), plan.doubts.len()), (0, 4), "{plan:#?}");
+
+    // An operator's word is believed while it holds.
+    let mut told = tenant(1, "a");
+    told.accept_loss = Some(Timestamp::now() - Duration::from_secs(1));
+    let plan = engine.plan(&lab.world([told.clone()]), &"t1".into()).unwrap();
+    assert_eq!((plan.steps.len(), plan.doubts.len()), (0, 4), "it has run out: {plan:#?}");
+    told.accept_loss = Some(Timestamp::now() + Duration::from_mins(5));
+    let world = lab.world([told]);
+    assert!(engine.plan(&world, &"t1".into()).unwrap().doubts.is_empty());
+    assert!(converge(&engine, &world, 1).await.is_empty(), "all of it is made anew");
+    assert_eq!(system.things().len(), 4);
 }
 
 #[tokio::test]

@@ -68,6 +68,7 @@ fn tenant() -> ValidatedTenant {
         deletion_policy: DeletionPolicy::default(),
         suspend: false,
         allow_destroy: std::collections::BTreeSet::new(),
+        accept_loss: None,
     }
 }
 

@@ -126,7 +126,13 @@ fn tenant() -> ValidatedTenant {
         deletion_policy: DeletionPolicy::default(),
         suspend: false,
         allow_destroy: std::collections::BTreeSet::default(),
+        accept_loss: None,
     }
+}
+
+#[tokio::test]
+async fn there_is_one_writer() {
+    conformance::has_one_writer(&MemoryPeer::new()).await;
 }
 
 #[tokio::test]

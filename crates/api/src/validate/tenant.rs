@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::tenant::{
     Compute, Deletion, DeletionPolicy, DriftPolicy, Quota, Server, ValidatedTenant,
@@ -13,7 +14,7 @@ use super::maintenance::maintenance;
 use super::network::networks;
 use super::server::{Known, servers};
 use crate::quantity::Quantity;
-use crate::{ALLOW_DESTROY, Tenant, tenant};
+use crate::{ACCEPT_LOSS, ALLOW_DESTROY, Tenant, tenant};
 
 /// The tenant that this manifest describes.
 ///
@@ -25,6 +26,7 @@ pub fn validate_tenant(manifest: &Tenant) -> Result<ValidatedTenant, Vec<Violati
     let name = manifest.metadata.name.as_deref().unwrap_or_default();
     fields.label("metadata.name", name, 32);
     let allow_destroy = allow_destroy(manifest, &mut fields);
+    let accept_loss = accept_loss(manifest, &mut fields);
     fields.text("spec.displayName", &spec.display_name, 128);
     municipality_number(spec.municipality_number.as_deref(), &mut fields);
     let networks = networks(&spec.networks, &mut fields);
@@ -49,6 +51,7 @@ pub fn validate_tenant(manifest: &Tenant) -> Result<ValidatedTenant, Vec<Violati
         deletion_policy: deletion_policy(spec.deletion_policy.as_ref()),
         suspend: spec.suspend,
         allow_destroy,
+        accept_loss,
     }))
 }
 
@@ -117,8 +120,7 @@ fn deletion_policy(written: Option<&tenant::DeletionPolicy>) -> DeletionPolicy {
 
 /// The destructive steps that the annotation allows.
 fn allow_destroy(manifest: &Tenant, fields: &mut Fields) -> BTreeSet<String> {
-    let annotations = manifest.metadata.annotations.as_ref();
-    let Some(text) = annotations.and_then(|annotations| annotations.get(ALLOW_DESTROY)) else {
+    let Some(text) = annotation(manifest, ALLOW_DESTROY) else {
         return BTreeSet::new();
     };
     let ids: BTreeSet<String> =
@@ -132,4 +134,13 @@ fn allow_destroy(manifest: &Tenant, fields: &mut Fields) -> BTreeSet<String> {
         );
     }
     ids
+}
+
+/// Until when the annotation takes what vanished for gone.
+fn accept_loss(manifest: &Tenant, fields: &mut Fields) -> Option<Timestamp> {
+    fields.time(&format!("metadata.annotations[{ACCEPT_LOSS}]"), annotation(manifest, ACCEPT_LOSS)?)
+}
+
+fn annotation<'a>(manifest: &'a Tenant, name: &str) -> Option<&'a str> {
+    manifest.metadata.annotations.as_ref()?.get(name).map(String::as_str)
 }

@@ -84,5 +84,6 @@ fn tenant(name: &str, vlan: u16) -> ValidatedTenant {
         deletion_policy: DeletionPolicy::default(),
         suspend: false,
         allow_destroy: BTreeSet::new(),
+        accept_loss: None,
     }
 }
