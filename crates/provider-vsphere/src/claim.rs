@@ -36,23 +36,34 @@ impl Vsphere {
         let key = session.field_or_define(CLAIM_FIELD, &permit).await.map_err(fail)?;
         let written = Written {
             installation: claim.installation.to_string(),
-            // Leaves room for the rest within the limit of the field.
-            holder: claim.holder.chars().take(100).collect(),
+            holder: holder(claim),
             expires: claim.expires,
         };
         let text = serde_json::to_string(&written).unwrap_or_default();
-        session.client.writer(&*permit).set_field(root, key, &text).await.map_err(fail)
+        session.client.writer(&*permit).set_field(root, key, &text).await.map_err(fail)?;
+        // Nothing here is atomic: of two that wrote at once, the one whose claim was overwritten must not begin.
+        let folder = session.client.read(root, FOLDER_PATHS).await.map_err(fail)?;
+        match folder.as_ref().map(Folder::read).and_then(|folder| folder.custom.get(&key).cloned()) {
+            Some(there) => refuse_living(&there, claim, Timestamp::now()),
+            None => Err(ProviderError::NoSight("our claim was written and cannot be read back".to_owned())),
+        }
     }
 }
 
-/// Refuses where the claim that is there is another's and has not run out.
+/// The holder as it is written, which leaves room for the rest within the limit of the field.
+fn holder(claim: &Claim) -> String {
+    claim.holder.chars().take(100).collect()
+}
+
+/// Refuses where the claim that is there is another's and has not run out. Another is also a second cluster of the same
+/// installation, such as one that was rebuilt while the old one still runs.
 fn refuse_living(there: &str, claim: &Claim, now: Timestamp) -> Result<(), ProviderError> {
     let Ok(there) = serde_json::from_str::<Written>(there) else {
         let why =
             format!("the claim on the folder of tenants is not understood: clear the field {CLAIM_FIELD}");
         return Err(ProviderError::Protocol(why));
     };
-    let is_ours = there.installation == claim.installation.as_str();
+    let is_ours = there.installation == claim.installation.as_str() && there.holder == holder(claim);
     if is_ours || claim.take_over || there.expires <= now {
         return Ok(());
     }
@@ -76,15 +87,16 @@ mod tests {
             expires: now,
             take_over,
         };
-        let there = |installation: &str, expires: &str| {
-            format!(r#"{{"installation":"{installation}","holder":"b","expires":"{expires}"}}"#)
+        let there = |installation: &str, holder: &str, expires: &str| {
+            format!(r#"{{"installation":"{installation}","holder":"{holder}","expires":"{expires}"}}"#)
         };
         let (before, after) = ("2025-12-31T23:59:00Z", "2026-01-01T00:01:00Z");
         for (text, take_over, free) in [
-            (there("nord", after), false, true),
-            (there("sor", before), false, true),
-            (there("sor", after), true, true),
-            (there("sor", after), false, false),
+            (there("nord", "a", after), false, true),
+            (there("nord", "b", after), false, false),
+            (there("sor", "a", before), false, true),
+            (there("sor", "a", after), true, true),
+            (there("sor", "a", after), false, false),
             ("what".to_owned(), false, false),
         ] {
             assert_eq!(refuse_living(&text, &claim(take_over), now).is_ok(), free, "{text}");

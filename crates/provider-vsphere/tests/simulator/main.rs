@@ -18,7 +18,7 @@ use vertskommune_core::plan::{Plan, PlannedStep};
 use vertskommune_core::step::{Class, RefusalReason, Wait};
 use vertskommune_provider::context::{Always, Never};
 use vertskommune_provider::testing::conformance::{self, Drive, Peer as _};
-use vertskommune_provider::{Applied, Changes, Claim, Ctx, Permit, ProviderError};
+use vertskommune_provider::{Applied, Changes, Ctx, Permit, ProviderError};
 
 use lab::{TestPeer, VCenter};
 use tenant::{ibestad, small};
@@ -406,26 +406,9 @@ async fn another_vcenter_and_wrong_credentials_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_second_installation_is_refused_by_the_claim() {
+async fn there_is_one_writer() {
     let peer = peer!();
-    let claim = |installation: &str, take_over| Claim {
-        installation: installation.into(),
-        holder: "test".to_owned(),
-        expires: Timestamp::now() + Duration::from_mins(5),
-        take_over,
-    };
-    let ours = peer.provider();
-    let ctx = ctx(&peer, Arc::new(Always));
-    ours.claim(&claim("nord", false), &ctx).await.unwrap();
-    ours.claim(&claim("nord", false), &ctx).await.unwrap();
-    let other = VCenter::provider_of("sor", &peer.host());
-    let refused = other.claim(&claim("sor", false), &ctx).await;
-    assert!(
-        matches!(&refused, Err(ProviderError::Claimed { installation, .. }) if installation == "nord"),
-        "{refused:?}"
-    );
-    other.claim(&claim("sor", true), &ctx).await.unwrap();
-    assert!(ours.claim(&claim("nord", false), &ctx).await.is_err());
+    conformance::has_one_writer(&peer).await;
 }
 
 #[tokio::test]

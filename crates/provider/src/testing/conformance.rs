@@ -22,7 +22,7 @@ use vertskommune_core::tenant::ValidatedTenant;
 use super::system::Cut;
 use crate::context::Always;
 use crate::secrets::SecretStore;
-use crate::{Applied, Ctx, Permit, Provider};
+use crate::{Applied, Claim, Ctx, Permit, Provider, ProviderError};
 
 /// How many passes a tenant may take; more means that it never converges.
 const PASSES: usize = 600;
@@ -160,6 +160,46 @@ pub async fn looking_writes_nothing(drive: &Drive<'_>) {
     drive.peer.reset().await;
     drive.look().await;
     assert_eq!(drive.peer.journal().await, Vec::<String>::new(), "looking wrote");
+}
+
+/// Of two that would write, one is refused by the claim in the system itself: another installation, and just the same
+/// another holder of our own, such as a rebuilt cluster beside the one it replaces. A claim that has run out, or that is
+/// taken over explicitly, is in nobody's way.
+pub async fn has_one_writer(peer: &dyn Peer) {
+    let ctx = Ctx {
+        deadline: Instant::now() + Duration::from_secs(60),
+        cancel: CancellationToken::new(),
+        secrets: peer.secrets(),
+        permit: Arc::new(Always),
+    };
+    let provider = peer.provider();
+    let claim = |installation: &Installation, holder: &str, minutes: u64, take_over| Claim {
+        installation: installation.clone(),
+        holder: holder.to_owned(),
+        expires: Timestamp::now() + Duration::from_mins(minutes),
+        take_over,
+    };
+    let (ours, other) = (peer.installation(), Installation::from("another"));
+    let rows = [
+        (&ours, "a", 5, false, true, "the first"),
+        (&ours, "a", 5, false, true, "it renews its claim"),
+        (&other, "a", 5, false, false, "another installation"),
+        (&ours, "b", 5, false, false, "another holder of ours"),
+        (&other, "a", 5, true, true, "it takes over"),
+        (&ours, "a", 5, false, false, "the first has lost it"),
+        (&other, "a", 0, false, true, "it gives it back"),
+        (&ours, "b", 5, false, true, "it is free"),
+        (&ours, "b", 0, false, true, "and is left free"),
+    ];
+    for (installation, holder, minutes, take_over, granted, why) in rows {
+        let answer = provider.claim(&claim(installation, holder, minutes, take_over), &ctx).await;
+        let as_expected = match &answer {
+            Ok(()) => granted,
+            Err(ProviderError::Claimed { .. }) => !granted,
+            Err(_) => false,
+        };
+        assert!(as_expected, "{why}: {answer:?}");
+    }
 }
 
 /// Figures of [`survives_a_crash_at_every_write`].
