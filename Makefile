@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test crash verify bench install lab format clippy generated deny shell
+.PHONY: help run test verify bench install lab format clippy generated deny shell
 
 # `make run CLUSTER=current` uses the cluster of your own kubeconfig instead of the lab's.
 CLUSTER ?= lab
@@ -23,10 +23,6 @@ test: install ## Runs every test, with the lab's real peers
 	  cargo test --locked --workspace --features vertskommune/testing && tests/planted/run
 	tests/lab/smoke
 	@echo 'all tests passed'
-
-crash: install ## Cuts the way to Kubernetes and vCenter at every write of their journals, minutes long
-	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) cargo test --locked --package vertskommune-tests --test e2e \
-	  -- --ignored --nocapture --test-threads=1
 
 verify: install format clippy generated deny shell ## Format, lints, generated files, licences and bans
 	@echo 'verified'

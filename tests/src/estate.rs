@@ -1,9 +1,10 @@
 //! The whole in one test: an API server behind the proxy, a vCenter, and controllers that come and go.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use kube::client::ConfigExt as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value as Json, json};
@@ -28,6 +29,11 @@ pub struct Cluster {
     pub lab: Lab,
     /// The way that controllers take to it.
     pub proxy: Proxy,
+    /// The way that the test takes to it.
+    direct: reqwest::Client,
+    url: String,
+    /// The kubeconfig of a controller that is a process of its own, by the proxy.
+    kubeconfig: tempfile::NamedTempFile,
 }
 
 impl Cluster {
@@ -51,13 +57,15 @@ impl Cluster {
         let direct = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         let client = http_client(Some(direct.rustls_client_config()?))?;
         let upstream = direct.cluster_url.to_string();
-        let proxy = Proxy::start(upstream.trim_end_matches('/'), client).await?;
+        let url = upstream.trim_end_matches('/').to_owned();
+        let proxy = Proxy::start(&url, client.clone()).await?;
         let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds");
         lab.kubectl(&["apply", "--server-side", "-f", &crds.to_string_lossy()], "")?;
         let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
         lab.kubectl(&established, "")?;
         lab.kubectl(&["create", "namespace", NAMESPACE], "")?;
-        Ok(Self { lab, proxy })
+        let kubeconfig = kubeconfig_of(&proxy.url)?;
+        Ok(Self { lab, proxy, direct: client, url, kubeconfig })
     }
 
     /// Takes everything of ours out of the cluster, as if it were a new one.
@@ -109,6 +117,19 @@ impl Cluster {
         Ok(serde_json::from_str(&self.lab.kubectl(&["get", "tenant", name, "-o", "json"], "")?)?)
     }
 
+    /// A tenant as it stands in the cluster, if there is one. Cheap enough to be asked for many times.
+    ///
+    /// # Errors
+    /// Where the API server does not answer.
+    pub async fn find(&self, name: &str) -> anyhow::Result<Option<Json>> {
+        let url = format!("{}/apis/vertskommune.no/v1alpha1/tenants/{name}", self.url);
+        let answer = self.direct.get(url).send().await?;
+        if answer.status() == reqwest::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        Ok(Some(answer.error_for_status()?.json().await?))
+    }
+
     /// Waits until a tenant is as asked for.
     ///
     /// # Errors
@@ -116,7 +137,7 @@ impl Cluster {
     pub async fn wait_for(&self, name: &str, what: &str, is: impl Fn(&Json) -> bool) -> anyhow::Result<Json> {
         let start = Instant::now();
         loop {
-            let tenant = self.tenant(name)?;
+            let tenant = self.find(name).await?.unwrap_or_default();
             if is(&tenant) {
                 return Ok(tenant);
             }
@@ -145,41 +166,96 @@ impl Cluster {
                 }
             }
         });
-        Ok(Controller { runtime: Some(runtime), stop, ended: Some(ended) })
+        Ok(Controller(Life::Task { runtime: Some(runtime), stop, ended: Some(ended) }))
+    }
+
+    /// The real program as a process of its own, by the proxy as well.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn process(&self) -> anyhow::Result<Controller> {
+        let child = Command::new(program()?)
+            .args(["controller", "--installation", "lab", "--namespace", NAMESPACE])
+            .args(["--identity", "controller", "--listen", "127.0.0.1:0"])
+            .env("KUBECONFIG", self.kubeconfig.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(if std::env::var_os("RUST_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
+            .spawn()
+            .context("the controller as a process")?;
+        Ok(Controller(Life::Process(child)))
     }
 }
 
 /// A running controller.
-pub struct Controller {
-    runtime: Option<Runtime>,
-    stop: CancellationToken,
-    ended: Option<JoinHandle<()>>,
+pub struct Controller(Life);
+
+enum Life {
+    /// In this process, in a runtime of its own.
+    Task { runtime: Option<Runtime>, stop: CancellationToken, ended: Option<JoinHandle<()>> },
+    /// The real program.
+    Process(Child),
 }
 
 impl Controller {
     /// Ends it in good order, as SIGTERM does.
     pub async fn stop(mut self) {
-        self.stop.cancel();
-        if let Some(ended) = self.ended.take() {
-            let _ = tokio::time::timeout(PATIENCE, ended).await;
+        match &mut self.0 {
+            Life::Task { stop, ended, .. } => {
+                stop.cancel();
+                if let Some(ended) = ended.take() {
+                    let _ = tokio::time::timeout(PATIENCE, ended).await;
+                }
+            }
+            Life::Process(child) => {
+                let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+                let _ = child.wait();
+            }
         }
     }
 
-    /// Ends it between two instructions, with all that it remembers.
-    pub fn kill(mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+    /// Ends it between two instructions, with all that it remembers: a process by SIGKILL.
+    pub fn kill(self) {
+        drop(self);
     }
 }
 
 impl Drop for Controller {
     fn drop(&mut self) {
-        self.stop.cancel();
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+        match &mut self.0 {
+            Life::Task { runtime, .. } => {
+                if let Some(runtime) = runtime.take() {
+                    runtime.shutdown_background();
+                }
+            }
+            Life::Process(child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
         }
     }
+}
+
+/// The program `vertskommune`, which cargo puts two folders above the tests.
+fn program() -> anyhow::Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let folder = test.parent().and_then(Path::parent).context("the folder of the build")?;
+    let program = folder.join("vertskommune");
+    ensure!(program.exists(), "{} is not built: run `make test`", program.display());
+    Ok(program)
+}
+
+/// A kubeconfig that leads to this address and says who asks to nobody.
+fn kubeconfig_of(url: &str) -> anyhow::Result<tempfile::NamedTempFile> {
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "proxy",
+        "clusters": [{"name": "proxy", "cluster": {"server": url}}],
+        "users": [{"name": "nobody", "user": {}}],
+        "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "nobody"}}],
+    });
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), config.to_string())?;
+    Ok(file)
 }
 
 /// The host's own file, with the address, identity and CA of this vCenter.

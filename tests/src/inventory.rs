@@ -1,6 +1,6 @@
 //! What stands in a vCenter, as a program that shares no code with ours sees it: ours and foreign, told apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
@@ -16,6 +16,8 @@ pub struct Inventory {
 /// What is drawn by the simulator, or by the hour, and differs from run to run.
 const CHANCE: &[&str] =
     &["ref", "uuid", "files", "file", "host", "key", "mac", "vertskommune.retired", "vlan"];
+/// Where a VM carries our mark.
+const MARK: &str = "vertskommune.mark";
 /// The lists of the inventory.
 const KINDS: &[&str] = &["folders", "vms", "pools", "portGroups", "rules"];
 
@@ -43,14 +45,9 @@ impl Inventory {
 
     /// What belongs to one tenant, with its name written as `TENANT` so that two tenants can be compared.
     pub fn of_tenant(&self, tenant: &str) -> BTreeMap<String, Vec<Json>> {
-        let mine = |text: &str| {
-            text.contains(&format!("/{tenant}/"))
-                || text.ends_with(&format!("/{tenant}"))
-                || text.contains(&format!("{tenant}-"))
-        };
         self.ours
             .iter()
-            .filter(|(path, _)| mine(path))
+            .filter(|(path, _)| is_of(tenant, path))
             .map(|(path, things)| {
                 let things = things.iter().map(|thing| {
                     let text = without_uuids(&thing.to_string().replace(tenant, "TENANT"));
@@ -61,10 +58,27 @@ impl Inventory {
             .collect()
     }
 
-    /// Paths at which more than one thing stands.
-    pub fn doubles(&self) -> Vec<&str> {
-        self.ours.iter().filter(|(_, things)| things.len() > 1).map(|(path, _)| path.as_str()).collect()
+    /// The paths of what is ours and belongs to somebody else than this tenant, or to nobody.
+    pub fn others_than(&self, tenant: &str) -> BTreeSet<String> {
+        self.ours.keys().filter(|path| !is_of(tenant, path)).cloned().collect()
     }
+
+    /// Paths at which more than one thing stands, and marks that more than one carries.
+    pub fn doubles(&self) -> Vec<&str> {
+        let paths = self.ours.iter().filter(|(_, things)| things.len() > 1).map(|(path, _)| path.as_str());
+        let mut marks = BTreeMap::<&str, usize>::new();
+        for mark in self.ours.values().flatten().filter_map(|thing| thing["extraConfig"][MARK].as_str()) {
+            *marks.entry(mark).or_default() += 1;
+        }
+        paths.chain(marks.into_iter().filter(|(_, count)| *count > 1).map(|(mark, _)| mark)).collect()
+    }
+}
+
+/// Whether a thing at this path belongs to the tenant.
+fn is_of(tenant: &str, path: &str) -> bool {
+    path.contains(&format!("/{tenant}/"))
+        || path.ends_with(&format!("/{tenant}"))
+        || path.contains(&format!("{tenant}-"))
 }
 
 /// UUIDs follow from the tenant's name; that each is the right one is held elsewhere.
@@ -105,7 +119,7 @@ fn is_ours(thing: &Json) -> bool {
     let below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'));
     below("/DC0/vm/Tenants")
         || below("/DC0/host/DC0_C0/Resources/Tenants")
-        || thing["extraConfig"]["vertskommune.mark"].is_string()
+        || thing["extraConfig"][MARK].is_string()
         || thing["description"].as_str().is_some_and(|text| text.contains("lab/"))
         || thing["name"].as_str().is_some_and(|name| name.starts_with("vertskommune/"))
 }
