@@ -22,6 +22,7 @@ test: install ## Runs every test, with the lab's real peers
 	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) && export VERTSKOMMUNE_LAB_BIN && \
 	  cargo test --locked --workspace --features vertskommune/testing && tests/planted/run
 	tests/lab/smoke
+	cd tests/lab/vcenter && go test ./...
 	@echo 'all tests passed'
 
 verify: install format clippy generated deny shell ## Format, lints, generated files, licences and bans

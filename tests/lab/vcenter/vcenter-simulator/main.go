@@ -123,6 +123,7 @@ func run() error {
 	world.faults = &faultRules{service: service}
 	world.clones = newCloning(world.registry, *cloneTime)
 	world.searches = newSearching(world.registry)
+	world.filters = newFiltering(world.registry)
 	world.traffic = newTraffic(world, handler)
 	world.registry.Handler = world.onCall
 

@@ -286,3 +286,37 @@ func TestManyClonesAtOnceAreNeverSeenHalfMade(t *testing.T) {
 		t.Errorf("%d of 20 names", made)
 	}
 }
+
+func TestAWatchAndNewMachinesDoNotLockEachOtherOut(t *testing.T) {
+	r := start(t)
+	// The view must hold the folder in which the machines are made.
+	v, err := view.NewManager(r.Client.Client).CreateContainerView(r, r.ServiceContent.RootFolder, []string{"Folder", "VirtualMachine"}, true)
+	check(t, err)
+	filter := new(property.WaitFilter).Add(v.Reference(), "ManagedEntity", []string{"name"}, v.TraversalSpec())
+	watching, stop := context.WithCancel(r)
+	watched := make(chan error, 1)
+	entered := 0
+	go func() {
+		watched <- property.WaitForUpdates(watching, r.collector, filter, func(updates []types.ObjectUpdate) bool {
+			for _, update := range updates {
+				if update.Kind == types.ObjectUpdateKindEnter && update.Obj.Type == "VirtualMachine" {
+					entered++
+				}
+			}
+			return entered >= 150
+		})
+	}()
+	pool := r.pool.Reference()
+	var tasks []*object.Task
+	for i := range 150 {
+		task, err := r.template.Clone(r, r.tenants, fmt.Sprintf("vm%03d", i), types.VirtualMachineCloneSpec{
+			Location: types.VirtualMachineRelocateSpec{Pool: &pool}})
+		check(t, err)
+		tasks = append(tasks, task)
+	}
+	for _, task := range tasks {
+		check(t, task.Wait(r))
+	}
+	check(t, <-watched)
+	stop()
+}

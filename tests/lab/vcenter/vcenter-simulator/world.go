@@ -16,6 +16,7 @@ type world struct {
 	faults   *faultRules
 	clones   *cloning
 	searches *searching
+	filters  *filtering
 	traffic  *traffic
 }
 
@@ -37,6 +38,7 @@ func (w *world) onCall(ctx *simulator.Context, method *simulator.Method) (mo.Ref
 		w.clones.divert(ctx, method)
 	}
 	w.searches.divert(method)
+	w.filters.divert(ctx, method)
 	return nil, nil
 }
 
