@@ -61,8 +61,7 @@ impl Cluster {
         let proxy = Proxy::start(&url, client.clone()).await?;
         let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds");
         lab.kubectl(&["apply", "--server-side", "-f", &crds.to_string_lossy()], "")?;
-        let established = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
-        lab.kubectl(&established, "")?;
+        lab.established().await?;
         lab.kubectl(&["create", "namespace", NAMESPACE], "")?;
         let kubeconfig = kubeconfig_of(&proxy.url)?;
         Ok(Self { lab, proxy, direct: client, url, kubeconfig })

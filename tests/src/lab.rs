@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
@@ -99,6 +100,22 @@ impl Lab {
         let mut kubectl = Command::new(self.peers.bin.join("kubectl"));
         kubectl.env("KUBECONFIG", kubeconfig).args(arguments);
         run(kubectl, input)
+    }
+
+    /// Waits until the API server serves the kinds that were applied. For a moment a new definition has no conditions,
+    /// which `kubectl wait` takes for an error.
+    ///
+    /// # Errors
+    /// Where that never comes.
+    pub async fn established(&self) -> anyhow::Result<()> {
+        let wait = ["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"];
+        let mut tries = 0;
+        while let Err(error) = self.kubectl(&wait, "") {
+            tries += 1;
+            ensure!(tries < 50, "the kinds are not established: {error:#}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
     }
 
     /// Runs govc, a client that is not ours, against the vCenter.

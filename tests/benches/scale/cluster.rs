@@ -179,7 +179,7 @@ impl Stage {
         let stage = Self { lab, client };
         let crds = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds");
         stage.kubectl(&["apply", "--server-side", "-f", crds])?;
-        stage.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"])?;
+        stage.lab.established().await?;
         stage.kubectl(&["create", "namespace", NAMESPACE])?;
         let hosts: Api<HostProvider> = Api::all(stage.client.clone());
         hosts.create(&PostParams::default(), &serde_json::from_value(host())?).await?;
