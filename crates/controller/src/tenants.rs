@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 
 use kube::ResourceExt as _;
 use kube::runtime::watcher::Event;
-use vertskommune_api::{ALLOW_DESTROY, FINALIZER, REQUESTED_AT, Tenant, validate_tenant};
+use vertskommune_api::{ACCEPT_LOSS, ALLOW_DESTROY, FINALIZER, REQUESTED_AT, Tenant, validate_tenant};
 use vertskommune_core::names::TenantName;
 use vertskommune_engine::World;
 
@@ -112,7 +112,7 @@ pub(crate) fn is_held(tenant: &Tenant) -> bool {
 }
 
 fn form(tenant: &Tenant) -> Form {
-    let annotations = [REQUESTED_AT, ALLOW_DESTROY];
+    let annotations = [REQUESTED_AT, ALLOW_DESTROY, ACCEPT_LOSS];
     Form {
         uid: tenant.uid(),
         generation: tenant.metadata.generation,
@@ -140,6 +140,11 @@ mod tests {
         tenant
     }
 
+    fn told(mut tenant: Tenant, word: &str) -> Tenant {
+        tenant.annotations_mut().insert(word.to_owned(), "0123456789ab".to_owned());
+        tenant
+    }
+
     fn names(names: &[&str]) -> BTreeSet<TenantName> {
         names.iter().map(|name| TenantName::from(*name)).collect()
     }
@@ -160,7 +165,9 @@ mod tests {
             (held, names(&[]), "our own finalizer"),
             (tenant("ibestad", 1), names(&["ibestad"]), "the finalizer was taken off"),
             (tenant("ibestad", 2), names(&["ibestad"]), "another generation"),
-            (asked, names(&["ibestad"]), "asked to look"),
+            (asked.clone(), names(&["ibestad"]), "asked to look"),
+            (told(asked.clone(), ALLOW_DESTROY), names(&["ibestad"]), "a word about a step"),
+            (told(asked, ACCEPT_LOSS), names(&["ibestad"]), "a word about a loss"),
         ] {
             assert_eq!(intake.take(&Event::Apply(event), &world).changed, expected, "{reason}");
         }
