@@ -16,7 +16,9 @@ use vertskommune_provider::Plugins;
 use vertskommune_provider_vsphere::VspherePlugin;
 
 use crate::lab::{Lab, VCenter, http_client};
+pub use crate::manifests::{host, server, server_name, tenant, tenant_name};
 use crate::proxy::Proxy;
+pub use crate::status::{condition, is_ready, message, of_condition, reason};
 
 /// The namespace of the controller.
 const NAMESPACE: &str = "vertskommune-system";
@@ -42,12 +44,20 @@ impl Cluster {
     /// # Panics
     /// Where it does not start.
     pub async fn start() -> Option<Self> {
+        Self::start_with(&["--no-vcenter"]).await
+    }
+
+    /// The same with these options of the lab, such as `--vcenters 2`.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub async fn start_with(options: &[&str]) -> Option<Self> {
         // RUST_LOG shows what the controllers say.
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_writer(std::io::stderr)
             .try_init();
-        let lab = Lab::start(&["--no-vcenter"])?;
+        let lab = Lab::start(options)?;
         Some(Self::prepare(lab).await.unwrap_or_else(|error| panic!("the cluster does not start: {error:#}")))
     }
 
@@ -85,7 +95,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Describes this vCenter as the HostProvider `vcenter-main`, as in `tenants/host`, with its secret.
+    /// Describes this vCenter as the HostProvider of its own name, as in `tenants/host`, with its secret.
     ///
     /// # Errors
     /// Where the API server refuses it.
@@ -93,7 +103,7 @@ impl Cluster {
         let password = std::fs::read_to_string(&vcenter.password_file)?;
         self.apply(&json!({
             "apiVersion": "v1", "kind": "Secret",
-            "metadata": {"name": "vcenter-main", "namespace": NAMESPACE},
+            "metadata": {"name": vcenter.name, "namespace": NAMESPACE},
             "stringData": {"username": vcenter.user, "password": password.trim_end()},
         }))?;
         self.apply(&host(vcenter)?)
@@ -106,6 +116,32 @@ impl Cluster {
     pub fn apply(&self, object: &Json) -> anyhow::Result<()> {
         let arguments = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
         self.lab.kubectl(&arguments, &object.to_string()).map(drop)
+    }
+
+    /// Changes one object as `kubectl patch` does.
+    ///
+    /// # Errors
+    /// Where the API server refuses it, with what it said.
+    pub fn patch(&self, kind: &str, name: &str, change: &Json) -> anyhow::Result<()> {
+        self.lab.kubectl(&["patch", kind, name, "--type=merge", "-p", &change.to_string()], "").map(drop)
+    }
+
+    /// Asks for a look at an object now, as `flux reconcile` does, and waits until it is answered.
+    ///
+    /// # Errors
+    /// Where it is not.
+    pub async fn ask(&self, kind: &str, name: &str) -> anyhow::Result<Json> {
+        let now = jiff::Timestamp::now().to_string();
+        self.patch(
+            kind,
+            name,
+            &json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": now}}}),
+        )?;
+        let answered = |object: &Json| object["status"]["lastHandledReconcileAt"] == json!(now);
+        match kind {
+            "tenant" => self.wait_for(name, "answered", answered).await,
+            _ => self.wait_for_host(name, "answered", answered).await,
+        }
     }
 
     /// A tenant as it stands in the cluster.
@@ -121,7 +157,11 @@ impl Cluster {
     /// # Errors
     /// Where the API server does not answer.
     pub async fn find(&self, name: &str) -> anyhow::Result<Option<Json>> {
-        let url = format!("{}/apis/vertskommune.no/v1alpha1/tenants/{name}", self.url);
+        self.get("tenants", name).await
+    }
+
+    async fn get(&self, kinds: &str, name: &str) -> anyhow::Result<Option<Json>> {
+        let url = format!("{}/apis/vertskommune.no/v1alpha1/{kinds}/{name}", self.url);
         let answer = self.direct.get(url).send().await?;
         if answer.status() == reqwest::StatusCode::NOT_FOUND {
             return Ok(None);
@@ -134,17 +174,20 @@ impl Cluster {
     /// # Errors
     /// With the tenant as it is, where that never comes.
     pub async fn wait_for(&self, name: &str, what: &str, is: impl Fn(&Json) -> bool) -> anyhow::Result<Json> {
-        let start = Instant::now();
-        loop {
-            let tenant = self.find(name).await?.unwrap_or_default();
-            if is(&tenant) {
-                return Ok(tenant);
-            }
-            if start.elapsed() > PATIENCE {
-                bail!("{name} never became {what}: {:#}", tenant["status"]);
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        wait(name, what, is, async || Ok(self.find(name).await?.unwrap_or_default())).await
+    }
+
+    /// Waits until a HostProvider is as asked for.
+    ///
+    /// # Errors
+    /// With the HostProvider as it is, where that never comes.
+    pub async fn wait_for_host(
+        &self,
+        name: &str,
+        what: &str,
+        is: impl Fn(&Json) -> bool,
+    ) -> anyhow::Result<Json> {
+        wait(name, what, is, async || Ok(self.get("hostproviders", name).await?.unwrap_or_default())).await
     }
 
     /// A controller that reaches the API server by the proxy. It lives in a runtime of its own.
@@ -152,8 +195,20 @@ impl Cluster {
     /// # Errors
     /// Where no runtime can be had.
     pub fn controller(&self) -> anyhow::Result<Controller> {
+        self.controller_of(Config::new("lab".into(), NAMESPACE, "controller"))
+    }
+
+    /// A controller of another cluster, as the claims in the real systems see it, or of another installation.
+    ///
+    /// # Errors
+    /// Where no runtime can be had.
+    pub fn controller_from(&self, installation: &str, holder: &str) -> anyhow::Result<Controller> {
+        let config = Config::new(installation.into(), NAMESPACE, "controller");
+        self.controller_of(Config { holder: Some(holder.to_owned()), ..config })
+    }
+
+    fn controller_of(&self, config: Config) -> anyhow::Result<Controller> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let config = Config::new("lab".into(), NAMESPACE, "controller");
         let stop = CancellationToken::new();
         let plugins = Plugins::default().with(VspherePlugin);
         let cluster = kube::Config::new(self.proxy.url.parse()?);
@@ -257,75 +312,21 @@ fn kubeconfig_of(url: &str) -> anyhow::Result<tempfile::NamedTempFile> {
     Ok(file)
 }
 
-/// The host's own file, with the address, identity and CA of this vCenter.
-///
-/// # Errors
-/// Where the file cannot be read.
-pub fn host(vcenter: &VCenter) -> anyhow::Result<Json> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tenants/host/vcenter-main.yaml");
-    let mut host: Json = serde_saphyr::from_str(&std::fs::read_to_string(file)?)?;
-    host["spec"]["endpoint"] = json!(vcenter.url);
-    host["spec"]["identity"] = json!(vcenter.instance_uuid);
-    host["spec"]["caBundle"] = json!(std::fs::read_to_string(&vcenter.ca)?);
-    // As many tenants as a test wants.
-    host["spec"]["tenants"]["vlans"] = json!(["1-4094"]);
-    host["spec"]["tenants"]["networks"] = json!(["10.0.0.0/8"]);
-    host["spec"]["tenants"]["reserved"] = json!([]);
-    host["spec"]["tenants"]["namePrefixes"] = json!(["t"]);
-    host["spec"]["budget"] = json!({"concurrency": 8, "requestsPerSecond": 500});
-    Ok(host)
-}
-
-/// The `number`-th small tenant: a network, and an anti-affinity group of two servers with a disk each.
-pub fn tenant(number: u16) -> Json {
-    let name = tenant_name(number);
-    let network = format!("10.{}.{}", number / 256, number % 256);
-    let server = |index: u16| {
-        json!({
-            "name": format!("{name}-srv{index:02}"),
-            "template": "ubuntu-24.04@1",
-            "vcpus": 2,
-            "memory": "4Gi",
-            "disks": [{"name": "data", "size": "10Gi"}],
-            "interfaces": [{"network": "servers", "address": format!("{network}.{}", 10 + index)}],
-            "antiAffinity": "pair",
-        })
-    };
-    json!({
-        "apiVersion": "vertskommune.no/v1alpha1", "kind": "Tenant", "metadata": {"name": name},
-        "spec": {
-            "displayName": format!("{name} kommune"),
-            "networks": [{
-                "name": "servers", "vlan": number, "cidr": format!("{network}.0/24"),
-                "gateway": format!("{network}.1"), "dns": [format!("{network}.5")],
-            }],
-            "compute": {"provider": "vcenter-main", "quota": {"vcpus": 16, "memory": "64Gi", "storage": "1Ti"}},
-            "servers": [server(1), server(2)],
-        },
-    })
-}
-
-/// The name of the `number`-th tenant.
-pub fn tenant_name(number: u16) -> String {
-    format!("t{number:04}")
-}
-
-/// The status of a condition of a tenant, or nothing.
-pub fn condition<'a>(tenant: &'a Json, kind: &str) -> &'a str {
-    let conditions = tenant["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let condition = conditions.iter().find(|condition| condition["type"] == kind);
-    condition.and_then(|condition| condition["status"].as_str()).unwrap_or_default()
-}
-
-/// The reason of a condition of a tenant, or nothing.
-pub fn reason<'a>(tenant: &'a Json, kind: &str) -> &'a str {
-    let conditions = tenant["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let condition = conditions.iter().find(|condition| condition["type"] == kind);
-    condition.and_then(|condition| condition["reason"].as_str()).unwrap_or_default()
-}
-
-/// Whether a tenant is Ready, and its status is of its newest form.
-pub fn is_ready(tenant: &Json) -> bool {
-    condition(tenant, "Ready") == "True"
-        && tenant["status"]["observedGeneration"] == tenant["metadata"]["generation"]
+async fn wait(
+    name: &str,
+    what: &str,
+    is: impl Fn(&Json) -> bool,
+    get: impl AsyncFn() -> anyhow::Result<Json>,
+) -> anyhow::Result<Json> {
+    let start = Instant::now();
+    loop {
+        let object = get().await?;
+        if is(&object) {
+            return Ok(object);
+        }
+        if start.elapsed() > PATIENCE {
+            bail!("{name} never became {what}: {:#}", object["status"]);
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
 }

@@ -11,6 +11,9 @@ use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+/// How the journal shows that our claim is taken or renewed: it stands on the folder that is wholly ours.
+const CLAIM: &str = "SetField Tenants";
+
 /// A running lab.
 pub struct Lab {
     starter: Child,
@@ -143,6 +146,16 @@ impl Lab {
         inventory.arg("-ca").arg(&vcenter.ca).arg("-password-file").arg(&vcenter.password_file);
         Ok(serde_json::from_str(&run(inventory, "")?)?)
     }
+
+    /// One VM as that program sees it, by its inventory path; null where there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn vm(&self, vcenter: &VCenter, path: &str) -> anyhow::Result<Json> {
+        let inventory = self.inventory(vcenter)?;
+        let vm = inventory["vms"].as_array().into_iter().flatten().find(|vm| vm["path"] == path);
+        Ok(vm.cloned().unwrap_or_default())
+    }
 }
 
 impl VCenter {
@@ -168,6 +181,25 @@ impl VCenter {
             Json::Array(journal) => Ok(journal),
             other => bail!("a journal is a list and not {other}"),
         }
+    }
+
+    /// The writes since the last reset, as `method name`, without those of our claim.
+    ///
+    /// # Errors
+    /// Where the admin port does not answer.
+    pub async fn writes(&self) -> anyhow::Result<Vec<String>> {
+        let journal = self.journal().await?;
+        let text = |write: &Json, field: &str| write[field].as_str().unwrap_or_default().to_owned();
+        let writes = journal.iter().map(|write| format!("{} {}", text(write, "method"), text(write, "name")));
+        Ok(writes.filter(|write| write != CLAIM).collect())
+    }
+
+    /// Forgets the writes so far.
+    ///
+    /// # Errors
+    /// Where the admin port does not answer.
+    pub async fn forget_writes(&self) -> anyhow::Result<()> {
+        self.admin("POST", "/journal/reset", Json::Null).await.map(drop)
     }
 
     /// Calls by method since the last reset.

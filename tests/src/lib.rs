@@ -3,4 +3,6 @@
 pub mod estate;
 pub mod inventory;
 pub mod lab;
+pub mod manifests;
 pub mod proxy;
+pub mod status;

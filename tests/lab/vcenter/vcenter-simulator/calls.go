@@ -61,6 +61,12 @@ func otherCall(r *http.Request) call {
 	return c
 }
 
+// names tells the parameter that says what a call is about: a custom field is
+// set by its manager, on an entity.
+func names(method, parameter string) bool {
+	return parameter == "_this" || method == "SetField" && parameter == "entity"
+}
+
 // soapCall reads method, object and name out of an envelope, whatever
 // namespaces it uses.
 func soapCall(body []byte) (c call, ok bool) {
@@ -81,7 +87,7 @@ func soapCall(body []byte) (c call, ok bool) {
 			case len(path) == 0:
 				c.method = t.Name.Local
 				c.write = isWrite(c.method)
-			case len(path) == 1 && t.Name.Local == "_this":
+			case len(path) == 1 && names(c.method, t.Name.Local):
 				for _, a := range t.Attr {
 					if a.Name.Local == "type" {
 						c.object = a.Value + ":"
@@ -98,9 +104,11 @@ func soapCall(body []byte) (c call, ok bool) {
 			if !inBody || text == "" || len(path) < 2 {
 				continue
 			}
-			switch strings.Join(path[1:], "/") {
-			case "_this":
-				c.object += text
+			switch at := strings.Join(path[1:], "/"); at {
+			case "_this", "entity":
+				if names(c.method, at) {
+					c.object += text
+				}
 			case "name", "newName", "spec/name":
 				if c.name == "" {
 					c.name = text

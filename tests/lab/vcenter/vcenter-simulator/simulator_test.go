@@ -227,6 +227,10 @@ func TestCallIsReadOutOfAnyEnvelope(t *testing.T) {
 	if want := (call{"CloneVM_Task", "VirtualMachine:vm-1", "web01", true}); !ok || got != want {
 		t.Errorf("%+v", got)
 	}
+	got, ok = soapCall([]byte(`<Envelope><Body><SetField><_this type="CustomFieldsManager">CustomFieldsManager</_this><entity type="Folder">group-2</entity><key>1</key><value>v</value></SetField></Body></Envelope>`))
+	if want := (call{"SetField", "Folder:group-2", "", true}); !ok || got != want {
+		t.Errorf("a custom field is about its entity: %+v", got)
+	}
 }
 
 func TestManyClonesAtOnceAreNeverSeenHalfMade(t *testing.T) {
