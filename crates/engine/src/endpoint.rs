@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
 use vertskommune_core::host::Host;
 use vertskommune_core::names::{Kind, TenantName};
 use vertskommune_core::observation::{Blindness, Foreign, Observation, Scope, Things};
@@ -22,13 +22,17 @@ pub(crate) struct Endpoint {
     /// Held while our claim is renewed, so that many steps at once renew it once.
     pub(crate) claiming: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    /// When all of it is to be looked at again, because a look at a part or at all of it has failed.
+    again: watch::Sender<Option<Instant>>,
 }
+
+/// The longest pause after a look that failed.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// What is remembered of an endpoint. All of it can be lost: the next sweep and the next claim bring it back.
 struct State {
     observation: Arc<Observation>,
     observed_at: Option<Timestamp>,
-    error: Option<ProviderError>,
     /// Until when our claim is surely there. Monotonic.
     claimed_until: Option<Instant>,
     destroyed: VecDeque<Timestamp>,
@@ -59,12 +63,18 @@ impl Endpoint {
         let state = State {
             observation: Arc::new(Observation::blind(&host.name, Blindness::NotYetObserved)),
             observed_at: None,
-            error: None,
             claimed_until: None,
             destroyed: VecDeque::new(),
         };
         let budget = Semaphore::new(usize::try_from(host.budget.concurrency).unwrap_or(1).max(1));
-        Self { host, provider, budget, claiming: tokio::sync::Mutex::default(), state: Mutex::new(state) }
+        Self {
+            host,
+            provider,
+            budget,
+            claiming: tokio::sync::Mutex::default(),
+            state: Mutex::new(state),
+            again: watch::Sender::default(),
+        }
     }
 
     pub(crate) fn host(&self) -> &Host {
@@ -91,22 +101,38 @@ impl Endpoint {
 
     /// Takes in what was seen, or why nothing was.
     pub(crate) fn absorb(&self, seen: Result<Observation, ProviderError>, scope: &Scope, now: Timestamp) {
+        let pause = seen.as_ref().err().map(|error| error.backoff(0).min(PAUSE));
+        let part = seen.unwrap_or_else(|error| Observation::blind(&self.host.name, error.blindness()));
+        let is_whole = scope.tenants.is_none();
         let mut state = self.state();
-        let part = match seen {
-            Ok(part) => {
-                if scope.tenants.is_none() && part.coverage.blind.is_none() {
-                    state.observed_at = Some(now);
-                }
-                state.error = None;
-                part
-            }
-            Err(error) => {
-                let part = Observation::blind(&self.host.name, error.blindness());
-                state.error = Some(error);
-                part
-            }
-        };
+        if is_whole && part.coverage.blind.is_none() {
+            state.observed_at = Some(now);
+        }
         Arc::make_mut(&mut state.observation).absorb(part, scope);
+        // A part that was seen says nothing of another that was not.
+        if is_whole || pause.is_some() {
+            self.again.send_replace(pause.map(|pause| Instant::now() + pause));
+        }
+    }
+
+    /// Waits until all of it is to be looked at again, because a look has failed: nobody tells when it would not. Waits
+    /// for ever while every look succeeds.
+    pub(crate) async fn look_is_due(&self) {
+        let mut again = self.again.subscribe();
+        loop {
+            let at = *again.borrow_and_update();
+            let due = async {
+                match at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => return,
+                // The sender lives as long as this endpoint.
+                _ = again.changed() => {}
+            }
+        }
     }
 
     /// Forgets a thing that was removed on our own order, so that its absence surprises nobody.

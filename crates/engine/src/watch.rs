@@ -24,14 +24,15 @@ pub enum Changed {
 }
 
 impl Engine {
-    /// Waits until something in this endpoint may have changed, and looks at it again. `world` is asked for the
-    /// scope after the wait, so that it is the newest. Errors make everything unknown and are answered after a pause, so that this
-    /// can be called in a loop.
+    /// Waits until something in this endpoint may have changed, and looks at it again; and so after a look that failed,
+    /// since no system tells that it could be seen now. `world` is asked for the scope after the wait, so that it is the
+    /// newest. Errors make everything unknown and are answered after a pause, so that this can be called in a loop.
     pub async fn watch(&self, provider: &ProviderName, world: &(impl Scopes + ?Sized)) -> Changed {
         let Some(endpoint) = self.endpoint(provider) else { return Changed::Nothing };
         let ctx = Ctx { deadline: Instant::now() + WAIT, ..self.ctx(&endpoint) };
         let changed = tokio::select! {
             changed = endpoint.provider.changed(&ctx) => changed,
+            () = endpoint.look_is_due() => Ok(Changes::Anything),
             () = self.cancel.cancelled() => return Changed::Nothing,
         };
         match changed {

@@ -186,6 +186,25 @@ async fn a_dead_provider_stops_only_itself() {
     assert!(converge(&engine, &world, 1).await.is_empty(), "it recovers without a hand");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_seen_is_looked_at_again_though_nobody_tells() {
+    let lab = Lab::new(&["a"]);
+    let world = lab.world([tenant(1, "a")]);
+    let engine = lab.engine();
+    engine.observe(&world).await;
+    converge(&engine, &world, 1).await;
+    let a = ProviderName::from("a");
+    let dead = ProviderError::Unreachable { endpoint: "a".to_owned(), why: "no route".to_owned() };
+    lab.systems["a"].set_blind(Some(dead));
+    // All that is told: our own writes, and that the connection broke.
+    engine.watch(&a, &world).await;
+    assert!(!engine.plan(&world, &"t1".into()).unwrap().doubts.is_empty());
+    lab.systems["a"].set_blind(None);
+    let again = tokio::time::timeout(Duration::from_secs(60), engine.watch(&a, &world)).await;
+    assert_eq!(again, Ok(Changed::All));
+    assert!(engine.plan(&world, &"t1".into()).unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn nothing_is_planned_before_the_first_look() {
     let lab = Lab::new(&["a"]);

@@ -134,8 +134,12 @@ impl MemorySystem {
 
     /// Makes every look fail, or none.
     pub fn set_blind(&self, error: Option<ProviderError>) {
+        let lost = error.is_some();
         self.state().blind = error;
-        self.announce_all();
+        // A connection breaks with an error. That there would be sight again, no system tells.
+        if lost {
+            self.announce_all();
+        }
     }
 
     /// Hides all things of a tenant, as a revoked right does.
