@@ -3,4 +3,8 @@
 
 mod crash;
 mod drift;
+mod outage;
+mod rebuilt;
+mod refused;
+mod sight;
 mod stage;
