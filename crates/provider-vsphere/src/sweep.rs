@@ -99,11 +99,16 @@ impl Sweep<'_> {
         let mut rows = Rows::default();
         let (mut common, recent) = self.common(&others, &mut |object| rows.take(&object)).await?;
         common.running = self.tasks(recent).await?;
-        let children = rows.folders.values().flat_map(|folder| &folder.children);
-        let inside = children.filter(|child| &*child.kind == "VirtualMachine").cloned();
-        let vms: BTreeSet<Mor> = vms.into_iter().chain(inside).collect();
+        let mut places: BTreeMap<Mor, Option<Mor>> = vms
+            .into_iter()
+            .map(|vm| (vm.clone(), known.vms.get(&vm).and_then(|row| row.slim.parent.clone())))
+            .collect();
+        for (folder, row) in &rows.folders {
+            let inside = row.children.iter().filter(|child| &*child.kind == "VirtualMachine");
+            places.extend(inside.map(|vm| (vm.clone(), Some(folder.clone()))));
+        }
         let mut inventory = Inventory { adopt, common, ..rows.into_inventory() };
-        self.read_full(&mut inventory, &vms.into_iter().collect::<Vec<_>>()).await?;
+        self.read_full(&mut inventory, &places).await?;
         Ok(inventory)
     }
 
@@ -213,24 +218,31 @@ impl Sweep<'_> {
         ours: Vec<Slim>,
         before: &Inventory,
     ) -> Result<(), ProviderError> {
-        let mut changed = Vec::new();
+        let mut changed = BTreeMap::new();
         for slim in ours {
             match before.vms.get(&slim.mor).filter(|vm| vm.is_current(&slim)) {
                 Some(vm) => {
                     inventory.vms.insert(slim.mor.clone(), Vm { slim, ..vm.clone() });
                 }
-                None => changed.push(slim.mor),
+                None => drop(changed.insert(slim.mor, slim.parent)),
             }
         }
         self.read_full(inventory, &changed).await
     }
 
-    async fn read_full(&self, inventory: &mut Inventory, vms: &[Mor]) -> Result<(), ProviderError> {
+    /// Reads VMs, each with the folder that it is known to lie in: one that cannot be read does not tell.
+    async fn read_full(
+        &self,
+        inventory: &mut Inventory,
+        places: &BTreeMap<Mor, Option<Mor>>,
+    ) -> Result<(), ProviderError> {
         let paths = full();
+        let vms: Vec<Mor> = places.keys().cloned().collect();
         let select = [Select { kind: "VirtualMachine", paths: &paths }];
-        let read = self.session.client.retrieve(Scope::Objects(vms), &select, PAGE, |object| {
+        let read = self.session.client.retrieve(Scope::Objects(&vms), &select, PAGE, |object| {
             if let Some(why) = unreadable(&object) {
-                inventory.unreadable.push((object.mor("parent"), why));
+                let known = || places.get(&object.mor).cloned().flatten();
+                inventory.unreadable.push((object.mor("parent").or_else(known), why));
             } else if !is_gone(&object) {
                 inventory.vms.insert(object.mor.clone(), Vm::read(&object));
             }
