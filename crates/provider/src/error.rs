@@ -122,6 +122,10 @@ impl ProviderError {
             Self::CredentialsRefused => Blindness::CredentialsRefused,
             Self::Permission(why) | Self::NoSight(why) => Blindness::NoSight(why.clone()),
             Self::Protocol(why) => Blindness::Incomplete(why.clone()),
+            // It answers, and not with what was asked for.
+            Self::Refused(_) | Self::Conflict(_) | Self::Capacity(_) => {
+                Blindness::Incomplete(self.to_string())
+            }
             other => Blindness::Unreachable(other.to_string()),
         }
     }
