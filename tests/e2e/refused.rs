@@ -22,7 +22,6 @@ async fn a_manifest_that_breaks_rules_is_told_all_of_them_and_stops_only_itself(
                 let outside = json!({"name": "outside", "vlan": 4000, "cidr": "192.168.7.0/24"});
                 networks.as_array_mut().unwrap().push(outside);
                 spec["servers"][0]["name"] = json!("web-01");
-                spec["compute"]["quota"]["memory"] = json!("6Gi");
             },
             &[
                 "spec.networks[0].vlan: VLAN 1 is also wanted by t0001",
@@ -30,17 +29,15 @@ async fn a_manifest_that_breaks_rules_is_told_all_of_them_and_stops_only_itself(
                 "spec.networks[1].vlan: VLAN 4000 is not among those",
                 "spec.networks[1].cidr: 192.168.7.0/24 lies in no address pool",
                 "spec.servers[0].name: web-01 begins with none of the prefixes",
-                "spec.compute.quota.memory",
             ],
         ),
         (
             3,
             |spec| {
                 spec["compute"]["provider"] = json!("vcenter-nowhere");
-                spec["networks"][0]["vlan"] = json!(1);
-                spec["compute"]["quota"]["memory"] = json!("6Gi");
+                spec["servers"][0]["computerName"] = json!("t0001-srv01");
             },
-            &["spec.compute.provider: there is no HostProvider vcenter-nowhere", "spec.compute.quota.memory"],
+            &["spec.compute.provider: there is no HostProvider vcenter-nowhere", "also wanted by t0001"],
         ),
     ];
     for (number, spoil, violations) in rows {
