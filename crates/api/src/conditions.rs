@@ -20,8 +20,8 @@ pub const RECONCILING: &str = "Reconciling";
 /// Nothing goes on until a person changes something.
 pub const STALLED: &str = "Stalled";
 
-/// The most characters of a condition's message.
-pub const MAX_MESSAGE: usize = 512;
+/// The most characters of a condition's message: room for a dozen violations at once.
+pub const MAX_MESSAGE: usize = 2048;
 
 /// The status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -134,8 +134,13 @@ pub fn headline(plan: &Plan) -> String {
 pub fn status_line(plan: &Plan) -> String {
     let mut line = String::new();
     let waiting = || plan.steps.iter().find_map(|step| Some((step, step.wait.as_ref()?)));
-    let _ = if let Some(finding) = plan.findings.iter().find(|finding| finding.blocks) {
-        write!(line, "Refused: {finding}")
+    let violations: Vec<String> =
+        plan.findings.iter().filter(|finding| finding.blocks).map(ToString::to_string).collect();
+    let _ = if let [violation] = &violations[..] {
+        write!(line, "Refused: {violation}")
+    } else if !violations.is_empty() {
+        // All at once: whoever mends the manifest wants to do it once.
+        write!(line, "Refused ({} violations): {}", violations.len(), violations.join("; "))
     } else if let Some(refusal) = plan.refusals.first() {
         write!(line, "{}: {}", refusal.reason.word(), refusal.message)
     } else if let Some(doubt) = plan.doubts.first() {
