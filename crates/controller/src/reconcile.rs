@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::controller::Action;
@@ -188,11 +189,14 @@ async fn look(subject: &Subject<'_>, ctx: &Context) {
         return;
     }
     let tenants = BTreeSet::from([subject.name.clone()]);
-    let providers: Vec<_> =
-        ctx.world.read().unwrap_or_else(PoisonError::into_inner).hosts().keys().cloned().collect();
-    for provider in &providers {
-        ctx.engine.observe_tenants(provider, &*ctx.world, &tenants).await;
-    }
+    // An endpoint that has nothing of the tenant's may be dead and holds up none but its own.
+    let observations = ctx.engine.observations();
+    let named = subject.tenant.spec.compute.as_ref().map(|compute| compute.provider.as_str());
+    let concerned = observations.iter().filter(|(provider, observation)| {
+        subject.leaving || named == Some(provider.as_str()) || observation.seen.contains_key(&subject.name)
+    });
+    let looks = concerned.map(|(provider, _)| ctx.engine.observe_tenants(provider, &*ctx.world, &tenants));
+    join_all(looks).await;
     ctx.memory.note(&subject.name, |it| it.looked = Some(Instant::now()));
 }
 
