@@ -38,7 +38,9 @@ impl Engine {
         let tenant = world.tenant(tenant)?;
         let (now, endpoints) = (self.now(), self.all());
         if tenant.accept_loss.is_some_and(|until| now < until) {
-            endpoints.values().for_each(|endpoint| endpoint.accept_loss(&tenant.name));
+            for endpoint in endpoints.values() {
+                endpoint.accept_loss(&tenant.name);
+            }
         }
         let observations: Observations =
             endpoints.iter().map(|(name, endpoint)| (name.clone(), endpoint.observation())).collect();
