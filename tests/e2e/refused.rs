@@ -6,6 +6,9 @@ use vertskommune_tests::estate::{condition, message, tenant};
 
 use crate::stage::Stage;
 
+/// A tenant's number, what spoils its spec, and every violation that its status then tells.
+type Row = (u16, fn(&mut Json), &'static [&'static str]);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_manifest_that_breaks_rules_is_told_all_of_them_and_stops_only_itself() {
     let Some(stage) = Stage::set(1).await else { return };
@@ -13,7 +16,7 @@ async fn a_manifest_that_breaks_rules_is_told_all_of_them_and_stops_only_itself(
     stage.forget_writes().await;
     let ground = json!({"vlans": ["1-99"], "networks": ["10.0.0.0/24", "10.0.1.0/24"]});
     stage.cluster.patch("hostprovider", "vcenter-main", &json!({"spec": {"tenants": ground}})).unwrap();
-    let rows: [(u16, fn(&mut Json), &[&str]); 2] = [
+    let rows: [Row; 2] = [
         (
             2,
             |spec| {
