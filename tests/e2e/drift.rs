@@ -81,6 +81,7 @@ async fn sizes_are_shown_while_it_runs_and_healed_while_it_is_off(stage: &Stage)
     assert!(is_ready(&shown) && condition(&shown, "UpToDate") == "False", "{shown:#}");
     assert_eq!(stage.writes().await, ["ReconfigVM_Task t0001-srv01"], "a restart is not worth it");
     // Once it is off, no restart is needed; and it stays off, as its operator wants.
+    let begun = Instant::now();
     stage.govc(&["vm.power", "-off", SERVER]);
     stage.tenant(1, "resized back", |it| says(it, "power is off, not on")).await;
     println!("drift: resized healed {} after it was switched off", since(begun));
