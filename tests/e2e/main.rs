@@ -6,5 +6,6 @@ mod drift;
 mod outage;
 mod rebuilt;
 mod refused;
+mod schema;
 mod sight;
 mod stage;

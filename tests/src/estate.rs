@@ -169,6 +169,28 @@ impl Cluster {
         Ok(Some(answer.error_for_status()?.json().await?))
     }
 
+    /// Whether the API server would take a new object; `Err` within is its refusal. Nothing is kept.
+    ///
+    /// # Errors
+    /// Where the API server does not answer.
+    pub async fn try_create(&self, plural: &str, object: &Json) -> anyhow::Result<Result<(), String>> {
+        let url = format!("{}/apis/vertskommune.no/v1alpha1/{plural}?dryRun=All", self.url);
+        refusal(self.direct.post(url).json(object).send().await?).await
+    }
+
+    /// Whether the API server would take this in place of the object of that name.
+    ///
+    /// # Errors
+    /// Where the API server does not answer.
+    pub async fn try_update(&self, plural: &str, object: &Json) -> anyhow::Result<Result<(), String>> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let url = format!("{}/apis/vertskommune.no/v1alpha1/{plural}/{name}", self.url);
+        let there: Json = self.direct.get(&url).send().await?.json().await?;
+        let mut object = object.clone();
+        object["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"].clone();
+        refusal(self.direct.put(format!("{url}?dryRun=All")).json(&object).send().await?).await
+    }
+
     /// Waits until a tenant is as asked for.
     ///
     /// # Errors
@@ -329,4 +351,10 @@ async fn wait(
         }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
+}
+
+async fn refusal(answer: reqwest::Response) -> anyhow::Result<Result<(), String>> {
+    let refused = !answer.status().is_success();
+    let status: Json = answer.json().await?;
+    Ok(if refused { Err(status["message"].as_str().unwrap_or_default().to_owned()) } else { Ok(()) })
 }
