@@ -44,7 +44,7 @@ impl Sweep<'_> {
     pub(crate) async fn everything(&self, before: &Inventory) -> Result<Inventory, ProviderError> {
         // The tasks first: a clone that ends in between is seen as running or as a VM, never as neither.
         let (mut common, recent) = self.common(&[], &mut |_| {}).await?;
-        common.running = self.tasks(recent).await?;
+        common.running = self.tasks(&recent).await?;
         let mut rows = Rows::default();
         let mut slims: Vec<Slim> = Vec::new();
         // A view of its own for each sweep: the simulator misses new pools in one that it keeps.
@@ -98,7 +98,7 @@ impl Sweep<'_> {
             });
         let mut rows = Rows::default();
         let (mut common, recent) = self.common(&others, &mut |object| rows.take(&object)).await?;
-        common.running = self.tasks(recent).await?;
+        common.running = self.tasks(&recent).await?;
         let mut places: BTreeMap<Mor, Option<Mor>> = vms
             .into_iter()
             .map(|vm| (vm.clone(), known.vms.get(&vm).and_then(|row| row.slim.parent.clone())))
@@ -181,14 +181,9 @@ impl Sweep<'_> {
     }
 
     /// The tasks that have not ended, of all recent ones and those that we started.
-    async fn tasks(
-        &self,
-        recent: Vec<Mor>,
-    ) -> Result<BTreeMap<Mor, vsphere_client::TaskInfo>, ProviderError> {
+    async fn tasks(&self, recent: &[Mor]) -> Result<BTreeMap<Mor, vsphere_client::TaskInfo>, ProviderError> {
         let ours = self.ledger.open();
-        let asked: Vec<Mor> =
-            recent.into_iter().chain(ours.iter().cloned()).collect::<BTreeSet<_>>().into_iter().collect();
-        let mut tasks = self.session.client.tasks(&asked).await.map_err(|error| self.session.fail(&error))?;
+        let mut tasks = self.session.tasks(recent, &ours).await.map_err(|error| self.session.fail(&error))?;
         self.ledger.settle(&ours, &tasks);
         tasks.retain(|_, info| !info.state.is_final());
         Ok(tasks)
