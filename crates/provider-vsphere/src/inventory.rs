@@ -1,6 +1,7 @@
 //! What was read of a vCenter, for all tenants: the rows, and whose they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use vertskommune_core::names::{Installation, ResourceId, ResourceKey, TenantName};
 use vertskommune_core::observation::Capacity;
@@ -16,8 +17,9 @@ pub(crate) struct Inventory {
     pub(crate) folders: BTreeMap<Mor, Folder>,
     pub(crate) pools: BTreeMap<Mor, Pool>,
     pub(crate) portgroups: BTreeMap<Mor, Portgroup>,
-    /// Those with our mark, those that lie in our folders, and those that a tenant names for adoption.
-    pub(crate) vms: BTreeMap<Mor, Vm>,
+    /// Those with our mark, those that lie in our folders, and those that a tenant names for adoption. A later sweep
+    /// shares the rows of those that have not changed.
+    pub(crate) vms: BTreeMap<Mor, Arc<Vm>>,
     /// What the tenants' words for adoption led to.
     pub(crate) adopt: BTreeMap<(TenantName, String), Mor>,
     /// What could not be read, by the folder that it lies in.
@@ -100,7 +102,7 @@ impl Inventory {
     fn index_if_any<'a>(&'a self, ground: Ground<'_>, tenant: &TenantName) -> Option<Index<'a>> {
         let prefix = format!("{}/{tenant}/", ground.installation);
         let theirs = |vm: &Vm| vm.slim.mark.as_ref().is_some_and(|mark| mark.starts_with(&prefix));
-        self.vms.values().any(theirs).then(|| Index::of(self, ground))
+        self.vms.values().any(|vm| theirs(vm)).then(|| Index::of(self, ground))
     }
 }
 

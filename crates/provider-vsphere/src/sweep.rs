@@ -4,6 +4,7 @@
 //! somebody moved it, and a full read of those of ours that changed since. Nothing here decides anything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use vertskommune_core::names::TenantName;
 use vertskommune_core::observation::{Capacity, Scope as Look};
@@ -216,8 +217,10 @@ impl Sweep<'_> {
         let mut changed = BTreeMap::new();
         for slim in ours {
             match before.vms.get(&slim.mor).filter(|vm| vm.is_current(&slim)) {
+                Some(vm) if vm.slim == slim => drop(inventory.vms.insert(slim.mor, vm.clone())),
                 Some(vm) => {
-                    inventory.vms.insert(slim.mor.clone(), Vm { slim, ..vm.clone() });
+                    let vm = Vm { slim: slim.clone(), ..Vm::clone(vm) };
+                    inventory.vms.insert(slim.mor, Arc::new(vm));
                 }
                 None => drop(changed.insert(slim.mor, slim.parent)),
             }
@@ -239,7 +242,7 @@ impl Sweep<'_> {
                 let known = || places.get(&object.mor).cloned().flatten();
                 inventory.unreadable.push((object.mor("parent").or_else(known), why));
             } else if !is_gone(&object) {
-                inventory.vms.insert(object.mor.clone(), Vm::read(&object));
+                inventory.vms.insert(object.mor.clone(), Arc::new(Vm::read(&object)));
             }
         });
         read.await.map_err(|error| self.session.fail(&error))
