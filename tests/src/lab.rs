@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 /// How the journal shows that our claim is taken or renewed: it stands on the folder that is wholly ours.
@@ -33,10 +33,13 @@ pub struct Peers {
     /// The simulated vCenters.
     #[serde(default)]
     pub vcenters: Vec<VCenter>,
+    /// The processes by name, such as `vcenter-main`.
+    #[serde(default)]
+    pub pids: BTreeMap<String, u32>,
 }
 
 /// One simulated vCenter.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VCenter {
     /// Its name.

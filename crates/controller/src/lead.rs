@@ -35,7 +35,7 @@ use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::reconcile::{self, Context};
 use crate::secrets::KubernetesSecrets;
-use crate::tenants::{Intake, slim};
+use crate::tenants::{self, Intake, slim};
 use crate::{Config, Error, at_most, chain};
 
 /// For how long the first look of a silent endpoint holds up the others. Its tenants are unknown after that.
@@ -268,7 +268,17 @@ async fn follow_tenants(
     let mut intake = Intake::default();
     while let Some(event) = events.next().await {
         let taken = match event {
-            Ok(event) => intake.take(&event, &ctx.world),
+            Ok(event) => {
+                match &event {
+                    Event::Apply(tenant) => {
+                        ctx.memory.brought(&tenants::name(tenant), tenants::version(tenant));
+                    }
+                    // What a list names is not to be had before the list is complete.
+                    Event::InitApply(tenant) => ctx.memory.brought(&tenants::name(tenant), None),
+                    Event::Init | Event::InitDone | Event::Delete(_) => {}
+                }
+                intake.take(&event, &ctx.world)
+            }
             Err(error) => {
                 tracing::warn!(kind = "Tenant", error = chain(&error), "the watch broke and is begun anew");
                 continue;

@@ -20,6 +20,10 @@ pub(crate) struct Memory {
 pub(crate) struct Remembered {
     /// The status as we last wrote it, for as long as the watch has not brought it back.
     pub(crate) written: Option<Written>,
+    /// When we last wrote it.
+    pub(crate) written_at: Option<Instant>,
+    /// The version of the object that the watch has brought last.
+    pub(crate) brought: Option<u64>,
     /// Something was changed in the real world and no status has said so yet.
     pub(crate) changed: bool,
     /// How many passes in a row have changed something.
@@ -38,7 +42,6 @@ pub(crate) struct Written {
     pub(crate) status: TenantStatus,
     /// The version that the object got by it.
     pub(crate) version: Option<u64>,
-    pub(crate) at: Instant,
 }
 
 impl Memory {
@@ -50,6 +53,25 @@ impl Memory {
     pub(crate) fn note<T>(&self, tenant: &TenantName, change: impl FnOnce(&mut Remembered) -> T) -> T {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         change(tenants.entry(tenant.clone()).or_default())
+    }
+
+    /// Takes in which version of the object the watch has brought: then what we wrote before is in it, and is not kept
+    /// twice.
+    pub(crate) fn brought(&self, tenant: &TenantName, version: Option<u64>) {
+        self.note(tenant, |it| {
+            it.brought = version;
+            it.written.take_if(|written| written.version <= version);
+        });
+    }
+
+    /// Takes in a status that was written.
+    pub(crate) fn wrote(&self, tenant: &TenantName, written: Written) {
+        self.note(tenant, |it| {
+            it.changed = false;
+            it.written_at = Some(Instant::now());
+            // The watch may have been faster than the answer.
+            it.written = Some(written).filter(|written| written.version > it.brought);
+        });
     }
 
     pub(crate) fn forget(&self, tenant: &TenantName) {
@@ -94,6 +116,23 @@ mod tests {
             message: Some(message.to_owned()),
             ..TenantStatus::default()
         }
+    }
+
+    #[test]
+    fn what_the_watch_has_brought_back_is_not_kept() {
+        let (memory, tenant) = (Memory::default(), TenantName::from("ibestad"));
+        let wrote = |version| {
+            let written = Written { status: status(1, "Ready"), version: Some(version) };
+            memory.wrote(&tenant, written);
+            memory.of(&tenant).written.is_some()
+        };
+        assert!(wrote(7), "it has to be known until the watch brings it");
+        memory.brought(&tenant, Some(6));
+        assert!(memory.of(&tenant).written.is_some(), "an earlier version");
+        memory.brought(&tenant, Some(7));
+        assert!(memory.of(&tenant).written.is_none());
+        memory.brought(&tenant, Some(9));
+        assert!(!wrote(8), "the watch was faster");
     }
 
     #[tokio::test(start_paused = true)]

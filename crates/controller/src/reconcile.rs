@@ -77,6 +77,9 @@ pub(crate) async fn reconcile(tenant: Arc<Tenant>, ctx: Arc<Context>) -> Result<
     if subject.is_let_go() {
         return Ok(Action::await_change());
     }
+    if subject.is_outdated() {
+        return Ok(Action::requeue(Duration::ZERO));
+    }
 
     // What the manifest says, or all that is wrong with it. (no client)
     let valid = match validate_tenant(&tenant) {
@@ -131,13 +134,18 @@ impl Subject<'_> {
     fn is_let_go(&self) -> bool {
         self.leaving && !self.held
     }
+
+    /// Whether the watch has brought a later form since this one was taken from the queue.
+    fn is_outdated(&self) -> bool {
+        self.remembered.brought > tenants::version(self.tenant)
+    }
 }
 
 fn dereference<'a>(tenant: &'a Tenant, ctx: &Context) -> Subject<'a> {
     let name = tenants::name(tenant);
     let remembered = ctx.memory.of(&name);
     // What we wrote counts until the watch has brought back that version or a later one.
-    let version: Option<u64> = tenant.resource_version().and_then(|version| version.parse().ok());
+    let version = tenants::version(tenant);
     let ours = remembered.written.as_ref().filter(|written| written.version > version);
     let status = ours.map_or_else(|| tenant.status.clone(), |written| Some(written.status.clone()));
     let asked = requested_at(tenant)
@@ -247,17 +255,12 @@ async fn report(subject: &Subject<'_>, outcome: Outcome<'_>, ctx: &Context) -> R
     let next = status(subject.status.as_ref(), &input, Timestamp::now());
     let ready = conditions::find(&next.conditions, conditions::READY);
     ctx.metrics.ready(&subject.name, Some(ready.map_or("Unknown", |ready| ready.status.as_str())));
-    let last_written = subject.remembered.written.as_ref().map(|written| written.at);
-    let due = due(subject.status.as_ref(), &next, last_written, ctx.pace);
+    let due = due(subject.status.as_ref(), &next, subject.remembered.written_at, ctx.pace);
     if due != Due::Now {
         return Ok(due);
     }
     let object = ctx.objects.status(subject.tenant, &next).await.map_err(Error::Report)?;
-    let version = object.resource_version().and_then(|version| version.parse().ok());
-    ctx.memory.note(&subject.name, |it| {
-        it.written = Some(Written { status: next, version, at: Instant::now() });
-        it.changed = false;
-    });
+    ctx.memory.wrote(&subject.name, Written { status: next, version: tenants::version(&object) });
     Ok(due)
 }
 

@@ -106,6 +106,11 @@ pub(crate) fn name(tenant: &Tenant) -> TenantName {
     TenantName::new(tenant.name_any())
 }
 
+/// The version of an object, which counts up.
+pub(crate) fn version(tenant: &Tenant) -> Option<u64> {
+    tenant.resource_version().and_then(|version| version.parse().ok())
+}
+
 /// Whether our finalizer is on it.
 pub(crate) fn is_held(tenant: &Tenant) -> bool {
     tenant.finalizers().iter().any(|finalizer| finalizer == FINALIZER)

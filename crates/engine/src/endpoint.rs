@@ -12,6 +12,8 @@ use vertskommune_core::names::{Kind, TenantName};
 use vertskommune_core::observation::{Blindness, Foreign, Observation, Scope, Things};
 use vertskommune_provider::{Provider, ProviderError};
 
+use crate::observe::Looks;
+
 /// One endpoint of the host's infrastructure.
 pub(crate) struct Endpoint {
     host: Host,
@@ -21,6 +23,8 @@ pub(crate) struct Endpoint {
     pub(crate) budget: Semaphore,
     /// Held while our claim is renewed, so that many steps at once renew it once.
     pub(crate) claiming: tokio::sync::Mutex<()>,
+    /// The looks at single tenants that are asked for.
+    pub(crate) looks: Looks,
     state: Mutex<State>,
     /// When all of it is to be looked at again, because a look at a part or at all of it has failed.
     again: watch::Sender<Option<Instant>>,
@@ -72,6 +76,7 @@ impl Endpoint {
             provider,
             budget,
             claiming: tokio::sync::Mutex::default(),
+            looks: Looks::default(),
             state: Mutex::new(state),
             again: watch::Sender::default(),
         }

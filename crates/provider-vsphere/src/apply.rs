@@ -10,14 +10,15 @@ mod record;
 mod server;
 mod structure;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value as Json;
 use vertskommune_core::resource::Facts;
 use vertskommune_core::step::Step;
 use vertskommune_provider::{Applied, Ctx, ProviderError};
-use vsphere_client::{Error, FaultClass, Permit, Task, TaskState};
+use vsphere_client::{Error, FaultClass, Mor, Object, Permit, Task, TaskState};
 
 use crate::Vsphere;
 use crate::failure;
@@ -38,6 +39,8 @@ pub(crate) struct Act<'a> {
     pub(crate) session: Arc<Session>,
     pub(crate) step: &'a Step,
     permit: Box<Permit>,
+    /// What was read for this step and not used yet.
+    ahead: Mutex<BTreeMap<Mor, Object>>,
 }
 
 /// Why a step was not carried out to its end.
@@ -73,7 +76,7 @@ impl Vsphere {
             Err(error) => return Applied::Failed(error),
         };
         let permit = session.permit(ctx);
-        let act = Act { vsphere: self, session, step, permit };
+        let act = Act { vsphere: self, session, step, permit, ahead: Mutex::default() };
         let applied = match tokio::time::timeout_at(ctx.deadline, act.run()).await {
             Ok(Ok(applied)) => applied,
             Ok(Err(Stop::NotSent(why))) => Applied::NotSent(why),

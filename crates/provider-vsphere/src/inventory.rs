@@ -1,13 +1,14 @@
 //! What was read of a vCenter, for all tenants: the rows, and whose they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use vertskommune_core::names::{Installation, ResourceKey, TenantName};
+use vertskommune_core::names::{Installation, ResourceId, ResourceKey, TenantName};
 use vertskommune_core::observation::Capacity;
 use vsphere_client::{AntiAffinityRule, Mor, TaskInfo};
 
 use crate::index::Index;
-use crate::marks;
+use crate::marks::{self, FOLDER, NETWORK, POOL, SERVER};
 use crate::rows::{Folder, Pool, Portgroup, Vm};
 
 /// The rows of all objects that matter.
@@ -16,8 +17,9 @@ pub(crate) struct Inventory {
     pub(crate) folders: BTreeMap<Mor, Folder>,
     pub(crate) pools: BTreeMap<Mor, Pool>,
     pub(crate) portgroups: BTreeMap<Mor, Portgroup>,
-    /// Those with our mark, those that lie in our folders, and those that a tenant names for adoption.
-    pub(crate) vms: BTreeMap<Mor, Vm>,
+    /// Those with our mark, those that lie in our folders, and those that a tenant names for adoption. A later sweep
+    /// shares the rows of those that have not changed.
+    pub(crate) vms: BTreeMap<Mor, Arc<Vm>>,
     /// What the tenants' words for adoption led to.
     pub(crate) adopt: BTreeMap<(TenantName, String), Mor>,
     /// What could not be read, by the folder that it lies in.
@@ -57,6 +59,50 @@ impl Ground<'_> {
     pub(crate) fn portgroup_owner(&self, portgroup: &Portgroup) -> Option<(TenantName, ResourceKey)> {
         let owner = marks::ours(self.installation, &portgroup.description)?;
         (portgroup.switch.as_ref() == Some(self.switch)).then_some(owner)
+    }
+}
+
+/// Where things were last seen. Only hints where to look.
+impl Inventory {
+    /// Where a thing of ours was; several places where several carried its mark.
+    pub(crate) fn whereabouts(&self, ground: Ground<'_>, id: &ResourceId) -> Vec<Mor> {
+        match id.key.kind.as_str() {
+            FOLDER => self.folder(ground, &id.tenant).into_iter().cloned().collect(),
+            POOL => self.pool(ground, &id.tenant).into_iter().cloned().collect(),
+            NETWORK => {
+                let mark = marks::mark(ground.installation, id).to_string();
+                let marked = self.portgroups.iter().filter(|(_, row)| row.description == mark);
+                marked.map(|(mor, _)| mor.clone()).collect()
+            }
+            SERVER => {
+                let mark = marks::mark(ground.installation, id).to_string();
+                let marked = self.vms.values().filter(|vm| vm.slim.mark.as_ref() == Some(&mark));
+                marked.map(|vm| vm.slim.mor.clone()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A tenant's folder, by its name or, renamed by hand, by the servers in it.
+    fn folder<'a>(&'a self, ground: Ground<'_>, tenant: &TenantName) -> Option<&'a Mor> {
+        let is_it =
+            |row: &Folder| row.name == tenant.as_str() && row.parent.as_ref() == Some(ground.root_folder);
+        let named = self.folders.iter().find(|(_, row)| is_it(row)).map(|(mor, _)| mor);
+        named.or_else(|| Some(self.index_if_any(ground, tenant)?.folder(tenant)?.0))
+    }
+
+    /// A tenant's pool, likewise.
+    fn pool<'a>(&'a self, ground: Ground<'_>, tenant: &TenantName) -> Option<&'a Mor> {
+        let is_it = |row: &Pool| row.name == tenant.as_str() && row.parent.as_ref() == Some(ground.root_pool);
+        let named = self.pools.iter().find(|(_, row)| is_it(row)).map(|(mor, _)| mor);
+        named.or_else(|| Some(self.index_if_any(ground, tenant)?.pool(tenant)?.0))
+    }
+
+    /// An index costs a pass over everything, and leads a tenant without servers nowhere.
+    fn index_if_any<'a>(&'a self, ground: Ground<'_>, tenant: &TenantName) -> Option<Index<'a>> {
+        let prefix = format!("{}/{tenant}/", ground.installation);
+        let theirs = |vm: &Vm| vm.slim.mark.as_ref().is_some_and(|mark| mark.starts_with(&prefix));
+        self.vms.values().any(|vm| theirs(vm)).then(|| Index::of(self, ground))
     }
 }
 

@@ -60,6 +60,7 @@ use crate::layout::Paths;
 use crate::ledger::Ledger;
 use crate::link::{Link, Session};
 use crate::observe::View;
+use crate::rows::{Folder, Pool};
 use crate::settings::Settings;
 use crate::steps::Maker;
 use crate::sweep::{Noted, Sweep};
@@ -165,6 +166,18 @@ impl Vsphere {
     /// Notes a port group that is made for a tenant, so that a look at that tenant alone finds it.
     pub(crate) fn note_portgroup(&self, tenant: &TenantName, name: &str) {
         self.state().noted.entry(tenant.clone()).or_default().portgroups.insert(name.to_owned());
+    }
+
+    /// Notes a folder that was just made, so that the next look need not search for it.
+    pub(crate) fn note_folder(&self, folder: Mor, tenant: &TenantName, root: &Mor) {
+        let row = Folder::new(tenant.as_str(), root);
+        Arc::make_mut(&mut self.state().inventory).folders.insert(folder, row);
+    }
+
+    /// Notes a pool that was just made, likewise.
+    pub(crate) fn note_pool(&self, pool: Mor, tenant: &TenantName, root: &Mor) {
+        let row = Pool::new(tenant.as_str(), root);
+        Arc::make_mut(&mut self.state().inventory).pools.insert(pool, row);
     }
 
     async fn look(&self, scope: &Scope, ctx: &Ctx) -> Result<Observation, ProviderError> {

@@ -1,13 +1,13 @@
 //! The connection to the vCenter that the `HostProvider` pins: one session, its places, and the way to write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 use vertskommune_core::host::Host;
 use vertskommune_provider::{Ctx, ProviderError};
-use vsphere_client::{Client, Config, Credentials, Error, FaultClass, Permit, Secret};
+use vsphere_client::{Client, Config, Credentials, Error, FaultClass, Mor, Permit, Secret, TaskInfo};
 
 use crate::failure::provider_error;
 use crate::layout::Layout;
@@ -37,6 +37,8 @@ pub(crate) struct Session {
     pub(crate) version: String,
     pub(crate) layout: Layout,
     fields: SyncMutex<BTreeMap<String, i32>>,
+    /// The recent tasks that have ended. One that has ended stays so, and need not be read again.
+    ended: SyncMutex<BTreeSet<Mor>>,
 }
 
 impl Link {
@@ -74,6 +76,7 @@ impl Link {
             version: about.version,
             layout,
             fields: SyncMutex::new(fields),
+            ended: SyncMutex::default(),
             client,
         });
         state.session = Some(session.clone());
@@ -131,6 +134,22 @@ impl Session {
     /// The error, in the words of the contract.
     pub(crate) fn fail(&self, error: &Error) -> ProviderError {
         provider_error(&self.endpoint, error)
+    }
+
+    /// Reads these tasks, but for those of `recent` that are known to have ended.
+    pub(crate) async fn tasks(&self, recent: &[Mor], ours: &[Mor]) -> Result<BTreeMap<Mor, TaskInfo>, Error> {
+        let recent: BTreeSet<&Mor> = recent.iter().collect();
+        let asked: BTreeSet<&Mor> = {
+            let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+            ended.retain(|task| recent.contains(task));
+            recent.iter().copied().filter(|task| !ended.contains(*task)).chain(ours).collect()
+        };
+        let asked: Vec<Mor> = asked.into_iter().cloned().collect();
+        let tasks = self.client.tasks(&asked).await?;
+        let ended = tasks.iter().filter(|(task, info)| info.state.is_final() && recent.contains(task));
+        let ended = ended.map(|(task, _)| task.clone());
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).extend(ended);
+        Ok(tasks)
     }
 
     /// The key of a custom field by its name.

@@ -62,6 +62,8 @@ pub(crate) const PORTGROUP_PATHS: &[&str] = &[
     "config.defaultPortConfig",
     "config.distributedVirtualSwitch",
 ];
+/// Of the cluster.
+pub(crate) const RULE_PATHS: &[&str] = &["configurationEx"];
 
 /// What the sweep selects of all kinds that tenants have things of.
 pub(crate) const SWEEP: &[Select<'static>] = &[
@@ -253,6 +255,12 @@ fn labelled(disk: &VirtualDisk) -> String {
 }
 
 impl Folder {
+    /// One that was just made.
+    pub(crate) fn new(name: &str, parent: &Mor) -> Self {
+        let parent = Some(parent.clone());
+        Self { name: name.to_owned(), parent, children: Vec::new(), custom: BTreeMap::new() }
+    }
+
     pub(crate) fn read(object: &Object) -> Self {
         let values = object.get("customValue").map(|values| values.children.as_slice()).unwrap_or_default();
         let value = |value: &Element| {
@@ -268,6 +276,12 @@ impl Folder {
 }
 
 impl Pool {
+    /// One that was just made, with shares and limits as vCenter gives them.
+    pub(crate) fn new(name: &str, parent: &Mor) -> Self {
+        let (shares, limits) = ("normal".to_owned(), "none".to_owned());
+        Self { name: name.to_owned(), parent: Some(parent.clone()), shares, limits, children: 0 }
+    }
+
     pub(crate) fn read(object: &Object) -> Self {
         let allocation = |path| object.get(path).and_then(Allocation::read).unwrap_or_default();
         let (cpu, memory) = (allocation("config.cpuAllocation"), allocation("config.memoryAllocation"));

@@ -4,6 +4,7 @@
 //! somebody moved it, and a full read of those of ours that changed since. Nothing here decides anything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use vertskommune_core::names::TenantName;
 use vertskommune_core::observation::{Capacity, Scope as Look};
@@ -44,7 +45,7 @@ impl Sweep<'_> {
     pub(crate) async fn everything(&self, before: &Inventory) -> Result<Inventory, ProviderError> {
         // The tasks first: a clone that ends in between is seen as running or as a VM, never as neither.
         let (mut common, recent) = self.common(&[], &mut |_| {}).await?;
-        common.running = self.tasks(recent).await?;
+        common.running = self.tasks(&recent).await?;
         let mut rows = Rows::default();
         let mut slims: Vec<Slim> = Vec::new();
         // A view of its own for each sweep: the simulator misses new pools in one that it keeps.
@@ -98,7 +99,7 @@ impl Sweep<'_> {
             });
         let mut rows = Rows::default();
         let (mut common, recent) = self.common(&others, &mut |object| rows.take(&object)).await?;
-        common.running = self.tasks(recent).await?;
+        common.running = self.tasks(&recent).await?;
         let mut places: BTreeMap<Mor, Option<Mor>> = vms
             .into_iter()
             .map(|vm| (vm.clone(), known.vms.get(&vm).and_then(|row| row.slim.parent.clone())))
@@ -181,14 +182,9 @@ impl Sweep<'_> {
     }
 
     /// The tasks that have not ended, of all recent ones and those that we started.
-    async fn tasks(
-        &self,
-        recent: Vec<Mor>,
-    ) -> Result<BTreeMap<Mor, vsphere_client::TaskInfo>, ProviderError> {
+    async fn tasks(&self, recent: &[Mor]) -> Result<BTreeMap<Mor, vsphere_client::TaskInfo>, ProviderError> {
         let ours = self.ledger.open();
-        let asked: Vec<Mor> =
-            recent.into_iter().chain(ours.iter().cloned()).collect::<BTreeSet<_>>().into_iter().collect();
-        let mut tasks = self.session.client.tasks(&asked).await.map_err(|error| self.session.fail(&error))?;
+        let mut tasks = self.session.tasks(recent, &ours).await.map_err(|error| self.session.fail(&error))?;
         self.ledger.settle(&ours, &tasks);
         tasks.retain(|_, info| !info.state.is_final());
         Ok(tasks)
@@ -221,8 +217,10 @@ impl Sweep<'_> {
         let mut changed = BTreeMap::new();
         for slim in ours {
             match before.vms.get(&slim.mor).filter(|vm| vm.is_current(&slim)) {
+                Some(vm) if vm.slim == slim => drop(inventory.vms.insert(slim.mor, vm.clone())),
                 Some(vm) => {
-                    inventory.vms.insert(slim.mor.clone(), Vm { slim, ..vm.clone() });
+                    let vm = Vm { slim: slim.clone(), ..Vm::clone(vm) };
+                    inventory.vms.insert(slim.mor, Arc::new(vm));
                 }
                 None => drop(changed.insert(slim.mor, slim.parent)),
             }
@@ -244,7 +242,7 @@ impl Sweep<'_> {
                 let known = || places.get(&object.mor).cloned().flatten();
                 inventory.unreadable.push((object.mor("parent").or_else(known), why));
             } else if !is_gone(&object) {
-                inventory.vms.insert(object.mor.clone(), Vm::read(&object));
+                inventory.vms.insert(object.mor.clone(), Arc::new(Vm::read(&object)));
             }
         });
         read.await.map_err(|error| self.session.fail(&error))

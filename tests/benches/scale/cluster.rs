@@ -1,8 +1,10 @@
 //! The controller with the in-memory system against a real API server, beside a bare client that makes the same writes.
 
+use std::io::{BufRead as _, BufReader, Write as _, stdin};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -16,12 +18,15 @@ use tokio_util::sync::CancellationToken;
 use vertskommune_api::{FINALIZER, HostProvider, Tenant, conditions};
 use vertskommune_controller::Config;
 use vertskommune_provider::Plugins;
-use vertskommune_provider::testing::MemoryPlugin;
+use vertskommune_provider::testing::{MemoryPlugin, MemorySystem};
 use vertskommune_tests::lab::{Lab, http_client};
 
 use crate::measure::{mebibytes, memory, print, seconds};
 
 const NAMESPACE: &str = "vertskommune-system";
+/// The in-memory system.
+const ENDPOINT: &str = "memory://main";
+const IDENTITY: &str = "system-1";
 /// Writes at once, of the controller and of the bare client.
 const AT_ONCE: usize = 32;
 /// How long nothing happens before and while quiet is measured.
@@ -30,15 +35,34 @@ const QUIET: Duration = Duration::from_secs(60);
 /// How long all of it may take before it is given up.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// The controller, in this process, until it is killed.
+/// The controller, in this process, until it is killed. Asked by a line, it tells how many KiB the system takes that it
+/// manages, which in production is elsewhere.
 pub(crate) async fn controller(kubeconfig: &Path, listen: SocketAddr) -> anyhow::Result<()> {
     let mut config = Config::new("bench".into(), NAMESPACE, "bench");
     config.listen = Some(listen);
     let concurrency = config.concurrency;
     ensure!(usize::from(concurrency) == AT_ONCE, "the bare client has to work as the controller does");
-    let plugins = Plugins::default().with(MemoryPlugin::default());
+    let system = Arc::new(MemorySystem::new(IDENTITY));
+    let plugins = Plugins::default().with(MemoryPlugin::default().with(ENDPOINT, system.clone()));
+    std::thread::spawn(move || {
+        for _ in stdin().lines().map_while(Result::ok) {
+            println!("{}", size_of(&system).unwrap_or_default());
+        }
+    });
     let cluster = cluster(kubeconfig).await?;
     Ok(vertskommune_controller::run_in(cluster, config, plugins, CancellationToken::new()).await?)
+}
+
+/// KiB of a system: what copies of all that is in it take, one like the other.
+fn size_of(system: &MemorySystem) -> anyhow::Result<u64> {
+    let copy = || (system.things(), system.born(), system.journal());
+    // What was free already is used up by the first.
+    let first = copy();
+    let (before, _) = memory("self")?;
+    let copies = [copy(), copy(), copy(), copy()];
+    let (after, _) = memory("self")?;
+    drop((first, copies));
+    Ok(after.saturating_sub(before) / 4)
 }
 
 /// Runs both and prints the table.
@@ -60,7 +84,9 @@ pub(crate) async fn table(count: usize) -> anyhow::Result<()> {
         figure("controller, from its start to all Ready", seconds(ours.started), ""),
         figure("the same, relative to the bare client", format!("{:.2}", ratio(ours.started)), ""),
         figure("reconciles until then", ours.reconciles.to_string(), ""),
-        figure("memory when quiet", mebibytes(ours.memory.0), "≤ 64 MiB"),
+        figure("memory when quiet, with the in-memory system", mebibytes(ours.memory.0), ""),
+        figure("of that the in-memory system", mebibytes(ours.system), ""),
+        figure("the controller's own memory", mebibytes(ours.memory.0 - ours.system), "≤ 64 MiB"),
         figure("the most memory", mebibytes(ours.memory.1), ""),
         figure("memory without a tenant", mebibytes(ours.empty), ""),
         figure("writes in a quiet minute", ours.quiet_writes.to_string(), "0"),
@@ -82,6 +108,7 @@ struct Ours {
     status: Json,
     empty: u64,
     memory: (u64, u64),
+    system: u64,
     quiet_writes: u64,
     quiet_reads: u64,
     quiet_reconciles: u64,
@@ -99,7 +126,7 @@ async fn ours(count: usize) -> anyhow::Result<Ours> {
     stage.create(count).await?;
     eprintln!("{count} tenants stand; the controller starts");
     let begun = Instant::now();
-    let controller = stage.controller()?;
+    let mut controller = stage.controller()?;
     wait(async || Ok(controller.metric("leader", &[]).await.ok().filter(|leads| *leads == 1))).await?;
     let leads = begun.elapsed();
     let all = u64::try_from(count)?;
@@ -123,6 +150,7 @@ async fn ours(count: usize) -> anyhow::Result<Ours> {
     let before = controller.counts().await?;
     sleep(QUIET).await;
     let after = controller.counts().await?;
+    let memory = controller.memory()?;
     Ok(Ours {
         started,
         leading: started.saturating_sub(leads),
@@ -130,7 +158,8 @@ async fn ours(count: usize) -> anyhow::Result<Ours> {
         reconciles,
         status: serde_json::to_value(status)?,
         empty,
-        memory: controller.memory()?,
+        memory,
+        system: controller.system()?,
         quiet_writes: after[0] - before[0],
         quiet_reads: after[1] - before[1],
         quiet_reconciles: after[2] - before[2],
@@ -208,18 +237,22 @@ impl Stage {
     fn controller(&self) -> anyhow::Result<Controller> {
         let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let kubeconfig = self.lab.peers.kubeconfig.as_deref().context("a kubeconfig")?;
-        let process = Command::new(std::env::current_exe()?)
+        let mut process = Command::new(std::env::current_exe()?)
             .arg("controller")
             .arg(kubeconfig)
             .arg(address.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()?;
-        Ok(Controller { process, address, client: http_client(None)? })
+        let answers = BufReader::new(process.stdout.take().context("its output")?);
+        Ok(Controller { process, answers, address, client: http_client(None)? })
     }
 }
 
 /// A controller in a process of its own.
 struct Controller {
     process: Child,
+    answers: BufReader<ChildStdout>,
     address: SocketAddr,
     client: reqwest::Client,
 }
@@ -234,6 +267,14 @@ impl Drop for Controller {
 impl Controller {
     fn memory(&self) -> anyhow::Result<(u64, u64)> {
         memory(&self.process.id().to_string())
+    }
+
+    /// KiB of the system that it manages. It takes memory to tell.
+    fn system(&mut self) -> anyhow::Result<u64> {
+        writeln!(self.process.stdin.as_mut().context("its input")?)?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        Ok(answer.trim().parse()?)
     }
 
     /// The sum of a metric over all label sets that hold each of these.
@@ -296,7 +337,7 @@ fn host() -> Json {
     json!({
         "apiVersion": "vertskommune.no/v1alpha1", "kind": "HostProvider", "metadata": {"name": "main"},
         "spec": {
-            "plugin": "memory", "endpoint": "memory://main", "identity": "system-1",
+            "plugin": "memory", "endpoint": ENDPOINT, "identity": IDENTITY,
             "budget": {"concurrency": AT_ONCE, "requestsPerSecond": 1000},
             "tenants": {
                 "vlans": ["1-4094"], "networks": ["10.0.0.0/8"], "namePrefixes": ["t"], "templates": ["debian@1"],

@@ -19,6 +19,7 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     match words[..] {
         ["vcenter", count] => runtime.block_on(vcenter::row(count.parse()?)),
+        ["vcenter-look", count, vcenter] => runtime.block_on(vcenter::look(count.parse()?, vcenter)),
         ["controller", kubeconfig, address] => {
             runtime.block_on(cluster::controller(kubeconfig.as_ref(), address.parse()?))
         }

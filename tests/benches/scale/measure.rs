@@ -1,6 +1,5 @@
 //! What is measured of a process, and how figures are printed.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,6 +15,17 @@ pub(crate) fn memory(process: &str) -> anyhow::Result<(u64, u64)> {
     Ok((field("VmRSS:")?, field("VmHWM:")?))
 }
 
+/// Processor time that a process has used so far, in user and system mode.
+pub(crate) fn processor(process: &str) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name in parentheses may hold anything; the 14th and 15th field are behind it.
+    let (_, fields) = stat.rsplit_once(')').context("a name in /proc")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+    let ticks: u64 = ticks.sum::<Result<_, _>>()?;
+    // Linux shows programs 100 ticks a second, whatever its own clock is.
+    Ok(Duration::from_millis(10 * ticks))
+}
+
 /// KiB as MiB.
 pub(crate) fn mebibytes(kibibytes: u64) -> String {
     format!("{}.{} MiB", kibibytes / 1024, kibibytes % 1024 * 10 / 1024)
@@ -27,12 +37,9 @@ pub(crate) fn seconds(time: Duration) -> String {
     if millis < 1000 { format!("{millis} ms") } else { format!("{:.1} s", time.as_secs_f64()) }
 }
 
-/// Requests by kind, the most frequent first.
-pub(crate) fn kinds(calls: &BTreeMap<String, u64>) -> String {
-    let mut calls: Vec<_> = calls.iter().collect();
-    calls.sort_by_key(|(method, count)| (std::cmp::Reverse(**count), *method));
-    let calls: Vec<_> = calls.into_iter().map(|(method, count)| format!("{method} {count}")).collect();
-    calls.join(", ")
+/// One number in relation to another.
+pub(crate) fn times(part: Duration, whole: Duration) -> String {
+    if whole.is_zero() { "-".to_owned() } else { format!("{:.2}", part.as_secs_f64() / whole.as_secs_f64()) }
 }
 
 /// Prints a table as Markdown, with columns of one width.

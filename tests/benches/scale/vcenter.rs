@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use futures::{TryStreamExt as _, stream};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use vertskommune_api::{validate_host, validate_tenant};
@@ -22,7 +23,7 @@ use vertskommune_provider_vsphere::VspherePlugin;
 use vertskommune_tests::estate;
 use vertskommune_tests::lab::{Lab, VCenter};
 
-use crate::measure::{kinds, mebibytes, memory, print, seconds};
+use crate::measure::{mebibytes, memory, print, processor, seconds, times};
 
 /// Tenants that are applied at once.
 const AT_ONCE: usize = 32;
@@ -34,9 +35,17 @@ const PAGE: usize = 500;
 struct Row {
     count: usize,
     apply: Timed,
-    /// A process that has seen nothing yet: login, sweep and plan of all.
+    /// KiB of the process that applied, resident and the most that ever was.
+    memory: (u64, u64),
+    looked: Looked,
+}
+
+/// What a process measured that only looks.
+#[derive(Serialize, Deserialize)]
+struct Looked {
+    /// Nothing was seen yet: login, sweep and plan of all.
     cold: Timed,
-    /// The same engine once more.
+    /// Once more.
     again: Timed,
     /// No look at all.
     warm: Timed,
@@ -44,13 +53,14 @@ struct Row {
     quiet: Timed,
     /// KiB, resident and the most that ever was, after all of the above.
     memory: (u64, u64),
-    /// KiB of an engine that has swept and planned and never applied.
-    idle: (u64, u64),
 }
 
 #[derive(Serialize, Deserialize)]
 struct Timed {
     time: Duration,
+    /// Processor time of this process, and of the simulator.
+    ours: Duration,
+    simulator: Duration,
     calls: BTreeMap<String, u64>,
 }
 
@@ -65,114 +75,157 @@ pub(crate) fn table(most: usize) -> anyhow::Result<()> {
     println!("## vCenter: the engine and the vSphere plugin\n");
     let mut rows: Vec<Row> = Vec::new();
     for count in [1, 10, 100, 1000].into_iter().filter(|count| *count <= most) {
-        let mut run = Command::new(std::env::current_exe()?)
-            .args(["vcenter", &count.to_string()])
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = BufReader::new(run.stdout.take().context("its output")?);
-        let lines: Vec<String> = output.lines().collect::<Result<_, _>>()?;
-        ensure!(run.wait()?.success(), "the run with {count} tenants failed");
-        rows.push(serde_json::from_str(lines.last().context("a result")?)?);
+        rows.push(run(&["vcenter", &count.to_string()])?);
     }
-    report(&rows);
+    let Some(base) = rows.iter().find(|row| row.count == 10).or(rows.first()) else { return Ok(()) };
+    println!("\nApply from nothing, {AT_ONCE} tenants at once; growth relative to {} tenants:\n", base.count);
+    print_applied(&rows, base);
+    println!(
+        "\nNothing to do. Targets at 1,000 tenants: fresh sweep and plan 5 s, warm plan 1 s, quiet pass 2:\n"
+    );
+    print_looked(&rows);
+    println!("\nRequests of an apply by kind, for each tenant:\n");
+    print_kinds(&rows, |row| &row.apply, true);
+    println!("\nRequests of a fresh sweep by kind:\n");
+    print_kinds(&rows, |row| &row.looked.again, false);
+    println!();
     Ok(())
 }
 
-fn report(rows: &[Row]) {
-    let Some(first) = rows.first() else { return };
-    let per_tenant = |row: &Row| row.apply.time / u32::try_from(row.count).unwrap_or(1);
-    let base = rows.iter().find(|row| row.count == 10).unwrap_or(first);
-    let growth = |row: &Row| per_tenant(row).as_secs_f64() / per_tenant(base).as_secs_f64();
-    let table: Vec<_> = rows
+/// Runs this program with other arguments. The last line that it prints is its result.
+fn run<T: DeserializeOwned>(arguments: &[&str]) -> anyhow::Result<T> {
+    let mut run = Command::new(std::env::current_exe()?).args(arguments).stdout(Stdio::piped()).spawn()?;
+    let output = BufReader::new(run.stdout.take().context("its output")?);
+    let lines: Vec<String> = output.lines().collect::<Result<_, _>>()?;
+    ensure!(run.wait()?.success(), "the run of {arguments:?} failed");
+    Ok(serde_json::from_str(lines.last().context("a result")?)?)
+}
+
+fn print_applied(rows: &[Row], base: &Row) {
+    let each = |row: &Row, time: Duration| time / u32::try_from(row.count).unwrap_or(1);
+    let cells = |row: &Row, of: fn(&Timed) -> Duration| {
+        let (this, first) = (each(row, of(&row.apply)), each(base, of(&base.apply)));
+        [seconds(this), times(this, first)]
+    };
+    let table: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
             let requests = row.apply.calls() / u64::try_from(row.count).unwrap_or(1);
-            vec![
-                row.count.to_string(),
-                seconds(row.apply.time),
-                seconds(per_tenant(row)),
-                format!("{:.2}", growth(row)),
-                row.apply.calls().to_string(),
-                requests.to_string(),
-                mebibytes(row.memory.0),
-            ]
+            let head = [row.count.to_string(), seconds(row.apply.time)];
+            let times = [|it: &Timed| it.time, |it: &Timed| it.ours, |it: &Timed| it.simulator];
+            let tail = [row.apply.calls().to_string(), requests.to_string(), mebibytes(row.memory.1)];
+            head.into_iter().chain(times.into_iter().flat_map(|of| cells(row, of))).chain(tail).collect()
         })
         .collect();
-    println!("\nApply from nothing, {AT_ONCE} tenants at once:\n");
-    let growth = format!("relative to {}", base.count);
-    print(
-        &["tenants", "time", "per tenant", growth.as_str(), "requests", "per tenant", "memory after"],
-        &table,
-    );
-    let table: Vec<_> = rows
+    let heads = [
+        "tenants",
+        "time",
+        "per tenant",
+        "growth",
+        "our CPU",
+        "growth",
+        "simulator's CPU",
+        "growth",
+        "requests",
+        "per tenant",
+        "most memory",
+    ];
+    print(&heads, &table);
+}
+
+fn print_looked(rows: &[Row]) {
+    let table: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
             // Folder, pool, port group and three VMs; the simulator's own besides.
-            let pages = (6 * row.count).div_ceil(PAGE);
+            let (looked, pages) = (&row.looked, (6 * row.count).div_ceil(PAGE));
+            let cpu = |it: &Timed| format!("{} + {}", seconds(it.ours), seconds(it.simulator));
             vec![
                 row.count.to_string(),
-                seconds(row.cold.time),
-                row.cold.calls().to_string(),
-                seconds(row.again.time),
-                format!("{} (of {pages})", pages_of(&row.again)),
-                row.again.calls().to_string(),
-                seconds(row.warm.time),
-                row.warm.calls().to_string(),
-                row.quiet.calls().to_string(),
-                mebibytes(row.idle.0),
+                seconds(looked.cold.time),
+                looked.cold.calls().to_string(),
+                seconds(looked.again.time),
+                cpu(&looked.again),
+                format!("{} (of {pages})", pages_of(&looked.again)),
+                looked.again.calls().to_string(),
+                seconds(looked.warm.time),
+                looked.warm.calls().to_string(),
+                looked.quiet.calls().to_string(),
+                mebibytes(looked.memory.0),
+                mebibytes(looked.memory.1),
             ]
         })
         .collect();
-    println!(
-        "\nNothing to do. Targets at 1,000 tenants: fresh sweep and plan 5 s, warm plan 1 s, quiet pass 2 requests:\n"
-    );
     let heads = [
         "tenants",
         "new process",
         "requests",
         "fresh sweep",
+        "CPU ours + simulator's",
         "pages",
         "requests",
         "warm plan",
         "requests",
         "quiet pass",
         "memory",
+        "most memory",
     ];
     print(&heads, &table);
-    println!("\nRequests by kind:\n");
-    for row in rows {
-        println!("- {} tenants, apply: {}", row.count, kinds(&row.apply.calls));
-        println!("- {} tenants, new process: {}", row.count, kinds(&row.cold.calls));
-        println!("- {} tenants, fresh sweep: {}", row.count, kinds(&row.again.calls));
-        println!("- {} tenants, quiet pass: {}", row.count, kinds(&row.quiet.calls));
-    }
-    println!();
+}
+
+fn print_kinds(rows: &[Row], of: fn(&Row) -> &Timed, each: bool) {
+    let kinds: BTreeSet<&String> = rows.iter().flat_map(|row| of(row).calls.keys()).collect();
+    let count = |row: &Row, kind: &String| {
+        let calls = of(row).calls.get(kind).copied().unwrap_or_default();
+        #[allow(clippy::cast_precision_loss)] // Of a figure for people.
+        if each { format!("{:.2}", calls as f64 / row.count as f64) } else { calls.to_string() }
+    };
+    let table: Vec<Vec<String>> = kinds
+        .into_iter()
+        .map(|kind| std::iter::once(kind.clone()).chain(rows.iter().map(|row| count(row, kind))).collect())
+        .collect();
+    let heads: Vec<String> = std::iter::once("request".to_owned())
+        .chain(rows.iter().map(|row| format!("{} tenants", row.count)))
+        .collect();
+    print(&heads.iter().map(String::as_str).collect::<Vec<_>>(), &table);
 }
 
 /// Answers with objects: the first page, and each further one.
 fn pages_of(timed: &Timed) -> u64 {
-    let of = |method: &str| timed.calls.get(method).copied().unwrap_or_default();
-    of("ContinueRetrievePropertiesEx") + 1
+    timed.calls.get("ContinueRetrievePropertiesEx").copied().unwrap_or_default() + 1
 }
 
 /// One run. Its result is one line of JSON.
 pub(crate) async fn row(count: usize) -> anyhow::Result<()> {
     let lab = Lab::start(&["--no-kubernetes", "--clone-time", "0s"]).context("a lab")?;
     let vcenter = lab.peers.vcenters.first().context("a vCenter")?;
-    let secrets = secrets(vcenter)?;
-    let bench = Bench { vcenter, secrets, world: world(vcenter, count)? };
+    let peer = Peer {
+        vcenter: vcenter.clone(),
+        process: *lab.peers.pids.get(&vcenter.name).context("its process")?,
+    };
+    let bench = Bench::new(&peer, count)?;
     let engine = bench.engine()?;
     engine.observe(&bench.world).await;
     eprintln!("{count} tenants: applying");
     let apply = bench.timed(bench.apply(&engine)).await?;
     eprintln!("{count} tenants: applied in {}, {} requests", seconds(apply.time), apply.calls());
-
+    let memory = memory("self")?;
+    engine.release_claims().await;
+    drop(engine);
     // All is done: what follows changes nothing.
-    let fresh = bench.engine()?;
-    let cold = bench.timed(bench.plan(&fresh, true)).await?;
-    let idle = memory("self")?;
-    let again = bench.timed(bench.plan(&fresh, true)).await?;
-    let warm = bench.timed(bench.plan(&fresh, false)).await?;
+    let looked = run(&["vcenter-look", &count.to_string(), &serde_json::to_string(&peer)?])?;
+    println!("{}", serde_json::to_string(&Row { count, apply, memory, looked })?);
+    Ok(())
+}
+
+/// The part of a run that only looks, in a process of its own.
+pub(crate) async fn look(count: usize, peer: &str) -> anyhow::Result<()> {
+    let peer: Peer = serde_json::from_str(peer)?;
+    let bench = Bench::new(&peer, count)?;
+    let engine = bench.engine()?;
+    let cold = bench.timed(bench.plan(&engine, true)).await?;
+    let again = bench.timed(bench.plan(&engine, true)).await?;
+    let warm = bench.timed(bench.plan(&engine, false)).await?;
     eprintln!(
         "{count} tenants: a new process plans in {}, a fresh sweep in {}, from what is known in {}",
         seconds(cold.time),
@@ -180,22 +233,32 @@ pub(crate) async fn row(count: usize) -> anyhow::Result<()> {
         seconds(warm.time)
     );
     // The first call begins the watch.
-    ensure!(fresh.watch(&provider(), &bench.world).await == Changed::All, "a watch begins with a sweep");
-    let quiet = bench.timed(bench.quiet(&fresh)).await?;
+    ensure!(engine.watch(&provider(), &bench.world).await == Changed::All, "a watch begins with a sweep");
+    let quiet = bench.timed(bench.quiet(&engine)).await?;
     eprintln!("{count} tenants: a quiet pass of {}, {} requests", seconds(quiet.time), quiet.calls());
-    engine.release_claims().await;
-    let row = Row { count, apply, cold, again, warm, quiet, memory: memory("self")?, idle };
-    println!("{}", serde_json::to_string(&row)?);
+    let looked = Looked { cold, again, warm, quiet, memory: memory("self")? };
+    println!("{}", serde_json::to_string(&looked)?);
     Ok(())
 }
 
+/// The vCenter that a run is about.
+#[derive(Serialize, Deserialize)]
+struct Peer {
+    vcenter: VCenter,
+    process: u32,
+}
+
 struct Bench<'a> {
-    vcenter: &'a VCenter,
+    peer: &'a Peer,
     secrets: tempfile::TempDir,
     world: World,
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    fn new(peer: &'a Peer, count: usize) -> anyhow::Result<Self> {
+        Ok(Self { peer, secrets: secrets(&peer.vcenter)?, world: world(&peer.vcenter, count)? })
+    }
+
     fn engine(&self) -> anyhow::Result<Engine> {
         let engine = Engine::new(Settings {
             installation: "bench".into(),
@@ -211,11 +274,16 @@ impl Bench<'_> {
     }
 
     async fn timed(&self, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Timed> {
-        self.vcenter.admin("POST", "/stats/reset", Json::Null).await?;
-        let begun = Instant::now();
+        self.peer.vcenter.admin("POST", "/stats/reset", Json::Null).await?;
+        let process = self.peer.process.to_string();
+        let (ours, simulator, begun) = (processor("self")?, processor(&process)?, Instant::now());
         work.await?;
-        let time = begun.elapsed();
-        Ok(Timed { time, calls: self.vcenter.calls().await? })
+        Ok(Timed {
+            time: begun.elapsed(),
+            ours: processor("self")?.saturating_sub(ours),
+            simulator: processor(&process)?.saturating_sub(simulator),
+            calls: self.peer.vcenter.calls().await?,
+        })
     }
 
     async fn apply(&self, engine: &Engine) -> anyhow::Result<()> {

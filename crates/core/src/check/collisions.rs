@@ -1,6 +1,6 @@
 //! Tenants against each other: two must never want the same VLAN, addresses or names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -13,7 +13,8 @@ use crate::tenant::ValidatedTenant;
 /// What all tenants claim, kept so that one tenant's collisions are found without reading the others' manifests.
 #[derive(Clone, Debug, Default)]
 pub struct Claims {
-    claims: BTreeMap<Claimed, BTreeSet<Claim>>,
+    /// Hardly ever more than one of each, in no order.
+    claims: BTreeMap<Claimed, Vec<Claim>>,
 }
 
 /// Something that only one tenant can have.
@@ -38,7 +39,7 @@ impl Claims {
     /// Takes in what a tenant claims. What it claimed before must have been taken out.
     pub fn insert(&mut self, tenant: &ValidatedTenant) {
         for (what, claim) in claims(tenant) {
-            self.claims.entry(what).or_default().insert(claim);
+            self.claims.entry(what).or_insert_with(|| Vec::with_capacity(1)).push(claim);
         }
     }
 
@@ -46,7 +47,7 @@ impl Claims {
     pub fn remove(&mut self, tenant: &ValidatedTenant) {
         for (what, claim) in claims(tenant) {
             if let Some(claimants) = self.claims.get_mut(&what) {
-                claimants.remove(&claim);
+                claimants.retain(|other| *other != claim);
                 if claimants.is_empty() {
                     self.claims.remove(&what);
                 }

@@ -39,6 +39,7 @@ impl Act<'_> {
                 path.unwrap_or("(none)")
             ))
         })?;
+        self.read_ahead(self.referred(), &[source]).await?;
         let template = self.read_vm(source).await?;
         let template = template.ok_or_else(|| refused(format!("the template {template_name} is gone")))?;
         let folder = self.object("folder").await?;

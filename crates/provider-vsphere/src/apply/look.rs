@@ -1,19 +1,25 @@
 //! Finding the things that a step is about, and the values that only other things give.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{MutexGuard, PoisonError};
+
 use serde_json::{Value as Json, json};
-use vertskommune_core::names::ResourceId;
+use vertskommune_core::names::{ResourceId, ResourceKey, TenantName};
 use vertskommune_core::resource::{Facts, Value};
 use vertskommune_provider::ProviderError;
-use vsphere_client::{Mor, Object, PortConnection};
+use vsphere_client::{FaultClass, Mor, Object, PortConnection, Scope, Select};
 
 use super::{Act, Stop, not_sent, refused};
-use crate::index::Index;
 use crate::layout::Paths;
 use crate::marks::{self, FOLDER, NETWORK, POOL, SERVER, portgroup_name};
 use crate::observe::facts;
 use crate::rows::{
-    FOLDER_PATHS, Folder, POOL_PATHS, PORTGROUP_PATHS, Pool, Portgroup, Vm, full, is_gone, unreadable,
+    FOLDER_PATHS, Folder, POOL_PATHS, PORTGROUP_PATHS, Pool, Portgroup, RULE_PATHS, Vm, full, is_gone,
+    unreadable,
 };
+
+/// Objects in one answer of a read ahead.
+const AHEAD: u32 = 100;
 
 impl Act<'_> {
     pub(super) fn paths(&self) -> Paths<'_> {
@@ -28,9 +34,61 @@ impl Act<'_> {
         Ok(self.session.client.find_by_inventory_path(path).await?)
     }
 
+    /// Reads in one call where these things were last seen, and these objects besides.
+    pub(super) async fn read_ahead<'b>(
+        &self,
+        things: impl IntoIterator<Item = &'b ResourceId>,
+        objects: &[&Mor],
+    ) -> Result<(), Stop> {
+        let known = things.into_iter().flat_map(|id| self.whereabouts(id));
+        let all: BTreeSet<Mor> = objects.iter().copied().cloned().chain(known).collect();
+        let all: Vec<Mor> = all.into_iter().collect();
+        let full = full();
+        let select = [
+            Select { kind: "VirtualMachine", paths: &full },
+            Select { kind: "Folder", paths: FOLDER_PATHS },
+            Select { kind: "ResourcePool", paths: POOL_PATHS },
+            Select { kind: "DistributedVirtualPortgroup", paths: PORTGROUP_PATHS },
+            Select { kind: &self.session.layout.cluster.kind, paths: RULE_PATHS },
+        ];
+        let mut read = BTreeMap::new();
+        let outcome = self.session.client.retrieve(Scope::Objects(&all), &select, AHEAD, |object| {
+            read.insert(object.mor.clone(), object);
+        });
+        match outcome.await {
+            // Some servers refuse the whole read for one that is gone: then each is read alone.
+            Err(error) if error.class() == Some(FaultClass::Gone) => return Ok(()),
+            outcome => outcome?,
+        }
+        *self.ahead() = read;
+        Ok(())
+    }
+
+    /// What was read ahead, each to be used once: who looks a second time, looks anew.
+    fn ahead(&self) -> MutexGuard<'_, BTreeMap<Mor, Object>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The things that the step's fields refer to.
+    pub(super) fn referred(&self) -> impl Iterator<Item = &ResourceId> {
+        self.step.fields.values().filter_map(|value| match value {
+            Value::After { resource, .. } => Some(resource),
+            Value::Known(_) | Value::Secret(_) => None,
+        })
+    }
+
+    fn whereabouts(&self, id: &ResourceId) -> Vec<Mor> {
+        self.vsphere.hint(|inventory, ground| Some(inventory.whereabouts(ground, id))).unwrap_or_default()
+    }
+
     /// Properties of an object; none where it is gone.
     pub(super) async fn read(&self, mor: &Mor, paths: &[&str]) -> Result<Option<Object>, Stop> {
-        let Some(object) = self.session.client.read(mor, paths).await? else { return Ok(None) };
+        let ahead = self.ahead().remove(mor);
+        let object = match ahead {
+            Some(object) => Some(object),
+            None => self.session.client.read(mor, paths).await?,
+        };
+        let Some(object) = object else { return Ok(None) };
         if let Some(why) = unreadable(&object) {
             return Err(Stop::Failed(ProviderError::NoSight(why)));
         }
@@ -38,31 +96,61 @@ impl Act<'_> {
     }
 
     /// The tenant's folder.
-    pub(super) async fn folder_of(&self, id: &ResourceId) -> Result<Option<(Mor, Folder)>, Stop> {
-        let mor = match self.find(&self.paths().folder(&id.tenant)).await? {
-            Some(mor) => Some(mor),
-            None => self
-                .vsphere
-                .hint(|inventory, ground| Some(Index::of(inventory, ground).folder(&id.tenant)?.0.clone())),
-        };
-        let Some(mor) = mor else { return Ok(None) };
+    pub(super) async fn folder_of(&self, tenant: &TenantName) -> Result<Option<(Mor, Folder)>, Stop> {
+        let known = self.known_folder(tenant).await?;
+        // One that has its name leaves no room for another.
+        if known.as_ref().is_some_and(|(_, folder)| folder.name == tenant.as_str()) {
+            return Ok(known);
+        }
+        match self.find(&self.paths().folder(tenant)).await? {
+            Some(mor) => self.folder_at(mor).await,
+            None => Ok(known),
+        }
+    }
+
+    /// The tenant's folder where it was last seen, whatever its name is now.
+    pub(super) async fn known_folder(&self, tenant: &TenantName) -> Result<Option<(Mor, Folder)>, Stop> {
+        match self.whereabouts(&self.places(FOLDER, tenant)).pop() {
+            Some(mor) => self.folder_at(mor).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn folder_at(&self, mor: Mor) -> Result<Option<(Mor, Folder)>, Stop> {
         let folder = self.read(&mor, FOLDER_PATHS).await?.map(|object| Folder::read(&object));
         let root = &self.session.layout.root_folder;
         Ok(folder.filter(|folder| folder.parent.as_ref() == Some(root)).map(|folder| (mor, folder)))
     }
 
     /// The tenant's pool.
-    pub(super) async fn pool_of(&self, id: &ResourceId) -> Result<Option<(Mor, Pool)>, Stop> {
-        let mor = match self.find(&self.paths().pool(&id.tenant)).await? {
-            Some(mor) => Some(mor),
-            None => self
-                .vsphere
-                .hint(|inventory, ground| Some(Index::of(inventory, ground).pool(&id.tenant)?.0.clone())),
-        };
-        let Some(mor) = mor else { return Ok(None) };
+    pub(super) async fn pool_of(&self, tenant: &TenantName) -> Result<Option<(Mor, Pool)>, Stop> {
+        let known = self.known_pool(tenant).await?;
+        if known.as_ref().is_some_and(|(_, pool)| pool.name == tenant.as_str()) {
+            return Ok(known);
+        }
+        match self.find(&self.paths().pool(tenant)).await? {
+            Some(mor) => self.pool_at(mor).await,
+            None => Ok(known),
+        }
+    }
+
+    /// The tenant's pool where it was last seen, whatever its name is now.
+    pub(super) async fn known_pool(&self, tenant: &TenantName) -> Result<Option<(Mor, Pool)>, Stop> {
+        match self.whereabouts(&self.places(POOL, tenant)).pop() {
+            Some(mor) => self.pool_at(mor).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn pool_at(&self, mor: Mor) -> Result<Option<(Mor, Pool)>, Stop> {
         let pool = self.read(&mor, POOL_PATHS).await?.map(|object| Pool::read(&object));
         let root = &self.session.layout.root_pool;
         Ok(pool.filter(|pool| pool.parent.as_ref() == Some(root)).map(|pool| (mor, pool)))
+    }
+
+    /// A tenant's folder or pool, which has its name.
+    pub(super) fn places(&self, kind: &str, tenant: &TenantName) -> ResourceId {
+        ResourceId::new(tenant, &self.step.resource.provider, ResourceKey::new(kind, tenant.as_str()))
     }
 
     /// A port group by its name, whosever it is.
@@ -76,30 +164,27 @@ impl Act<'_> {
     pub(super) async fn network_of(&self, id: &ResourceId) -> Result<Option<(Mor, Portgroup)>, Stop> {
         let mark = marks::mark(&self.vsphere.installation, id).to_string();
         let name = portgroup_name(&id.tenant, &id.key.name);
-        if let Some(found) = self.portgroup_named(&name).await?.filter(|(_, row)| row.description == mark) {
-            return Ok(Some(found));
+        let mut known = None;
+        for mor in self.whereabouts(id) {
+            let row = self.read(&mor, PORTGROUP_PATHS).await?.map(|object| Portgroup::read(&object));
+            known = row.filter(|row| row.description == mark).map(|row| (mor, row)).or(known);
         }
-        // One that was renamed by hand.
-        let hint = self.vsphere.hint(|inventory, _| {
-            inventory.portgroups.iter().find(|(_, row)| row.description == mark).map(|(mor, _)| mor.clone())
-        });
-        let Some(mor) = hint else { return Ok(None) };
-        let row = self.read(&mor, PORTGROUP_PATHS).await?.map(|object| Portgroup::read(&object));
-        Ok(row.filter(|row| row.description == mark).map(|row| (mor, row)))
+        if known.as_ref().is_some_and(|(_, row)| row.name == name) {
+            return Ok(known);
+        }
+        // Before one that was renamed by hand counts the one that has the name.
+        Ok(self.portgroup_named(&name).await?.filter(|(_, row)| row.description == mark).or(known))
     }
 
     /// The VM that carries the mark of a server.
     pub(super) async fn server_of(&self, id: &ResourceId) -> Result<Option<Vm>, Stop> {
         let mark = marks::mark(&self.vsphere.installation, id).to_string();
-        let hints = self.vsphere.hint(|inventory, _| {
-            let marked = inventory.vms.values().filter(|vm| vm.slim.mark.as_ref() == Some(&mark));
-            Some(marked.map(|vm| vm.slim.mor.clone()).collect::<Vec<_>>())
-        });
-        let by_path = match hints.as_deref() {
-            None | Some([]) => self.find(&self.paths().server(&id.tenant, &id.key.name)).await?,
-            Some(_) => None,
+        let known = self.whereabouts(id);
+        let by_path = match known[..] {
+            [] => self.find(&self.paths().server(&id.tenant, &id.key.name)).await?,
+            _ => None,
         };
-        for mor in hints.into_iter().flatten().chain(by_path) {
+        for mor in known.into_iter().chain(by_path) {
             if let Some(vm) = self.read_vm(&mor).await?.filter(|vm| vm.slim.mark.as_ref() == Some(&mark)) {
                 return Ok(Some(vm));
             }
@@ -144,8 +229,8 @@ impl Act<'_> {
     pub(super) async fn resolve(&self, id: &ResourceId) -> Result<String, Stop> {
         let missing = || not_sent(format!("waits for {}", id.key));
         match id.key.kind.as_str() {
-            FOLDER => Ok(self.folder_of(id).await?.ok_or_else(missing)?.0.to_string()),
-            POOL => Ok(self.pool_of(id).await?.ok_or_else(missing)?.0.to_string()),
+            FOLDER => Ok(self.folder_of(&id.tenant).await?.ok_or_else(missing)?.0.to_string()),
+            POOL => Ok(self.pool_of(&id.tenant).await?.ok_or_else(missing)?.0.to_string()),
             NETWORK => Ok(self.network_of(id).await?.ok_or_else(missing)?.1.key),
             SERVER => Ok(self.server_of(id).await?.ok_or_else(missing)?.slim.mor.to_string()),
             kind => Err(refused(format!("a {kind} gives nothing to others"))),

@@ -100,6 +100,7 @@ impl Act<'_> {
 
     /// Plugs the network in again; the start is owed from then on.
     pub(super) async fn unretire(&self) -> Outcome {
+        self.read_ahead(std::iter::once(&self.step.resource).chain(self.referred()), &[]).await?;
         let vm = self.vm().await?;
         if vm.retired.is_none() {
             return Ok(Applied::Done);

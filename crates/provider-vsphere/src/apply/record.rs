@@ -6,11 +6,15 @@ use vertskommune_provider::Applied;
 
 use super::{Act, Outcome, not_sent};
 use crate::born;
-use crate::marks::BORN_FIELD;
+use crate::marks::{BORN_FIELD, FOLDER};
 
 impl Act<'_> {
     /// Writes down that the server of this step exists.
     pub(super) async fn record_birth(&self) -> Outcome {
+        // One at a time: each value is read, changed and written.
+        let _turn = self.vsphere.records.lock().await;
+        let folder = self.places(FOLDER, &self.step.resource.tenant);
+        self.read_ahead([&self.step.resource, &folder], &[]).await?;
         let vm = self.vm().await?;
         if vm.slim.instance_uuid.is_empty() {
             return Err(not_sent(format!("{} is being made", vm.slim.name)));
@@ -20,6 +24,7 @@ impl Act<'_> {
 
     /// Clears the record of a server that is gone.
     pub(super) async fn forget(&self) -> Outcome {
+        let _turn = self.vsphere.records.lock().await;
         if let Some(vm) = self.server_of(&self.step.resource).await? {
             return Err(not_sent(format!("{} is there", vm.slim.name)));
         }
@@ -27,10 +32,8 @@ impl Act<'_> {
     }
 
     async fn set_born(&self, uuid: Option<&str>) -> Outcome {
-        // One at a time: each value is read, changed and written.
-        let _turn = self.vsphere.records.lock().await;
         let id = &self.step.resource;
-        let found = self.folder_of(id).await?;
+        let found = self.folder_of(&id.tenant).await?;
         let (mor, folder) = found.ok_or_else(|| not_sent("the tenant's folder is not there"))?;
         let names = self.session.field_names();
         let fields: BTreeMap<usize, String> = folder

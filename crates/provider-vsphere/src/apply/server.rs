@@ -152,6 +152,7 @@ impl Act<'_> {
 
     /// The machine, if it is as the step expects it; none where the step is done already.
     async fn to_change(&self) -> Result<Option<Vm>, Stop> {
+        self.read_ahead(std::iter::once(&self.step.resource).chain(self.referred()), &[]).await?;
         let vm = self.vm().await?;
         let facts = self.facts(&vm);
         let placement = |path: &String| path.ends_with(".datastore");

@@ -10,35 +10,42 @@ use vsphere_client::{
 
 use super::{Act, Outcome, Stop, is_taken, not_sent, refused};
 use crate::marks::{REF, portgroup_name, rule_name};
-use crate::rows::Portgroup;
+use crate::rows::{Portgroup, RULE_PATHS};
 
 /// Ports that a port group begins with; it grows by itself.
 const PORTS: u32 = 8;
 
 impl Act<'_> {
     pub(super) async fn create_folder(&self) -> Outcome {
-        let id = &self.step.resource;
-        if self.folder_of(id).await?.is_some() {
+        let tenant = &self.step.resource.tenant;
+        if self.known_folder(tenant).await?.is_some() {
             return Ok(Applied::Done);
         }
         let root = &self.session.layout.root_folder;
         let writer = self.session.client.writer(&*self.permit);
-        match writer.create_folder(root, id.tenant.as_str()).await {
-            Ok(_) => Ok(Applied::Done),
-            Err(error) => self.taken(error, "folder", id.tenant.as_str()).await,
+        // No search before it: a name is there once below a root, and the call itself tells that it is taken.
+        match writer.create_folder(root, tenant.as_str()).await {
+            Ok(folder) => {
+                self.vsphere.note_folder(folder, tenant, root);
+                Ok(Applied::Done)
+            }
+            Err(error) => self.taken(error, "folder", tenant.as_str()).await,
         }
     }
 
     pub(super) async fn create_pool(&self) -> Outcome {
-        let id = &self.step.resource;
-        if self.pool_of(id).await?.is_some() {
+        let tenant = &self.step.resource.tenant;
+        if self.known_pool(tenant).await?.is_some() {
             return Ok(Applied::Done);
         }
         let root = &self.session.layout.root_pool;
         let writer = self.session.client.writer(&*self.permit);
-        match writer.create_resource_pool(root, id.tenant.as_str(), &PoolSpec::default()).await {
-            Ok(_) => Ok(Applied::Done),
-            Err(error) => self.taken(error, "resource pool", id.tenant.as_str()).await,
+        match writer.create_resource_pool(root, tenant.as_str(), &PoolSpec::default()).await {
+            Ok(pool) => {
+                self.vsphere.note_pool(pool, tenant, root);
+                Ok(Applied::Done)
+            }
+            Err(error) => self.taken(error, "resource pool", tenant.as_str()).await,
         }
     }
 
@@ -57,7 +64,8 @@ impl Act<'_> {
 
     pub(super) async fn rename_folder(&self) -> Outcome {
         let id = &self.step.resource;
-        let (mor, folder) = self.folder_of(id).await?.ok_or_else(|| not_sent("the folder is not there"))?;
+        let (mor, folder) =
+            self.folder_of(&id.tenant).await?.ok_or_else(|| not_sent("the folder is not there"))?;
         let facts = Facts::from([("name".to_owned(), json!(folder.name))]);
         if self.holds(&facts).await? {
             return Ok(Applied::Done);
@@ -69,7 +77,7 @@ impl Act<'_> {
 
     pub(super) async fn reconfigure_pool(&self) -> Outcome {
         let id = &self.step.resource;
-        let (mor, pool) = self.pool_of(id).await?.ok_or_else(|| not_sent("the pool is not there"))?;
+        let (mor, pool) = self.pool_of(&id.tenant).await?.ok_or_else(|| not_sent("the pool is not there"))?;
         let facts = Facts::from([
             ("name".to_owned(), json!(pool.name)),
             ("shares".to_owned(), json!(pool.shares)),
@@ -87,7 +95,7 @@ impl Act<'_> {
     }
 
     pub(super) async fn remove_folder(&self) -> Outcome {
-        let Some((mor, folder)) = self.folder_of(&self.step.resource).await? else {
+        let Some((mor, folder)) = self.folder_of(&self.step.resource.tenant).await? else {
             return Ok(Applied::Done);
         };
         if self.known_identity() != Some(mor.to_string()) {
@@ -102,7 +110,9 @@ impl Act<'_> {
     }
 
     pub(super) async fn remove_pool(&self) -> Outcome {
-        let Some((mor, pool)) = self.pool_of(&self.step.resource).await? else { return Ok(Applied::Done) };
+        let Some((mor, pool)) = self.pool_of(&self.step.resource.tenant).await? else {
+            return Ok(Applied::Done);
+        };
         if self.known_identity() != Some(mor.to_string()) || pool.children > 0 {
             return Err(not_sent(format!("{} machines or pools are in it", pool.children)));
         }
@@ -178,6 +188,7 @@ impl Act<'_> {
     pub(super) async fn set_rule(&self) -> Outcome {
         let id = &self.step.resource;
         let name = rule_name(&self.vsphere.installation, &id.tenant, &id.key.name);
+        self.read_ahead(self.referred(), &[&self.session.layout.cluster]).await?;
         let there = self.rules().await?.into_iter().find(|rule| rule.name == name);
         // What is not a change of this step stays: an edit replaces the whole rule.
         let mut members = there.as_ref().map(|rule| rule.vms.clone()).unwrap_or_default();
@@ -233,7 +244,7 @@ impl Act<'_> {
     }
 
     async fn rules(&self) -> Result<Vec<AntiAffinityRule>, Stop> {
-        let object = self.read(&self.session.layout.cluster, &["configurationEx"]).await?;
+        let object = self.read(&self.session.layout.cluster, RULE_PATHS).await?;
         let object = object.ok_or_else(|| {
             Stop::Failed(ProviderError::NoSight("the cluster is not visible any more".to_owned()))
         })?;

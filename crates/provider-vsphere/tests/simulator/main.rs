@@ -477,12 +477,12 @@ async fn a_look_at_one_tenant_sees_what_a_sweep_sees_in_a_constant_number_of_req
     peer.reset().await;
     let all = provider.observe(&Scope::default(), &ctx).await.unwrap();
     assert_eq!(peer.0.calls().await, one, "as many requests with two tenants as with one");
-    assert_eq!(one, json!({"CreateContainerView": 1, "DestroyView": 1, "RetrievePropertiesEx": 3}));
+    assert_eq!(one, json!({"CreateContainerView": 1, "DestroyView": 1, "RetrievePropertiesEx": 2}));
     for tenant in [first.tenant.name.clone(), second.tenant.name.clone()] {
         peer.reset().await;
         let part = provider.observe(&Scope::of([tenant.clone()]), &ctx).await.unwrap();
         assert_eq!(part.seen.get(&tenant), all.seen.get(&tenant));
-        assert_eq!(peer.0.calls().await, json!({"RetrievePropertiesEx": 3}));
+        assert_eq!(peer.0.calls().await, json!({"RetrievePropertiesEx": 2}));
     }
 }
 
