@@ -22,6 +22,7 @@ test: install ## Runs every test, with the lab's real peers
 	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) && export VERTSKOMMUNE_LAB_BIN && \
 	  cargo test --locked --workspace --features vertskommune/testing && tests/planted/run
 	tests/lab/smoke
+	tests/clients/fortios/run
 	@echo 'all tests passed'
 
 crash: install ## Cuts the way to Kubernetes and vCenter at every write of their journals, minutes long
@@ -63,4 +64,4 @@ $(CARGO_DENY):
 	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
 
 shell:
-	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/planted/run .ci/run
+	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/planted/run tests/clients/fortios/run .ci/run

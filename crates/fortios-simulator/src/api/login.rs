@@ -29,7 +29,7 @@ pub(crate) fn authentication(device: &Device, request: &Request) -> Reply {
                 answer["session_key"] = json!(session.key);
                 return Reply::json(200, &answer);
             }
-            with_cookies(Reply::json(200, &answer), &session, request)
+            with_cookies(Reply::json(200, &answer), &session, request, &["ccsrf_token_"])
         }
         Err(LoginError::Refused) => status(401, -1, "LOGIN_FAILED"),
         Err(LoginError::Locked) => status(401, -3, "LOGIN_LOCKED_OUT"),
@@ -47,7 +47,12 @@ pub(crate) fn logincheck(device: &Device, request: &Request) -> Reply {
     match login(device, request, field("username"), field("secretkey")) {
         Ok(session) => {
             let body = b"1document.location=\"/prompt?viewOnly&redir=%2F\";\n".to_vec();
-            with_cookies(Reply::raw(200, "text/html", body), &session, request)
+            with_cookies(
+                Reply::raw(200, "text/html", body),
+                &session,
+                request,
+                &["ccsrftoken_", "ccsrftoken"],
+            )
         }
         Err(LoginError::Refused) => Reply::raw(200, "text/html", b"0".to_vec()),
         Err(LoginError::Locked) => Reply::raw(200, "text/html", b"2".to_vec()),
@@ -70,13 +75,15 @@ fn status(code: u16, status_code: i32, message: &str) -> Reply {
     Reply::json(code, &json!({"status_code": status_code, "status_message": message}))
 }
 
-/// The cookies' names carry the port, so that sessions with several devices of one address do not mix.
-fn with_cookies(reply: Reply, session: &Session, request: &Request) -> Reply {
+/// The names carry the port, so that sessions with several devices of one address do not mix; both ways of logging
+/// in have a name of their own for the CSRF token, and one of them an older name besides.
+fn with_cookies(reply: Reply, session: &Session, request: &Request, csrf_names: &[&str]) -> Reply {
     let host = request.header("host").unwrap_or_default();
     let port = host.rsplit_once(':').map_or("443", |(_, port)| port);
     let (key, csrf) = (&session.key, &session.csrf);
-    reply
-        .with("set-cookie", format!("session_key_{port}=\"{key}\"; path=/; secure; HttpOnly; SameSite=Lax"))
-        .with("set-cookie", format!("ccsrftoken_{port}=\"{csrf}\"; path=/; secure; SameSite=Lax"))
-        .with("set-cookie", format!("ccsrftoken=\"{csrf}\"; path=/; secure; SameSite=Lax"))
+    let cookie = format!("session_key_{port}=\"{key}\"; path=/; secure; HttpOnly; SameSite=Lax");
+    csrf_names.iter().fold(reply.with("set-cookie", cookie), |reply, name| {
+        let port = if name.ends_with('_') { port } else { "" };
+        reply.with("set-cookie", format!("{name}{port}=\"{csrf}\"; path=/; secure; SameSite=Lax"))
+    })
 }
