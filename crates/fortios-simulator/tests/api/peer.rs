@@ -47,7 +47,7 @@ impl Peer {
     pub(crate) async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut options = Options { token: Some(TOKEN.to_owned()), ..Options::default() };
-        options.admin.password = PASSWORD.to_owned();
+        PASSWORD.clone_into(&mut options.admin.password);
         change(&mut options);
         let simulator = Simulator::start(&options).await.unwrap();
         let authority =
