@@ -1,5 +1,6 @@
 //! Rows as JSON, written straight into a buffer: a list of twenty thousand policies has four million attributes.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use crate::schema::{Attribute, Kind, TableId, catalogue};
@@ -8,8 +9,8 @@ use crate::value::{Fields, Key, Row, Value, default_text};
 /// What of a row is wanted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selection {
-    /// Only these attributes; all where empty.
-    pub attributes: Vec<String>,
+    /// The places of these attributes; all where there is none.
+    pub(crate) places: Option<BTreeSet<u16>>,
     /// Without what reads as its default.
     pub without_defaults: bool,
 }
@@ -21,11 +22,10 @@ pub(crate) fn row(out: &mut Vec<u8>, table: TableId, row: &Row, selection: &Sele
     let mut set = row.fields.iter().peekable();
     out.push(b'{');
     let start = out.len();
-    let all = selection.attributes.is_empty();
     for (place, attribute) in (0..).zip(described.attributes) {
         let value = set.next_if(|(held, _)| *held == place).map(|(_, value)| value);
         let is_key = place == 0 && described.key().is_some();
-        let wanted = all || selection.attributes.iter().any(|name| name == attribute.name);
+        let wanted = selection.places.as_ref().is_none_or(|places| places.contains(&place));
         if wanted
             && (value.is_some() || !selection.without_defaults)
             && applies(table, attribute, &row.fields)

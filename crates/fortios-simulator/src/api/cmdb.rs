@@ -124,7 +124,7 @@ fn results(
         other => return Err(CmdbError::BadRequest(format!("there is no action {other}"))),
     }
     let table = address.table;
-    let query = Query::parse(request.parameters())?;
+    let query = Query::parse(table, request.parameters())?;
     let view = config.committed();
     let vdom = place.vdom.clone().unwrap_or_else(|| scope_vdom(request));
     match (key, address.child) {

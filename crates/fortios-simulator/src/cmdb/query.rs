@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering::{self, Equal, Greater, Less};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::error::CmdbError;
@@ -69,13 +70,16 @@ const OPERATORS: &[(&str, Operator)] = &[
 ];
 
 impl Query {
-    /// Reads the parameters of a request; those that do not concern rows are passed over.
-    pub(crate) fn parse<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, CmdbError> {
+    /// Reads the parameters of a request for rows of `table`; those that do not concern rows are passed over.
+    pub(crate) fn parse<'a>(
+        table: TableId,
+        parameters: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, CmdbError> {
         let mut query = Self::default();
         for (name, value) in parameters {
             match name {
                 "filter" if !value.is_empty() => query.filter.push(alternatives(value)?),
-                "format" => query.selection.attributes = value.split('|').map(str::to_owned).collect(),
+                "format" => query.selection.places = Some(places(table, value)),
                 "sort" => {
                     let (attribute, order) = value.split_once(',').unwrap_or((value, "asc"));
                     query.sort = Some((attribute.to_owned(), order.starts_with('d')));
@@ -185,6 +189,12 @@ fn values<'a>(attributes: &'static [Attribute], fields: &'a Fields, way: &[&str]
         (None, _) => vec![Cow::Borrowed(default_text(attribute))],
         _ => Vec::new(),
     }
+}
+
+/// The places of `policyid|name`.
+fn places(table: TableId, format: &str) -> BTreeSet<u16> {
+    let known = format.split('|').filter_map(|name| table.table().attribute(name));
+    known.map(|(place, _)| place).collect()
 }
 
 /// Numbers by size, before texts.
