@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::config::Config;
 use crate::schema::TableId;
 use crate::store::{Place, View};
-use crate::value::{Key, short};
+use crate::value::{Fields, Key, Row, short};
 
 /// The sessions, and the failed logins.
 #[derive(Debug, Default)]
@@ -147,10 +147,8 @@ fn token_user(view: View<'_>, token: &str) -> Option<String> {
 fn global(view: View<'_>, name: &str) -> i64 {
     let Some(global) = table("system/global") else { return 0 };
     let place = Place { table: global, vdom: None };
-    match view.single(&place) {
-        Some(row) => row.number(global.table(), name),
-        None => 0,
-    }
+    let unset = Row::new(Key::single(), Fields::default());
+    view.single(&place).map_or(&unset, |row| row).number(global.table(), name)
 }
 
 fn table(full: &str) -> Option<TableId> {

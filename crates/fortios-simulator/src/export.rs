@@ -11,7 +11,7 @@ use crate::config::{Config, Write};
 use crate::identity::Identity;
 use crate::schema::{Attribute, Kind, Scope, Shape, TableId, catalogue};
 use crate::store::{Place, Vdom};
-use crate::value::{Fields, Key, Row, Value, short};
+use crate::value::{Fields, Key, Row, Value, default_text, short};
 
 /// What of the configuration is exported.
 #[derive(Clone, Debug)]
@@ -123,8 +123,13 @@ fn edit(out: &mut String, table: TableId, row: &Row, depth: usize) {
 }
 
 fn settings(out: &mut String, attributes: &'static [Attribute], fields: &Fields, depth: usize, keyed: bool) {
-    for (place, value) in fields.iter().filter(|(place, _)| !(keyed && *place == 0)) {
-        let attribute = &attributes[usize::from(place)];
+    for (place, attribute) in (0..).zip(attributes).skip(usize::from(keyed)) {
+        let Some(value) = fields.get(place) else {
+            if attribute.always_exported {
+                line(out, depth, &format!("set {} {}", attribute.name, quoted(default_text(attribute))));
+            }
+            continue;
+        };
         match (value, attribute.kind) {
             (Value::Rows(rows), Kind::Rows(inner)) => children(out, attribute.name, inner, rows, depth),
             (Value::Record(record), Kind::Record(inner)) => {

@@ -102,7 +102,7 @@ fn within(attribute: &'static Attribute, text: String, max: usize) -> Result<Str
     if text.chars().count() > max {
         return Err(CmdbError::TooLong { attribute: attribute.name, max });
     }
-    // FortiOS refuses these everywhere: they would break its own command line.
+    // FortiOS refuses these in names.
     if text.contains(['<', '>', '#', '(', ')', '"', '\'']) && attribute.name == "name" {
         return Err(CmdbError::BadValue { attribute: attribute.name, value: text });
     }

@@ -13,6 +13,8 @@ pub(crate) struct Attribute {
     pub only: Option<Condition>,
     /// A row without it is refused.
     pub required: bool,
+    /// An export has it even where nobody has set it.
+    pub always_exported: bool,
 }
 
 /// `attribute` is one of `values`.
@@ -88,12 +90,18 @@ pub(crate) enum Kind {
 
 impl Attribute {
     const fn of(name: &'static str, kind: Kind) -> Self {
-        Self { name, kind, only: None, required: false }
+        Self { name, kind, only: None, required: false, always_exported: false }
     }
 
     /// The attribute exists only while `attribute` has one of `values`.
     pub(crate) const fn only(mut self, attribute: &'static str, values: &'static [&'static str]) -> Self {
         self.only = Some(Condition { attribute, values });
+        self
+    }
+
+    /// An export has it even where nobody has set it.
+    pub(crate) const fn always_exported(mut self) -> Self {
+        self.always_exported = true;
         self
     }
 

@@ -62,7 +62,7 @@ const ACCESS: &[&str] = &[
 
 const ATTRIBUTES: &[Attribute] = &[
     text("name", 15),
-    reference_or("vdom", "root", &["system/vdom"]),
+    reference_or("vdom", "root", &["system/vdom"]).always_exported(),
     number("vrf", 0, 511, 0),
     number("cli-conn-status", 0, 255, 0),
     choice("mode", "static", &["static", "dhcp", "pppoe"]),
