@@ -65,14 +65,7 @@ pub(crate) fn create(attempt: &Attempt<'_>, body: &Map<String, Json>) -> Result<
     }
     let mut fields = Fields::default();
     let touched = check::lay_over(&mut fields, table.attributes, body)?;
-    let key = new_key(attempt, &mut fields)?;
-    if attempt.view.get(&attempt.place(), &key).is_some() {
-        return Err(CmdbError::Duplicate);
-    }
-    name_is_free(attempt, &key)?;
-    has_room(attempt)?;
-    assign_uuid(attempt, &mut fields, &key);
-    finish(attempt, key, fields, &touched, None, Position::Keep)
+    add(attempt, fields, &touched)
 }
 
 /// New values for a row that is there, or for the table's single object.
@@ -138,6 +131,10 @@ pub(crate) fn clone(attempt: &Attempt<'_>, key: &Key, copy: Option<Key>) -> Resu
         Some(Key::Text(text)) => fields.set(0, Value::Text(text)),
         None => {}
     }
+    add(attempt, fields, &[])
+}
+
+fn add(attempt: &Attempt<'_>, mut fields: Fields, touched: &[u16]) -> Result<Outcome, CmdbError> {
     let key = new_key(attempt, &mut fields)?;
     if attempt.view.get(&attempt.place(), &key).is_some() {
         return Err(CmdbError::Duplicate);
@@ -145,7 +142,7 @@ pub(crate) fn clone(attempt: &Attempt<'_>, key: &Key, copy: Option<Key>) -> Resu
     name_is_free(attempt, &key)?;
     has_room(attempt)?;
     assign_uuid(attempt, &mut fields, &key);
-    finish(attempt, key, fields, &[], None, Position::Keep)
+    finish(attempt, key, fields, touched, None, Position::Keep)
 }
 
 /// One row less.
