@@ -13,6 +13,7 @@ use hyper::{Request as HttpRequest, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +66,7 @@ impl Port {
         mut orders: mpsc::Receiver<(bool, oneshot::Sender<io::Result<()>>)>,
     ) {
         let mut listener = Some(listener);
-        let mut connections = self.end.child_token();
+        let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 () = self.end.cancelled() => return,
@@ -75,17 +76,15 @@ impl Port {
                         self.reopen(&mut listener).await
                     } else {
                         listener = None;
-                        connections.cancel();
-                        connections = self.end.child_token();
+                        connections.shutdown().await;
                         Ok(())
                     };
                     let _ = done.send(outcome);
                 }
+                Some(_) = connections.join_next() => {}
                 accepted = accept(listener.as_ref()) => {
                     if let Ok((stream, peer)) = accepted {
-                        let serving = serve(self.device.clone(), self.acceptor.clone(), stream, peer);
-                        let cancelled = connections.clone();
-                        tokio::spawn(async move { cancelled.run_until_cancelled(serving).await });
+                        connections.spawn(serve(self.device.clone(), self.acceptor.clone(), stream, peer));
                     }
                 }
             }

@@ -117,7 +117,8 @@ async fn the_port_closes_and_opens() {
     peer.get(ADDRESS).await.well("open");
     peer.order("pause").await;
     let refused = peer.send(peer.request("GET", &format!("api/v2/{ADDRESS}")).bearer_auth(TOKEN)).await;
-    assert!(refused.unwrap_err().is_connect());
+    assert!(refused.is_err(), "an open connection is dropped");
+    assert!(std::net::TcpStream::connect(peer.simulator.address).is_err(), "a new one is refused");
     peer.order("resume").await;
     peer.get(ADDRESS).await.well("the same port");
 }
