@@ -15,7 +15,7 @@ help: ## Shows this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: install ## Starts the lab, applies tenants/ and shows the onboarding until all are Ready (Ctrl-C ends all)
-	cargo build --locked --package vertskommune
+	cargo build --locked --package vertskommune --package fortios-simulator
 	tests/lab/demo $(CLUSTER)
 
 test: install ## Runs every test, with the lab's real peers
@@ -23,6 +23,7 @@ test: install ## Runs every test, with the lab's real peers
 	  cargo test --locked --workspace --features vertskommune/testing && tests/planted/run
 	tests/lab/smoke
 	cd tests/lab/vcenter && go test ./...
+	tests/clients/fortios/run
 	@echo 'all tests passed'
 
 verify: install format clippy generated deny shell ## Format, lints, generated files, licences and bans
@@ -60,4 +61,4 @@ $(CARGO_DENY):
 	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
 
 shell:
-	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/planted/run .ci/run
+	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/planted/run tests/clients/fortios/run .ci/run

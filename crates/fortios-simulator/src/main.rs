@@ -1,0 +1,5 @@
+//! The simulator as a program.
+
+fn main() -> anyhow::Result<()> {
+    fortios_simulator::cli::run()
+}
