@@ -20,7 +20,7 @@ use crate::host::Host;
 use crate::names::{Kind, ProviderName, ResourceId, ResourceKey, TenantName};
 use crate::observation::{Blindness, Observation, Observations, Present, Seen};
 use crate::resource::Resource;
-use crate::schema::KindRules;
+use crate::schema::{Concern, KindRules};
 use crate::step::{Refusal, RefusalReason, Step, StepId, Wait, hex};
 use crate::tenant::{Deletion, ValidatedTenant};
 
@@ -78,6 +78,8 @@ pub struct Plan {
     pub shown: Vec<Shown>,
     /// How many of each kind are as they should be.
     pub tallies: BTreeMap<Kind, Tally>,
+    /// The same for each concern of the manifest that has a provider here.
+    pub concerns: BTreeMap<Concern, Part>,
 }
 
 /// A step with its id and whether it can run.
@@ -120,6 +122,22 @@ pub struct Tally {
     pub total: u32,
 }
 
+/// One concern of a manifest, as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// How much of it is as it should be.
+    pub tally: Tally,
+    /// Something of it that cannot be told.
+    pub doubt: Option<Doubt>,
+}
+
+impl Tally {
+    fn count(&mut self, is_ready: bool) {
+        self.total += 1;
+        self.ready += u32::from(is_ready);
+    }
+}
+
 impl PlannedStep {
     /// Whether it can run now.
     pub fn is_ready(&self) -> bool {
@@ -150,6 +168,25 @@ impl Plan {
             && self.steps.iter().all(PlannedStep::is_deferred)
     }
 
+    /// The steps that can run now and are allowed, as they are carried out: one by one, or those of a batch together, in
+    /// the place of the first of them.
+    pub fn turns(&self, allowed: &(dyn Fn(&StepId) -> bool + Sync)) -> Vec<Vec<&PlannedStep>> {
+        let mut turns: Vec<Vec<&PlannedStep>> = Vec::new();
+        let mut batches: BTreeMap<(&ProviderName, &str), usize> = BTreeMap::new();
+        for planned in self.ready().filter(|planned| allowed(&planned.id)) {
+            let Some(batch) = &planned.step.batch else {
+                turns.push(vec![planned]);
+                continue;
+            };
+            let turn = *batches.entry((&planned.step.resource.provider, batch)).or_insert(turns.len());
+            if turn == turns.len() {
+                turns.push(Vec::new());
+            }
+            turns[turn].push(planned);
+        }
+        turns
+    }
+
     /// The steps that can run now, in their order.
     pub fn ready(&self) -> impl Iterator<Item = &PlannedStep> {
         self.steps.iter().filter(|step| step.is_ready())
@@ -170,7 +207,7 @@ pub fn plan(basis: &Basis<'_>) -> Plan {
     draft.plan.refusals.extend(order::cycles(basis.desired));
     let steps = order::sort(draft.steps, basis.desired);
     draft.plan.steps = gate::gate(steps, basis);
-    draft.plan.tallies = tallies(basis, &draft.plan);
+    (draft.plan.tallies, draft.plan.concerns) = tallies(basis, &draft.plan);
     draft.plan.digest = digest(&draft.plan.steps);
     draft.plan
 }
@@ -194,6 +231,7 @@ impl<'a> Draft<'a> {
             progress: Vec::new(),
             shown: Vec::new(),
             tallies: BTreeMap::new(),
+            concerns: BTreeMap::new(),
         };
         Self { basis, plan, steps: Vec::new() }
     }
@@ -206,15 +244,18 @@ impl<'a> Draft<'a> {
         observation: &Observation,
     ) -> Vec<Difference> {
         let mut differences = Vec::new();
+        // A deleted tenant whose things are retained orders nothing. (What is refused is stopped by its gate.)
+        let policy = self.basis.tenant.deletion_policy.of(domain.schema().concern);
+        if self.basis.leaving && policy == Deletion::Retain {
+            return differences;
+        }
         let desired = self.basis.desired.get(provider).map(Vec::as_slice).unwrap_or_default();
         for resource in desired {
             let rules = rules(domain, &resource.id.key);
             differences.extend(self.wanted(resource, observation, &rules));
         }
         let wanted: BTreeSet<&ResourceKey> = desired.iter().map(|resource| &resource.id.key).collect();
-        // A deleted tenant whose things are retained orders nothing. (What is refused is stopped by its gate.)
-        let retained = self.basis.leaving && self.basis.tenant.deletion_policy.servers == Deletion::Retain;
-        if !retained && let Some(things) = observation.seen.get(&self.basis.tenant.name) {
+        if let Some(things) = observation.seen.get(&self.basis.tenant.name) {
             for (key, seen) in things.iter().filter(|(key, _)| !wanted.contains(key)) {
                 let id = ResourceId::new(&self.basis.tenant.name, provider, key.clone());
                 differences.extend(self.unwanted(id, seen, &rules(domain, key)));
@@ -325,7 +366,7 @@ fn digest(steps: &[PlannedStep]) -> String {
     hex(&hash.finalize())
 }
 
-fn tallies(basis: &Basis<'_>, plan: &Plan) -> BTreeMap<Kind, Tally> {
+fn tallies(basis: &Basis<'_>, plan: &Plan) -> (BTreeMap<Kind, Tally>, BTreeMap<Concern, Part>) {
     let unready: BTreeSet<&ResourceId> = plan
         .steps
         .iter()
@@ -335,11 +376,20 @@ fn tallies(basis: &Basis<'_>, plan: &Plan) -> BTreeMap<Kind, Tally> {
         .chain(plan.doubts.iter().map(|doubt| &doubt.id))
         .chain(plan.progress.iter().map(|progress| &progress.id))
         .collect();
+    let concern = |provider: &ProviderName| basis.domains.get(provider).map(|domain| domain.schema().concern);
     let mut tallies: BTreeMap<Kind, Tally> = BTreeMap::new();
+    let mut concerns: BTreeMap<Concern, Part> = BTreeMap::new();
     for resource in basis.desired.values().flatten() {
-        let tally = tallies.entry(resource.id.key.kind.clone()).or_default();
-        tally.total += 1;
-        tally.ready += u32::from(!unready.contains(&resource.id));
+        let is_ready = !unready.contains(&resource.id);
+        tallies.entry(resource.id.key.kind.clone()).or_default().count(is_ready);
+        if let Some(concern) = concern(&resource.id.provider) {
+            concerns.entry(concern).or_default().tally.count(is_ready);
+        }
     }
-    tallies
+    for doubt in &plan.doubts {
+        if let Some(concern) = concern(&doubt.id.provider) {
+            concerns.entry(concern).or_default().doubt.get_or_insert_with(|| doubt.clone());
+        }
+    }
+    (tallies, concerns)
 }

@@ -6,9 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::Kind;
 
+/// What a plugin answers for in a manifest. Deletion, conditions and columns go by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Concern {
+    /// Servers with their networks: `spec.servers`.
+    #[default]
+    Servers,
+    /// The firewall: `spec.firewall`.
+    Firewall,
+}
+
+impl Concern {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Servers, Self::Firewall];
+}
+
 /// The kinds of one plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schema {
+    /// What it answers for.
+    pub concern: Concern,
     /// The rules by kind.
     pub kinds: BTreeMap<Kind, KindRules>,
 }

@@ -64,6 +64,9 @@ pub struct Step {
     pub blocked: Option<Wait>,
     /// What it uses up of [`crate::observation::Observation::capacity`].
     pub uses: BTreeMap<String, u64>,
+    /// Steps of one tenant and provider with the same batch are carried out together, in their order, and none of them
+    /// while one has to wait; a system that has transactions does all or nothing. Not part of the id.
+    pub batch: Option<String>,
     /// The time of the plan, for what records one. Not part of the id.
     pub planned_at: Timestamp,
 }
@@ -81,6 +84,7 @@ impl Step {
             summary: String::new(),
             blocked: None,
             uses: BTreeMap::new(),
+            batch: None,
             planned_at,
         }
     }
@@ -142,6 +146,8 @@ impl fmt::Display for Class {
 pub enum Wait {
     /// Something else must be there first.
     After(ResourceId),
+    /// Another step that is carried out together with it has to wait.
+    Together(ResourceId),
     /// An operation of the system is under way.
     InProgress {
         /// What is being done, such as `Cloning`.
@@ -226,6 +232,7 @@ impl Wait {
     pub fn word(&self) -> &'static str {
         match self {
             Self::After(_) => "WaitingForDependency",
+            Self::Together(_) => "WaitingForBatch",
             Self::InProgress { .. } => "InProgress",
             Self::Busy(Busy::Snapshot) => "SnapshotPresent",
             Self::Busy(Busy::Task { .. }) => "TaskRunning",
@@ -251,6 +258,9 @@ impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::After(resource) => write!(f, "waits for {}", resource.key),
+            Self::Together(resource) => {
+                write!(f, "is done together with {}, which has to wait", resource.key)
+            }
             Self::InProgress { operation, percent } | Self::Busy(Busy::Task { operation, percent }) => {
                 match percent {
                     Some(percent) => write!(f, "{operation} ({percent}%)"),

@@ -10,7 +10,9 @@ use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::firewall::Firewall;
 use crate::names::{ProviderName, TenantName};
+use crate::schema::Concern;
 use crate::windows::Maintenance;
 
 /// One joining municipality, as its manifest describes it.
@@ -28,6 +30,8 @@ pub struct ValidatedTenant {
     pub compute: Option<Compute>,
     /// Its servers, in the order of the manifest.
     pub servers: Vec<Server>,
+    /// Its firewall, with the rules of the rule sets that it pins.
+    pub firewall: Option<Firewall>,
     /// When work that interrupts a service may be done, besides the host's own windows.
     pub maintenance: Maintenance,
     /// What is done about sizes that somebody changed by hand.
@@ -43,6 +47,12 @@ pub struct ValidatedTenant {
 }
 
 impl ValidatedTenant {
+    /// The providers that it names.
+    pub fn providers(&self) -> impl Iterator<Item = &ProviderName> {
+        let compute = self.compute.iter().map(|compute| &compute.provider);
+        compute.chain(self.firewall.iter().map(|firewall| &firewall.provider))
+    }
+
     /// The network of that name.
     pub fn network(&self, name: &str) -> Option<&Network> {
         self.networks.iter().find(|network| network.name == name)
@@ -158,4 +168,21 @@ pub enum Deletion {
 pub struct DeletionPolicy {
     /// Servers with their folder, pool and networks.
     pub servers: Deletion,
+    /// The firewall's rules and objects, which hold no data.
+    pub firewall: Deletion,
+}
+
+impl DeletionPolicy {
+    /// The policy for the things of one concern.
+    pub fn of(self, concern: Concern) -> Deletion {
+        match concern {
+            Concern::Servers => self.servers,
+            Concern::Firewall => self.firewall,
+        }
+    }
+
+    /// Whether everything stays.
+    pub fn retains_all(self) -> bool {
+        Concern::ALL.iter().all(|concern| self.of(*concern) == Deletion::Retain)
+    }
 }

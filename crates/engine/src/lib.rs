@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use vertskommune_core::host::Host;
 use vertskommune_core::names::{Installation, ProviderName};
+use vertskommune_core::schema::Concern;
 use vertskommune_core::violation::Violation;
 use vertskommune_provider::secrets::SecretStore;
 use vertskommune_provider::{Permit, Plugins};
@@ -90,6 +91,11 @@ impl Engine {
     /// Ends what is under way in good order; nothing is begun any more.
     pub fn stop(&self) {
         self.cancel.cancel();
+    }
+
+    /// What the plugin of an endpoint answers for.
+    pub fn concern(&self, provider: &ProviderName) -> Option<Concern> {
+        Some(self.endpoint(provider)?.provider.schema().concern)
     }
 
     /// How each endpoint is, for its status.

@@ -11,7 +11,7 @@ use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::observation::Observations;
 use vertskommune_core::plan::{Basis, Plan, PlannedStep, Retry, plan};
 use vertskommune_core::resource::Resource;
-use vertskommune_core::step::{Class, StepId};
+use vertskommune_core::step::{Class, Step, StepId};
 use vertskommune_core::tenant::{Deletion, ValidatedTenant};
 use vertskommune_provider::{Applied, Ctx, ProviderError};
 
@@ -22,6 +22,9 @@ use crate::{Engine, Scopes, World};
 
 /// How long one step may take until it is sent and answered. Tasks of the system are not waited for.
 const STEP: Duration = Duration::from_secs(90);
+
+/// How much longer a batch may take for each further step.
+const EACH: Duration = Duration::from_secs(1);
 
 /// Steps that failed, and when they are tried again. Lost with the process, which only means an earlier try.
 #[derive(Default)]
@@ -76,19 +79,21 @@ impl Engine {
     ) -> RunReport {
         let mut outcomes: Vec<Outcome> = Vec::new();
         let mut touched: BTreeMap<ProviderName, Arc<Endpoint>> = BTreeMap::new();
-        for planned in plan.ready().filter(|planned| allowed(&planned.id)) {
-            let resource = &planned.step.resource;
+        for turn in plan.turns(allowed) {
+            let resource = &turn[0].step.resource;
             // The steps of one resource stand in order: what follows a step that is not done is not tried.
             let stopped =
                 |outcome: &Outcome| outcome.resource == *resource && outcome.applied != Applied::Done;
-            if outcomes.iter().any(stopped) {
+            if turn[0].step.batch.is_none() && outcomes.iter().any(stopped) {
                 continue;
             }
             let Some(endpoint) = self.endpoint(&resource.provider) else { continue };
-            let applied = self.apply_one(&endpoint, planned).await;
-            self.retries.note(&plan.tenant, &planned.id, &applied, self.now());
+            let applied = self.apply_turn(&endpoint, &turn).await;
             touched.insert(resource.provider.clone(), endpoint);
-            outcomes.push(outcome(planned, applied));
+            for (planned, applied) in turn.iter().zip(applied) {
+                self.retries.note(&plan.tenant, &planned.id, &applied, self.now());
+                outcomes.push(outcome(planned, applied));
+            }
         }
         let report = RunReport { plan, outcomes };
         if report.changed_anything() {
@@ -123,31 +128,34 @@ impl Engine {
         }
     }
 
-    #[tracing::instrument(level = "info", skip_all, fields(tenant = %planned.step.resource.tenant, step = %planned.id, resource = %planned.step.resource.key, operation = %planned.step.operation))]
-    async fn apply_one(&self, endpoint: &Arc<Endpoint>, planned: &PlannedStep) -> Applied {
+    /// Carries out one step, or a batch of them. One answer for each that was tried.
+    #[tracing::instrument(level = "info", skip_all, fields(tenant = %turn[0].step.resource.tenant, step = %turn[0].id, resource = %turn[0].step.resource.key, operation = %turn[0].step.operation))]
+    async fn apply_turn(&self, endpoint: &Arc<Endpoint>, turn: &[&PlannedStep]) -> Vec<Applied> {
         let Ok(_turn) = endpoint.budget.acquire().await else {
-            return Applied::NotSent("the process is stopping".to_owned());
+            return vec![Applied::NotSent("the process is stopping".to_owned())];
         };
         if let Err(error) = self.ensure_claim(endpoint).await {
-            return Applied::Failed(error);
+            return vec![Applied::Failed(error)];
         }
-        let ctx = self.ctx(endpoint);
-        let steps = std::slice::from_ref(&planned.step);
-        let applied = match tokio::time::timeout(STEP, endpoint.provider.apply(steps, &ctx)).await {
-            Ok(applied) => {
-                applied.into_iter().next().unwrap_or_else(|| Applied::NotSent("not tried".to_owned()))
-            }
-            Err(_) => Applied::Unknown("no answer within the time limit".to_owned()),
+        let limit = STEP + EACH * u32::try_from(turn.len() - 1).unwrap_or(u32::MAX);
+        let ctx = Ctx { deadline: Instant::now() + limit, ..self.ctx(endpoint) };
+        let steps: Vec<Step> = turn.iter().map(|planned| planned.step.clone()).collect();
+        let applied = match tokio::time::timeout(limit, endpoint.provider.apply(&steps, &ctx)).await {
+            Ok(applied) if applied.is_empty() => vec![Applied::NotSent("not tried".to_owned())],
+            Ok(applied) => applied,
+            Err(_) => vec![Applied::Unknown("no answer within the time limit".to_owned())],
         };
-        // Its absence will surprise nobody, also where the system takes its time with it.
-        let goes = matches!(planned.step.class, Class::Remove | Class::Destroy);
-        if goes && matches!(applied, Applied::Done | Applied::Started { .. }) {
-            endpoint.forget(&planned.step.resource);
-            if planned.step.class == Class::Destroy {
-                endpoint.note_destruction(self.now());
+        for (planned, applied) in turn.iter().zip(&applied) {
+            // Its absence will surprise nobody, also where the system takes its time with it.
+            let goes = matches!(planned.step.class, Class::Remove | Class::Destroy);
+            if goes && matches!(applied, Applied::Done | Applied::Started { .. }) {
+                endpoint.forget(&planned.step.resource);
+                if planned.step.class == Class::Destroy {
+                    endpoint.note_destruction(self.now());
+                }
             }
         }
-        tracing::info!(?applied, "applied");
+        tracing::info!(steps = turn.len(), applied = ?applied.last(), "applied");
         applied
     }
 
@@ -160,9 +168,13 @@ impl Engine {
     ) -> (BTreeMap<ProviderName, Vec<Resource>>, Vec<Finding>) {
         let mut desired = BTreeMap::new();
         let mut findings = Vec::new();
-        let nothing = world.is_leaving(&tenant.name) && tenant.deletion_policy.servers == Deletion::Remove;
         let inputs = Inputs { installation: self.settings.installation.clone(), tenant: tenant.clone() };
-        for (name, endpoint) in endpoints.iter().filter(|_| !nothing) {
+        // What is removed with the manifest is wanted no more.
+        let wanted = |endpoint: &Endpoint| {
+            let policy = tenant.deletion_policy.of(endpoint.provider.schema().concern);
+            !world.is_leaving(&tenant.name) || policy == Deletion::Retain
+        };
+        for (name, endpoint) in endpoints.iter().filter(|(_, endpoint)| wanted(endpoint)) {
             match endpoint.provider.expand(&inputs) {
                 Ok(resources) => {
                     desired.insert(name.clone(), resources);

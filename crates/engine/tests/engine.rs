@@ -78,6 +78,7 @@ fn tenant(number: u16, provider: &str) -> ValidatedTenant {
         }),
         servers: vec![server(1), server(2)],
         maintenance: Maintenance::default(),
+        firewall: None,
         drift_policy: DriftPolicy::Heal,
         deletion_policy: DeletionPolicy::default(),
         suspend: false,
@@ -434,7 +435,7 @@ async fn several_tenants_in_deletion_stop_all_destruction() {
     converge(&engine, &world, 1).await;
     for number in [1, 2] {
         let mut leaving = tenant(number, "a");
-        leaving.deletion_policy = DeletionPolicy { servers: vertskommune_core::tenant::Deletion::Remove };
+        leaving.deletion_policy.servers = vertskommune_core::tenant::Deletion::Remove;
         leaving.compute.as_mut().unwrap().retire_after = SignedDuration::from_hours(0);
         world.insert(leaving, true);
     }

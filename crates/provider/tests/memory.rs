@@ -122,6 +122,7 @@ fn tenant() -> ValidatedTenant {
         }),
         servers: vec![server("ibe-fs01"), server("ibe-db01")],
         maintenance: Maintenance::default(),
+        firewall: None,
         drift_policy: vertskommune_core::tenant::DriftPolicy::Heal,
         deletion_policy: DeletionPolicy::default(),
         suspend: false,
@@ -176,7 +177,7 @@ async fn a_crash_anywhere_leaves_nothing_double_and_nothing_lost() {
     assert_eq!(figures.visited, 2 * figures.writes);
 
     let mut gone = tenant();
-    gone.deletion_policy = DeletionPolicy { servers: Deletion::Remove };
+    gone.deletion_policy = DeletionPolicy { servers: Deletion::Remove, ..DeletionPolicy::default() };
     let removal = Drive { peer: peer.as_ref(), tenant: gone, leaving: true };
     let figures = conformance::survives_a_crash_at_every_write(&removal, &onboarded).await;
     assert_eq!(figures.visited, 2 * figures.writes);

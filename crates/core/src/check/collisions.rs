@@ -1,11 +1,12 @@
 //! Tenants against each other: two must never want the same VLAN, addresses or names.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
 use super::{Finding, FindingReason};
+use crate::firewall::Protocol;
 use crate::names::{ProviderName, TenantName};
 use crate::observation::{Observations, Present, Seen};
 use crate::tenant::ValidatedTenant;
@@ -23,6 +24,8 @@ enum Claimed {
     Vlan(Option<ProviderName>, u16),
     ServerName(Option<ProviderName>, String),
     ComputerName(String),
+    /// An address and, where one port of it is published, that port.
+    Published(Ipv4Addr, Option<(Protocol, u16)>),
     /// First address and prefix length: in this order a range comes right before all that lie within it.
     Network(IpAddr, u8),
 }
@@ -77,6 +80,7 @@ impl Claims {
     fn others<'a>(&'a self, what: &Claimed, tenant: &TenantName) -> Vec<(String, &'a Claim)> {
         let shared: Vec<&Claimed> = match what {
             Claimed::Network(first, length) => self.overlapping(*first, *length),
+            Claimed::Published(address, port) => self.published(*address, *port),
             single => vec![single],
         }
         .into_iter()
@@ -87,6 +91,18 @@ impl Claims {
             .flat_map(|what| self.claims[what].iter().map(move |claim| (what.to_string(), claim)))
             .filter(|(_, claim)| claim.tenant != *tenant)
             .collect()
+    }
+
+    /// A whole address and each port of it get in each other's way; two ports do not.
+    fn published(&self, address: Ipv4Addr, port: Option<(Protocol, u16)>) -> Vec<&Claimed> {
+        let from = Claimed::Published(address, None);
+        let to = Claimed::Published(address, Some((Protocol::Udp, u16::MAX)));
+        let all = self.claims.range(from..=to).map(|(what, _)| what);
+        all.filter(|what| match what {
+            Claimed::Published(_, other) => port.is_none() || other.is_none() || *other == port,
+            _ => false,
+        })
+        .collect()
     }
 
     /// Ranges of addresses nest or are disjoint: those that hold this one are found by its prefixes, those within it
@@ -112,6 +128,10 @@ impl std::fmt::Display for Claimed {
             Self::Vlan(_, vlan) => write!(f, "VLAN {vlan} is also wanted by"),
             Self::ServerName(_, name) => write!(f, "the server name {name} is also wanted by"),
             Self::ComputerName(name) => write!(f, "the computer name {name} is also wanted by"),
+            Self::Published(address, None) => write!(f, "the address {address} is also published by"),
+            Self::Published(address, Some((_, port))) => {
+                write!(f, "port {port} of {address} is also published by")
+            }
             Self::Network(first, length) => write!(f, "it shares addresses with {first}/{length} of"),
         }
     }
@@ -145,7 +165,11 @@ fn claims(tenant: &ValidatedTenant) -> Vec<(Claimed, Claim)> {
             ),
         ]
     });
-    networks.chain(servers).collect()
+    let published = tenant.firewall.iter().flat_map(|firewall| &firewall.published).map(|it| {
+        let port = it.port.map(|port| (port.protocol, port.external));
+        (Claimed::Published(it.external, port), claim(format!("{}.external", it.written.origin), &it.name))
+    });
+    networks.chain(servers).chain(published).collect()
 }
 
 /// A collision never stops those who already hold the thing.
@@ -176,7 +200,10 @@ impl Held<'_> {
             Claimed::Vlan(_, vlan) => {
                 present.fields.get("vlan").is_none_or(|seen| seen.as_u64() == Some(u64::from(*vlan)))
             }
-            Claimed::ServerName(..) | Claimed::ComputerName(_) | Claimed::Network(..) => true,
+            Claimed::ServerName(..)
+            | Claimed::ComputerName(_)
+            | Claimed::Published(..)
+            | Claimed::Network(..) => true,
         })
     }
 

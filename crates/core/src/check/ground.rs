@@ -1,25 +1,67 @@
 //! One tenant against the host's ground.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::{Finding, FindingReason};
+use crate::firewall::{AddressKind, Firewall, Side};
 use crate::host::{Ground, Host};
 use crate::names::ProviderName;
-use crate::tenant::{Compute, ValidatedTenant};
+use crate::tenant::ValidatedTenant;
 
 /// All that the host does not grant to this tenant.
 pub(super) fn check(tenant: &ValidatedTenant, hosts: &BTreeMap<ProviderName, Host>) -> Vec<Finding> {
-    let Some(compute) = &tenant.compute else { return Vec::new() };
-    let Some(host) = hosts.get(&compute.provider) else { return vec![unknown_provider(compute, hosts)] };
-    let mut findings = networks(tenant, host);
-    findings.extend(servers(tenant, host));
+    let mut findings = Vec::new();
+    if let Some(compute) = &tenant.compute {
+        match hosts.get(&compute.provider) {
+            Some(host) => {
+                findings.extend(networks(tenant, host));
+                findings.extend(servers(tenant, host));
+            }
+            None => findings.push(unknown_provider("spec.compute.provider", &compute.provider, hosts)),
+        }
+    }
+    if let Some(firewall) = &tenant.firewall {
+        if !hosts.contains_key(&firewall.provider) {
+            findings.push(unknown_provider("spec.firewall.provider", &firewall.provider, hosts));
+        }
+        findings.extend(outside_addresses(firewall, hosts));
+    }
     findings
 }
 
-fn unknown_provider(compute: &Compute, hosts: &BTreeMap<ProviderName, Host>) -> Finding {
+/// What a tenant says of addresses that are not its own must not be about those that the host gives to others.
+fn outside_addresses(firewall: &Firewall, hosts: &BTreeMap<ProviderName, Host>) -> Vec<Finding> {
+    let pools: BTreeSet<&IpNet> = hosts.values().flat_map(|host| &host.ground.networks).collect();
+    let touches = |first: &IpAddr, last: &IpAddr| {
+        pools.iter().copied().find(|pool| pool.network() <= *last && *first <= pool.broadcast())
+    };
+    let addresses = firewall.addresses.iter().filter(|address| address.side == Side::Internet);
+    let addresses = addresses.filter_map(|address| {
+        let (first, last) = match &address.what {
+            AddressKind::Network(net) => (net.network(), net.broadcast()),
+            AddressKind::Range(first, last) => (*first, *last),
+            AddressKind::Fqdn(_) => return None,
+        };
+        Some((&address.written.origin, format!("{first}-{last}"), touches(&first, &last)?))
+    });
+    let routes = firewall.routes.iter().filter_map(|route| {
+        let pool = touches(&route.to.network(), &route.to.broadcast())?;
+        Some((&route.written.origin, route.to.to_string(), pool))
+    });
+    let finding = |(field, what, pool): (&String, String, &IpNet)| {
+        let message = format!(
+            "{what} lies in {pool}, which the host gives to tenants, and in none of this tenant's networks: it may be \
+             somebody else's"
+        );
+        Finding::blocking(field.clone(), FindingReason::OutsideGround, message)
+    };
+    addresses.chain(routes).map(finding).collect()
+}
+
+fn unknown_provider(field: &str, provider: &ProviderName, hosts: &BTreeMap<ProviderName, Host>) -> Finding {
     let known: Vec<_> = hosts.keys().map(ProviderName::as_str).collect();
     let known = if known.is_empty() {
         "none is defined".to_owned()
@@ -27,9 +69,9 @@ fn unknown_provider(compute: &Compute, hosts: &BTreeMap<ProviderName, Host>) -> 
         format!("there is {}", known.join(", "))
     };
     Finding::blocking(
-        "spec.compute.provider".to_owned(),
+        field.to_owned(),
         FindingReason::UnknownProvider,
-        format!("there is no HostProvider {}: {known}", compute.provider),
+        format!("there is no HostProvider {provider}: {known}"),
     )
 }
 

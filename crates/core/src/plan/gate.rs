@@ -16,14 +16,34 @@ use crate::windows::Opening;
 /// Gives every step its id and, where it cannot run now, the reason.
 pub(super) fn gate(steps: Vec<Step>, basis: &Basis<'_>) -> Vec<PlannedStep> {
     let mut gates = Gates::new(basis);
-    steps
+    let mut planned: Vec<PlannedStep> = steps
         .into_iter()
         .map(|step| {
             let wait = gates.wait(&step);
             gates.pass(&step, wait.as_ref());
             PlannedStep { id: step.id(), step, wait }
         })
-        .collect()
+        .collect();
+    hold_batches(&mut planned);
+    planned
+}
+
+/// What is done together waits together.
+fn hold_batches(planned: &mut [PlannedStep]) {
+    let mut held: BTreeMap<(ProviderName, String), ResourceId> = BTreeMap::new();
+    for planned in planned.iter().filter(|planned| !planned.is_ready()) {
+        if let Some(batch) = batch_of(&planned.step) {
+            held.entry(batch).or_insert_with(|| planned.step.resource.clone());
+        }
+    }
+    for planned in planned.iter_mut().filter(|planned| planned.is_ready()) {
+        let first = batch_of(&planned.step).and_then(|batch| held.get(&batch));
+        planned.wait = first.cloned().map(Wait::Together);
+    }
+}
+
+fn batch_of(step: &Step) -> Option<(ProviderName, String)> {
+    Some((step.resource.provider.clone(), step.batch.clone()?))
 }
 
 /// What the gates know, and what the steps before have taken.
@@ -36,6 +56,8 @@ struct Gates<'a> {
     /// Groups in which a member is being interrupted, by this plan or already.
     interrupted: BTreeMap<String, ResourceId>,
     used: BTreeMap<(ProviderName, String), u64>,
+    /// What an earlier step of the same batch makes.
+    made: BTreeMap<ResourceId, String>,
     /// Operations under way in a provider, of all tenants: counted at most once for a plan.
     running: RefCell<BTreeMap<ProviderName, usize>>,
 }
@@ -49,6 +71,7 @@ impl<'a> Gates<'a> {
             stopped: BTreeMap::new(),
             interrupted: BTreeMap::new(),
             used: BTreeMap::new(),
+            made: BTreeMap::new(),
             running: RefCell::default(),
         };
         for resource in basis.desired.values().flatten() {
@@ -81,6 +104,11 @@ impl<'a> Gates<'a> {
             let deferred = wait.is_deferred().then(|| wait.clone());
             self.stopped.entry(step.resource.clone()).or_insert(deferred);
             return;
+        }
+        if let Some(batch) =
+            step.batch.as_ref().filter(|_| matches!(step.class, Class::Create | Class::Adopt))
+        {
+            self.made.insert(step.resource.clone(), batch.clone());
         }
         if step.class == Class::Restart
             && let Some(group) = self.group_of(step)
@@ -116,7 +144,9 @@ impl<'a> Gates<'a> {
             Value::After { resource, .. } => Some(resource),
             Value::Known(_) | Value::Secret(_) => None,
         });
-        named.chain(&step.after).find(|id| self.present(id).is_none()).cloned().map(Wait::After)
+        let in_batch = |id: &&ResourceId| step.batch.is_some() && self.made.get(*id) == step.batch.as_ref();
+        let missing = |id: &&ResourceId| self.present(id).is_none() && !in_batch(id);
+        named.chain(&step.after).find(missing).cloned().map(Wait::After)
     }
 
     fn retirement(&self, step: &Step) -> Option<Wait> {

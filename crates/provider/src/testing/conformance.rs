@@ -17,6 +17,7 @@ use vertskommune_core::names::{Installation, ProviderName};
 use vertskommune_core::observation::{Blindness, Observation, Observations, Scope};
 use vertskommune_core::plan::{Basis, Plan, PlannedStep, plan};
 use vertskommune_core::resource::Resource;
+use vertskommune_core::step::Step;
 use vertskommune_core::tenant::ValidatedTenant;
 
 use super::system::Cut;
@@ -47,6 +48,10 @@ pub trait Peer: Send + Sync {
     fn ours(&self) -> BoxFuture<'_, Vec<String>>;
     /// Everything else, as text that changes with the smallest change.
     fn foreign(&self) -> BoxFuture<'_, String>;
+    /// Lets time pass while nothing can be done but wait.
+    fn let_time_pass(&self) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::time::sleep(Duration::from_millis(5)))
+    }
     /// Removes all that carries our marks, to begin anew.
     fn clear(&self) -> BoxFuture<'_, ()>;
 }
@@ -107,6 +112,7 @@ impl Drive<'_> {
     /// Passes until nothing is left to do that could be done, or until the connection is cut. Gives the last plan.
     pub async fn converge(&self) -> Plan {
         let provider = self.peer.provider();
+        let mut last = Vec::new();
         for _ in 0..PASSES {
             let seen = self.observe(provider.as_ref()).await;
             let blind = matches!(seen.coverage.blind, Some(Blindness::Unreachable(_)));
@@ -116,20 +122,23 @@ impl Drive<'_> {
                 return plan;
             }
             let mut done_nothing = true;
-            for planned in plan.ready() {
+            for turn in plan.turns(&|_| true) {
                 let ctx = self.ctx(Arc::new(Always));
-                let applied = provider.apply(std::slice::from_ref(&planned.step), &ctx).await;
-                done_nothing &= !matches!(applied.first(), Some(Applied::Done));
-                if !matches!(applied.first(), Some(Applied::Done | Applied::Started { .. })) {
+                let steps: Vec<Step> = turn.iter().map(|planned| planned.step.clone()).collect();
+                let applied = provider.apply(&steps, &ctx).await;
+                done_nothing &= !applied.contains(&Applied::Done);
+                let goes_on = matches!(applied.last(), Some(Applied::Done | Applied::Started { .. }));
+                last = applied;
+                if !goes_on {
                     break;
                 }
             }
             if done_nothing {
                 // A task of the system is under way; its end is observed, not slept for, but not in a hot loop.
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                self.peer.let_time_pass().await;
             }
         }
-        panic!("{} does not converge: {:#?}", self.tenant.name, self.look().await)
+        panic!("{} does not converge: {last:?}: {:#?}", self.tenant.name, self.look().await)
     }
 
     fn ctx(&self, permit: Arc<dyn Permit>) -> Ctx {

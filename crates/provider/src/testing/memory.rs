@@ -12,7 +12,7 @@ use vertskommune_core::host::Host;
 use vertskommune_core::names::{Installation, Kind, Mark, ProviderName, ResourceId, ResourceKey};
 use vertskommune_core::observation::{Blindness, Busy, Capacity, Foreign, Observation, Present, Scope, Seen};
 use vertskommune_core::resource::{Fields, Resource, Value};
-use vertskommune_core::schema::{Change, FieldRule, KindRules, Schema};
+use vertskommune_core::schema::{Change, Concern, FieldRule, KindRules, Schema};
 use vertskommune_core::step::{Class, Refusal, RefusalReason, Step, Wait};
 use vertskommune_core::tenant::{Server, ValidatedTenant};
 use vertskommune_core::violation::Violation;
@@ -94,7 +94,10 @@ fn schema() -> Schema {
         ],
     };
     let kinds = [("folder", plain.clone()), ("network", plain), ("server", server)];
-    Schema { kinds: kinds.into_iter().map(|(kind, rules)| (Kind::from(kind), rules)).collect() }
+    Schema {
+        concern: Concern::Servers,
+        kinds: kinds.into_iter().map(|(kind, rules)| (Kind::from(kind), rules)).collect(),
+    }
 }
 
 impl Domain for Memory {
