@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use vertskommune_api::{StatusInput, manifest, validate_host, validate_tenant};
+use vertskommune_api::{Catalogue, StatusInput, manifest, validate_host, validate_tenant};
 use vertskommune_core::names::{Installation, Mark, TenantName};
 use vertskommune_core::render::{self, Colour};
 use vertskommune_core::resource::Facts;
@@ -121,7 +121,7 @@ async fn tell(case: &Path) -> String {
     let mut world = World::new(hosts);
     let mut out = String::new();
     for tenant in &manifests.tenants {
-        match validate_tenant(&tenant.object) {
+        match validate_tenant(&tenant.object, &Catalogue::default()) {
             Ok(tenant) => {
                 let leaving = story.leaving.contains(&tenant.name.to_string());
                 world.insert(tenant, leaving);

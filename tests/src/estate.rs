@@ -82,7 +82,12 @@ impl Cluster {
     /// # Errors
     /// Where the API server does not do it.
     pub fn clear(&self) -> anyhow::Result<()> {
-        let kinds = ["tenants.vertskommune.no", "hostproviders.vertskommune.no", "secrets"];
+        let kinds = [
+            "tenants.vertskommune.no",
+            "rulesets.vertskommune.no",
+            "hostproviders.vertskommune.no",
+            "secrets",
+        ];
         for kind in kinds {
             let all = self.lab.kubectl(&["get", kind, "-n", NAMESPACE, "-o", "name"], "")?;
             for name in all.lines() {

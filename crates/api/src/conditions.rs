@@ -13,6 +13,8 @@ pub mod check;
 pub const READY: &str = "Ready";
 /// All servers are as the manifest says, but for what waits for a window or a word.
 pub const SERVERS_READY: &str = "ServersReady";
+/// All of the firewall is as the manifest says; there only where the manifest has one.
+pub const FIREWALL_READY: &str = "FirewallReady";
 /// Reality is as the manifest says, nothing waits and nothing is only shown.
 pub const UP_TO_DATE: &str = "UpToDate";
 /// Something is being done or tried again.

@@ -7,7 +7,7 @@ use kube::CustomResourceExt;
 use serde::ser::Error as _;
 use serde_json::Value;
 
-use crate::{HostProvider, Tenant};
+use crate::{HostProvider, RuleSet, Tenant};
 
 /// What every checked-in definition begins with.
 const HEADER: &str = "# Written by `vertskommune crd`; do not edit.\n";
@@ -17,7 +17,7 @@ const HEADER: &str = "# Written by `vertskommune crd`; do not edit.\n";
 /// They differ from what the derive makes (`Tenant::crd()`) in that no field is nullable: `gateway: null` in a
 /// manifest is then the same as no gateway, as Kubernetes users expect.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![host_providers(), tenants()]
+    vec![host_providers(), rule_sets(), tenants()]
 }
 
 /// The definition of [`Tenant`].
@@ -28,6 +28,11 @@ pub fn tenants() -> CustomResourceDefinition {
 /// The definition of [`HostProvider`].
 pub fn host_providers() -> CustomResourceDefinition {
     structural(HostProvider::crd())
+}
+
+/// The definition of [`RuleSet`].
+pub fn rule_sets() -> CustomResourceDefinition {
+    structural(RuleSet::crd())
 }
 
 /// A definition as YAML, the same bytes every time.

@@ -9,6 +9,7 @@ pub mod duration;
 pub mod host_provider;
 pub mod manifest;
 pub mod quantity;
+pub mod rule_set;
 mod rules;
 mod schema;
 pub mod status;
@@ -16,9 +17,10 @@ pub mod tenant;
 pub mod validate;
 
 pub use host_provider::{HostProvider, HostProviderSpec, HostProviderStatus};
+pub use rule_set::{Catalogue, RuleSet, RuleSetSpec};
 pub use status::{Outcome, StatusInput, status};
 pub use tenant::{Tenant, TenantSpec, TenantStatus};
-pub use validate::{validate_host, validate_tenant};
+pub use validate::{deletion_policy, validate_host, validate_rule_set, validate_tenant};
 
 /// The API group of all kinds.
 pub const GROUP: &str = "vertskommune.no";

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use vertskommune_core::violation::Violation;
 
 use crate::schema::{self, Walk};
-use crate::{GROUP, HostProvider, Tenant, VERSION};
+use crate::{GROUP, HostProvider, RuleSet, Tenant, VERSION};
 
 pub(crate) mod yaml;
 
@@ -28,6 +28,8 @@ pub struct Manifests {
     pub tenants: Vec<Manifest<Tenant>>,
     /// The HostProviders that could be read, in the order of the files.
     pub hosts: Vec<Manifest<HostProvider>>,
+    /// The RuleSets that could be read, in the order of the files.
+    pub rule_sets: Vec<Manifest<RuleSet>>,
     /// Objects of other kinds, which are not ours to read.
     pub skipped: Vec<Skipped>,
     /// All that is wrong, in the order of the files. What could be read is there nevertheless, so that one bad file
@@ -196,9 +198,13 @@ impl Manifests {
                 let made = self.object(file, node, &head, schema::host_provider());
                 self.hosts.extend(made);
             }
+            "RuleSet" => {
+                let made = self.object(file, node, &head, schema::rule_set());
+                self.rule_sets.extend(made);
+            }
             other => {
-                let hint = schema::did_you_mean(other, ["Tenant", "HostProvider"])
-                    .unwrap_or_else(|| "there are Tenant and HostProvider".to_owned());
+                let hint = schema::did_you_mean(other, ["Tenant", "HostProvider", "RuleSet"])
+                    .unwrap_or_else(|| "there are Tenant, HostProvider and RuleSet".to_owned());
                 self.problem(file, node.line, format!("is of the unknown kind {other}: {hint}"));
             }
         }
@@ -239,6 +245,8 @@ impl Manifests {
         let hosts = self.hosts.iter().map(|each| (each.object.name_any(), &each.origin));
         let mut found = twice(tenants);
         found.extend(twice(hosts));
+        let sets = self.rule_sets.iter().map(|each| (each.object.name_any(), &each.origin));
+        found.extend(twice(sets));
         self.problems.extend(found);
     }
 }

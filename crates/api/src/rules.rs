@@ -17,6 +17,11 @@ pub(crate) const MAX_DISKS: u64 = 16;
 /// The longest list of interfaces of a server.
 pub(crate) const MAX_INTERFACES: u64 = 4;
 
+/// The longest list of rules of a tenant or rule set.
+pub(crate) const MAX_RULES: u64 = 256;
+/// The longest list of objects of one kind of a firewall.
+pub(crate) const MAX_OBJECTS: u64 = 128;
+
 /// A DNS label, as Kubernetes and every system behind it take it.
 pub(crate) const LABEL: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// A Windows computer name: letters of either case, digits and hyphens, not digits alone.
@@ -27,6 +32,10 @@ pub(crate) const TEMPLATE: &str = "^[a-z0-9]([-.a-z0-9]*[a-z0-9])?@[1-9][0-9]{0,
 pub(crate) const UUID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
 /// A VLAN id or a range of them.
 pub(crate) const VLANS: &str = "^[1-9][0-9]{0,3}(-[1-9][0-9]{0,3})?$";
+/// A port or a range of them.
+pub(crate) const PORTS: &str = "^[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})?$";
+/// Hours and minutes.
+pub(crate) const TIME_OF_DAY: &str = "^([01][0-9]|2[0-3]):[0-5][0-9]$";
 /// A day.
 pub(crate) const DATE: &str = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$";
 
@@ -170,4 +179,35 @@ pub(crate) const GROUND_CIDRS: Rule = (
 pub(crate) const GROUND_RESERVED: Rule = (
     "self.all(c, isIP(c) || isCIDR(c) || c.contains('-'))",
     "spec.tenants.reserved holds what is no address: write 10.13.10.1, 10.13.10.0/28 or 10.13.10.1-10.13.10.9",
+);
+
+pub(crate) const FIREWALL_PROVIDER_IMMUTABLE: Rule = (
+    "self == oldSelf",
+    "spec.firewall.provider cannot change: remove the firewall, and write it anew when it is gone",
+);
+
+pub(crate) const VDOM_IMMUTABLE: Rule = (
+    "self == oldSelf",
+    "spec.firewall.vdom cannot change: remove the firewall, and write it anew when it is gone",
+);
+
+pub(crate) const ADDRESS_IS_ONE: Rule = (
+    "[has(self.cidr), has(self.range), has(self.fqdn)].filter(it, it).size() == 1",
+    "has none or several of cidr, range and fqdn: write exactly one",
+);
+
+pub(crate) const SERVICE_HAS_PORTS: Rule = (
+    "(has(self.tcp) && self.tcp.size() > 0) || (has(self.udp) && self.udp.size() > 0)",
+    "has no ports: write some in tcp or udp",
+);
+
+// That the version stands behind it is left to `validate`: a number as text has no bound that the API server knows.
+pub(crate) const RULE_SET_NAME: Rule = (
+    "self.metadata.name.startsWith(self.spec.name + '-v')",
+    "metadata.name must be the set's name and version, such as municipality-baseline-v3",
+);
+
+pub(crate) const RULE_SET_IMMUTABLE: Rule = (
+    "self == oldSelf",
+    "a version of a rule set never changes: write the next version as an object of its own",
 );

@@ -24,6 +24,12 @@ pub(crate) fn host_provider() -> &'static Value {
     &SCHEMA
 }
 
+/// The schema of a RuleSet's manifest.
+pub(crate) fn rule_set() -> &'static Value {
+    static SCHEMA: LazyLock<Value> = LazyLock::new(|| of_manifest(&crds::rule_sets()));
+    &SCHEMA
+}
+
 /// The schema of a definition with what people write: metadata in full, any status (an exported object has one, and
 /// nobody reads it), apiVersion and kind.
 fn of_manifest(crd: &CustomResourceDefinition) -> Value {

@@ -6,10 +6,13 @@ use vertskommune_core::names::Kind;
 use vertskommune_core::observation::Blindness;
 use vertskommune_core::plan::{Plan, PlannedStep, Tally};
 use vertskommune_core::render;
+use vertskommune_core::schema::Concern;
 use vertskommune_core::step::Wait;
 use vertskommune_core::violation::Violation;
 
-use crate::conditions::{Conditions, READY, SERVERS_READY, Truth, UP_TO_DATE, cut, whole_second};
+use crate::conditions::{
+    Conditions, FIREWALL_READY, READY, SERVERS_READY, Truth, UP_TO_DATE, cut, whole_second,
+};
 use crate::tenant::{Counts, PlanStatus, StepStatus, TenantStatus, WaitingStatus};
 use crate::{REQUESTED_AT, Tenant};
 
@@ -52,15 +55,17 @@ pub fn status(previous: Option<&TenantStatus>, input: &StatusInput<'_>, now: Tim
         return before;
     }
     let mut conditions = Conditions::new(&before.conditions, input.generation, now);
-    let (message, servers, plan) = match input.outcome {
+    let (message, servers, firewall, plan) = match input.outcome {
         Outcome::Refused(violations) => {
             let message = refused(violations);
             say_refused(&mut conditions, &message);
-            (message, before.servers, None)
+            (message, before.servers, before.firewall, None)
         }
         Outcome::Planned(plan) => {
             say_planned(&mut conditions, plan);
-            (render::status_line(plan), Some(counts(server_tally(plan))), plan_status(plan))
+            let firewall =
+                plan.concerns.contains_key(&Concern::Firewall).then(|| counts(tally(plan, "policy")));
+            (render::status_line(plan), Some(counts(tally(plan, "server"))), firewall, plan_status(plan))
         }
     };
     TenantStatus {
@@ -69,6 +74,7 @@ pub fn status(previous: Option<&TenantStatus>, input: &StatusInput<'_>, now: Tim
         conditions: conditions.finish(),
         message: Some(cut(&message, MAX_LINE)),
         servers,
+        firewall,
         plan,
         last_changed: if input.changed { Some(whole_second(now)) } else { before.last_changed },
     }
@@ -130,6 +136,7 @@ fn say_planned(conditions: &mut Conditions<'_>, plan: &Plan) {
         Course::Stuck => conditions.stalled(reason, &line),
     }
     say_servers(conditions, plan);
+    say_firewall(conditions, plan);
     say_up_to_date(conditions, plan);
 }
 
@@ -151,7 +158,7 @@ fn course(plan: &Plan) -> Course {
         Some(
             Wait::Suspended | Wait::ObserveOnly | Wait::Refused | Wait::DestructionHalted { .. } | Wait::GuestShutdown
             // It follows the step that it waits for.
-            | Wait::After(_) | Wait::Group { .. },
+            | Wait::After(_) | Wait::Together(_) | Wait::Group { .. },
         ) => false,
         Some(_) => !step.is_deferred(),
     };
@@ -198,8 +205,8 @@ fn hindrance(plan: &Plan) -> &'static str {
     }
 }
 
-fn server_tally(plan: &Plan) -> Tally {
-    plan.tallies.get(&Kind::from("server")).copied().unwrap_or_default()
+fn tally(plan: &Plan, kind: &str) -> Tally {
+    plan.tallies.get(&Kind::from(kind)).copied().unwrap_or_default()
 }
 
 fn counts(tally: Tally) -> Counts {
@@ -212,7 +219,7 @@ fn counts(tally: Tally) -> Counts {
 }
 
 fn say_servers(conditions: &mut Conditions<'_>, plan: &Plan) {
-    let tally = server_tally(plan);
+    let tally = tally(plan, "server");
     let message = format!("{} of {} servers are as the manifest says", tally.ready, tally.total);
     match plan.doubts.iter().find(|doubt| doubt.id.key.kind.as_str() == "server") {
         Some(doubt) => {
@@ -221,6 +228,23 @@ fn say_servers(conditions: &mut Conditions<'_>, plan: &Plan) {
         }
         None if tally.ready == tally.total => conditions.set(SERVERS_READY, true, "AllReady", &message),
         None => conditions.set(SERVERS_READY, false, "NotAllReady", &message),
+    }
+}
+
+/// Rules are counted, but addresses, services and interfaces belong to it as well.
+fn say_firewall(conditions: &mut Conditions<'_>, plan: &Plan) {
+    let Some(part) = plan.concerns.get(&Concern::Firewall) else { return };
+    let rules = tally(plan, "policy");
+    let message = format!("{} of {} rules are as the manifest says", rules.ready, rules.total);
+    match &part.doubt {
+        Some(doubt) => {
+            let message = format!("{message}; {} is unknown: {}", doubt.id.key, doubt.why);
+            conditions.set(FIREWALL_READY, Truth::Unknown, doubt.why.word(), &message);
+        }
+        None if part.tally.ready == part.tally.total => {
+            conditions.set(FIREWALL_READY, true, "AllReady", &message);
+        }
+        None => conditions.set(FIREWALL_READY, false, "NotAllReady", &message),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::duration::Duration;
 use crate::quantity::Quantity;
 use crate::rules;
 
+pub mod firewall;
 mod status;
 
 pub use status::{Counts, PlanStatus, StepStatus, TenantStatus, WaitingStatus};
@@ -38,6 +39,10 @@ pub use status::{Counts, PlanStatus, StepStatus, TenantStatus, WaitingStatus};
     printcolumn(
         name = "Servers", type_ = "string", json_path = ".status.servers.summary",
         description = "Servers that are as the manifest says, of all"
+    ),
+    printcolumn(
+        name = "Firewall", type_ = "string", json_path = ".status.firewall.summary",
+        description = "Rules of the firewall that are as the manifest says, of all"
     ),
     printcolumn(
         name = "Up-To-Date", type_ = "string", priority = 1,
@@ -90,6 +95,9 @@ pub struct TenantSpec {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     #[x_kube(validation = rules::COMPUTER_NAMES_UNIQUE, validation = rules::ADDRESSES_UNIQUE)]
     pub servers: Vec<Server>,
+    /// What the host's firewall lets through for the municipality. Removed, all rules and objects of it are removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub firewall: Option<firewall::Firewall>,
     /// When work that interrupts a service of this municipality (a restart, say) may be done, besides the windows of
     /// the HostProvider. Without any window such work waits until servers[].restartBefore allows it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +113,14 @@ pub struct TenantSpec {
     /// would be done is shown.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
+}
+
+impl TenantSpec {
+    /// The HostProviders that it names.
+    pub fn providers(&self) -> impl Iterator<Item = &str> {
+        let compute = self.compute.iter().map(|compute| compute.provider.as_str());
+        compute.chain(self.firewall.iter().map(|firewall| firewall.provider.as_str()))
+    }
 }
 
 /// A network: one VLAN with its addresses.
@@ -307,13 +323,26 @@ pub enum DriftPolicy {
 }
 
 /// What becomes of the real things of a deleted Tenant, by domain.
-#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeletionPolicy {
     /// Servers with their folder, pool and networks. Retain leaves them as they are, marks included, so that a Tenant
     /// of the same name takes them back; Remove retires them and destroys each when an operator names it.
     #[serde(default)]
     pub servers: Deletion,
+    /// Rules and objects of the firewall, which hold no data. Remove takes them away; Retain leaves them as they are.
+    #[serde(default = "remove")]
+    pub firewall: Deletion,
+}
+
+impl Default for DeletionPolicy {
+    fn default() -> Self {
+        Self { servers: Deletion::Retain, firewall: Deletion::Remove }
+    }
+}
+
+fn remove() -> Deletion {
+    Deletion::Remove
 }
 
 /// Whether things are kept.

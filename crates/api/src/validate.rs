@@ -6,12 +6,15 @@
 
 mod address;
 mod fields;
+mod firewall;
 mod host;
 mod maintenance;
 mod network;
+mod rule_set;
 mod server;
 mod tenant;
 
 pub use host::validate_host;
-pub use tenant::validate_tenant;
+pub use rule_set::validate_rule_set;
+pub use tenant::{deletion_policy, validate_tenant};
 pub use vertskommune_core::violation::Violation;

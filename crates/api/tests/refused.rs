@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 use vertskommune_api::manifest::{self, Manifests, Problem};
-use vertskommune_api::{validate_host, validate_tenant};
+use vertskommune_api::{Catalogue, RuleSetSpec, validate_host, validate_rule_set, validate_tenant};
 
 #[derive(Deserialize)]
 struct Case {
@@ -47,14 +47,27 @@ fn changed(valid: &Value, set: &BTreeMap<String, Value>) -> Value {
     value
 }
 
+/// The host's rule sets that the valid tenant pins.
+fn catalogue() -> Catalogue {
+    let mut catalogue = Catalogue::default();
+    let spec = RuleSetSpec { name: "baseline".to_owned(), version: 3, ..RuleSetSpec::default() };
+    catalogue.insert(spec).unwrap();
+    catalogue
+}
+
 /// What reading and validation find.
 fn problems(manifest: &Value) -> (Vec<Problem>, Vec<Problem>) {
     let text = serde_saphyr::to_string(manifest).unwrap();
-    let Manifests { tenants, hosts, problems, .. } = manifest::read([("case.yaml", text.as_str())]);
+    let Manifests { tenants, hosts, rule_sets, problems, .. } =
+        manifest::read([("case.yaml", text.as_str())]);
     let mut found = Vec::new();
     for tenant in &tenants {
-        let violations = validate_tenant(&tenant.object).err().unwrap_or_default();
+        let violations = validate_tenant(&tenant.object, &catalogue()).err().unwrap_or_default();
         found.extend(violations.into_iter().map(|violation| tenant.origin.problem(violation)));
+    }
+    for set in &rule_sets {
+        let violations = validate_rule_set(&set.object).err().unwrap_or_default();
+        found.extend(violations.into_iter().map(|violation| set.origin.problem(violation)));
     }
     for host in &hosts {
         let violations = validate_host(&host.object).err().unwrap_or_default();
@@ -87,6 +100,16 @@ fn hold(valid: &str, cases: &str) {
 #[test]
 fn tenants() {
     hold("tenant.yaml", "refused-tenants.yaml");
+}
+
+#[test]
+fn firewalls() {
+    hold("firewall.yaml", "refused-firewalls.yaml");
+}
+
+#[test]
+fn rule_sets() {
+    hold("rule-set.yaml", "refused-rule-sets.yaml");
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(crate) async fn read(source: &Source) -> anyhow::Result<Ground> {
     if source.cluster {
         let reading = vertskommune_controller::snapshot(&source.namespace.namespace);
         let cluster = progress::during("reading the cluster", reading).await?;
-        let manifests = manifests::from_cluster(cluster.tenants, cluster.hosts);
+        let manifests = manifests::from_cluster(cluster.tenants, cluster.hosts, cluster.rule_sets);
         return Ok(Ground { manifests, secrets: cluster.secrets });
     }
     let manifests = manifests::read(&source.files)?;

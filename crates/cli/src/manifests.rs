@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use vertskommune_api::manifest::{self, MAX_FILE, Origin, Problem, Skipped};
-use vertskommune_api::{HostProvider, Tenant, validate_host, validate_tenant};
+use vertskommune_api::{
+    Catalogue, HostProvider, RuleSet, Tenant, validate_host, validate_rule_set, validate_tenant,
+};
 use vertskommune_core::host::Host;
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::tenant::ValidatedTenant;
@@ -32,6 +34,8 @@ pub(crate) struct Manifests {
     pub(crate) hosts: BTreeMap<ProviderName, Written<Host>>,
     /// The host's endpoints that are not.
     pub(crate) refused_hosts: BTreeSet<ProviderName>,
+    /// The host's rule sets that are right in themselves.
+    pub(crate) catalogue: Catalogue,
     /// Objects of other kinds.
     pub(crate) skipped: Vec<Skipped>,
     /// All that is wrong.
@@ -113,13 +117,19 @@ fn text(file: &Path) -> Result<String, String> {
 }
 
 /// The objects of a cluster. What the API server let through may still be wrong by what CEL cannot tell.
-pub(crate) fn from_cluster(tenants: Vec<Tenant>, hosts: Vec<HostProvider>) -> Manifests {
+pub(crate) fn from_cluster(
+    tenants: Vec<Tenant>,
+    hosts: Vec<HostProvider>,
+    rule_sets: Vec<RuleSet>,
+) -> Manifests {
     let tenants =
         tenants.into_iter().map(|tenant| in_cluster("Tenant", tenant.metadata.name.clone(), tenant));
     let hosts = hosts.into_iter().map(|host| in_cluster("HostProvider", host.metadata.name.clone(), host));
+    let rule_sets = rule_sets.into_iter().map(|set| in_cluster("RuleSet", set.metadata.name.clone(), set));
     validate(manifest::Manifests {
         tenants: tenants.collect(),
         hosts: hosts.collect(),
+        rule_sets: rule_sets.collect(),
         ..manifest::Manifests::default()
     })
 }
@@ -134,6 +144,10 @@ fn in_cluster<K>(kind: &str, name: Option<String>, object: K) -> manifest::Manif
 /// Sorts what is right in itself from what is not.
 fn validate(read: manifest::Manifests) -> Manifests {
     let mut manifests = Manifests { skipped: read.skipped, problems: read.problems, ..Manifests::default() };
+    // The catalogue first: tenants pin what is in it.
+    for manifest::Manifest { object, origin } in read.rule_sets {
+        manifests.rule_set(&object, &origin);
+    }
     let mut struck = BTreeSet::new();
     for manifest::Manifest { object, origin } in read.tenants {
         manifests.tenant(object, origin, &mut struck);
@@ -152,7 +166,7 @@ fn validate(read: manifest::Manifests) -> Manifests {
 impl Manifests {
     fn tenant(&mut self, manifest: Tenant, origin: Origin, struck: &mut BTreeSet<TenantName>) {
         let name = TenantName::from(manifest.metadata.name.clone().unwrap_or_default());
-        match validate_tenant(&manifest) {
+        match validate_tenant(&manifest, &self.catalogue) {
             Ok(_) if self.tenants.contains_key(&name) || self.refused.contains_key(&name) => {
                 struck.insert(name.clone());
                 self.refused.entry(name).or_insert(Written { object: manifest, origin });
@@ -168,6 +182,14 @@ impl Manifests {
                 self.problems.extend(violations.into_iter().map(|violation| origin.problem(violation)));
                 self.refused.entry(name).or_insert(Written { object: manifest, origin });
             }
+        }
+    }
+
+    fn rule_set(&mut self, manifest: &RuleSet, origin: &Origin) {
+        let valid = validate_rule_set(manifest);
+        let taken = valid.and_then(|set| self.catalogue.insert(set).map_err(|wrong| vec![wrong]));
+        for violation in taken.err().into_iter().flatten() {
+            self.problems.push(origin.problem(violation));
         }
     }
 
@@ -191,14 +213,14 @@ impl Manifests {
             (name.clone(), SoundPart::whole(tenant.object.clone(), tenant.origin.clone()))
         });
         let parts = self.refused.iter().filter_map(|(name, tenant)| {
-            Some((name.clone(), SoundPart::of_refused(&tenant.object, tenant.origin.clone())?))
+            let part = SoundPart::of_refused(&tenant.object, &self.catalogue, tenant.origin.clone());
+            Some((name.clone(), part?))
         });
         whole.chain(parts).collect()
     }
 
     /// Whether the endpoint that this tenant names was refused, so that nothing can be said of the tenant there.
     pub(crate) fn is_held_up(&self, tenant: &ValidatedTenant) -> bool {
-        let provider = tenant.compute.as_ref().map(|compute| &compute.provider);
-        provider.is_some_and(|provider| self.refused_hosts.contains(provider))
+        tenant.providers().any(|provider| self.refused_hosts.contains(provider))
     }
 }

@@ -13,7 +13,7 @@ fn the_definitions_are_those_that_are_checked_in() {
     let ran = run(&["crd", "--dir", folder.path().to_str().unwrap()]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let mut all = Vec::new();
-    for kind in ["hostproviders", "tenants"] {
+    for kind in ["hostproviders", "rulesets", "tenants"] {
         let checked_in =
             std::fs::read_to_string(format!("{}/../../crds/{kind}.yaml", env!("CARGO_MANIFEST_DIR")))
                 .unwrap();

@@ -132,10 +132,7 @@ impl Hosts {
 
     async fn protect(&mut self, manifests: &[Arc<HostProvider>]) {
         let tenants = self.tenants.state();
-        let named: BTreeSet<&str> = tenants
-            .iter()
-            .filter_map(|tenant| tenant.spec.compute.as_ref().map(|compute| compute.provider.as_str()))
-            .collect();
+        let named: BTreeSet<&str> = tenants.iter().flat_map(|tenant| tenant.spec.providers()).collect();
         for manifest in manifests {
             let held = manifest.finalizers().iter().any(|finalizer| finalizer == HOST_FINALIZER);
             let leaving = manifest.metadata.deletion_timestamp.is_some();

@@ -21,12 +21,13 @@ use tokio::time::{Instant, interval_at, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
-use vertskommune_api::{HostProvider, Tenant};
+use vertskommune_api::{HostProvider, RuleSet, Tenant};
 use vertskommune_core::names::TenantName;
 use vertskommune_engine::{Engine, Settings};
 use vertskommune_provider::Plugins;
 
 use crate::announce::Announcer;
+use crate::catalogue::{self, SharedCatalogue};
 use crate::endpoints::Triggers;
 use crate::hosts::{Hosts, SecretMeta};
 use crate::lease::LeasePermit;
@@ -56,6 +57,7 @@ pub(crate) struct Leader {
 /// The watches' halves that are read.
 struct Stores {
     tenants: Store<Tenant>,
+    rule_sets: Store<RuleSet>,
     hosts: Store<HostProvider>,
     secrets: Store<SecretMeta>,
 }
@@ -123,6 +125,7 @@ impl Leader {
         let context = Context {
             engine,
             world: Arc::default(),
+            catalogue: SharedCatalogue::default(),
             objects,
             metrics: self.metrics.clone(),
             announcer,
@@ -136,6 +139,10 @@ impl Leader {
         let (tenants, writer) = store();
         let events = watch(Api::<Tenant>::all(self.client.clone())).reflect(writer);
         let follow_tenants = follow_tenants(events, ctx.clone(), triggers.clone(), news.clone());
+
+        let (rule_sets, writer) = store();
+        let events = watch(Api::<RuleSet>::all(self.client.clone())).reflect(writer);
+        let follow_rule_sets = follow_rule_sets(events, ctx.clone(), tenants.clone(), triggers.clone());
 
         let (hosts, writer) = store();
         let events = watch(Api::<HostProvider>::all(self.client.clone())).reflect(writer);
@@ -156,11 +163,12 @@ impl Leader {
         };
         let tasks = vec![
             AbortOnDropHandle::new(tokio::spawn(follow_tenants)),
+            AbortOnDropHandle::new(tokio::spawn(follow_rule_sets)),
             AbortOnDropHandle::new(tokio::spawn(follow_hosts)),
             AbortOnDropHandle::new(tokio::spawn(follow_secrets)),
             AbortOnDropHandle::new(tokio::spawn(renew_claims)),
         ];
-        (Stores { tenants, hosts, secrets }, tasks)
+        (Stores { tenants, rule_sets, hosts, secrets }, tasks)
     }
 
     /// Waits for all lists, and then for a look at every endpoint: no plan is made before.
@@ -175,6 +183,7 @@ impl Leader {
         // They only fail when the watch's task is gone, and it ends with us.
         let _ = futures::join!(
             stores.tenants.wait_until_ready(),
+            stores.rule_sets.wait_until_ready(),
             stores.hosts.wait_until_ready(),
             stores.secrets.wait_until_ready()
         );
@@ -277,7 +286,7 @@ async fn follow_tenants(
                     Event::InitApply(tenant) => ctx.memory.brought(&tenants::name(tenant), None),
                     Event::Init | Event::InitDone | Event::Delete(_) => {}
                 }
-                intake.take(&event, &ctx.world)
+                intake.take(&event, &ctx.world, &ctx.catalogue)
             }
             Err(error) => {
                 tracing::warn!(kind = "Tenant", error = chain(&error), "the watch broke and is begun anew");
@@ -295,6 +304,34 @@ async fn follow_tenants(
         for tenant in taken.changed {
             // The receiver is gone when the process stops.
             let _ = triggers.unbounded_send(tenant);
+        }
+    }
+}
+
+/// What a rule set gives is a part of each tenant that pins it.
+async fn follow_rule_sets(
+    events: impl Stream<Item = watcher::Result<Event<RuleSet>>>,
+    ctx: Arc<Context>,
+    tenants: Store<Tenant>,
+    triggers: Triggers,
+) {
+    let mut events = std::pin::pin!(events);
+    let mut intake = catalogue::Intake::default();
+    while let Some(event) = events.next().await {
+        let changed = match event {
+            Ok(event) => intake.take(event, &ctx.catalogue),
+            Err(error) => {
+                tracing::warn!(kind = "RuleSet", error = chain(&error), "the watch broke and is begun anew");
+                continue;
+            }
+        };
+        let pins = |tenant: &Tenant| {
+            tenant.spec.firewall.iter().flat_map(|it| &it.rule_sets).any(|pin| changed.contains(pin))
+        };
+        for tenant in tenants.state().iter().filter(|tenant| pins(tenant)) {
+            tenants::enter(tenant, &ctx.world, &ctx.catalogue);
+            // The receiver is gone when the process stops.
+            let _ = triggers.unbounded_send(tenants::name(tenant));
         }
     }
 }

@@ -8,6 +8,7 @@
 //! Read [`reconcile`] first: it is the whole in one function.
 
 mod announce;
+mod catalogue;
 mod endpoints;
 mod health;
 mod hosts;
@@ -34,7 +35,7 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use vertskommune_api::{HostProvider, Tenant};
+use vertskommune_api::{HostProvider, RuleSet, Tenant};
 use vertskommune_core::names::Installation;
 use vertskommune_provider::Plugins;
 
@@ -232,6 +233,7 @@ async fn probe(client: &Client, config: &Config) -> Result<String, kube::Error> 
     let one = ListParams::default().limit(1);
     Api::<Tenant>::all(client.clone()).list_metadata(&one).await?;
     Api::<HostProvider>::all(client.clone()).list_metadata(&one).await?;
+    Api::<RuleSet>::all(client.clone()).list_metadata(&one).await?;
     if let Some(holder) = &config.holder {
         return Ok(holder.clone());
     }

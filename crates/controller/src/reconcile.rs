@@ -12,16 +12,17 @@ use kube::{Resource as _, ResourceExt as _};
 use tokio::time::Instant;
 use vertskommune_api::status::requested_at;
 use vertskommune_api::{
-    FINALIZER, Outcome, StatusInput, Tenant, TenantStatus, conditions, status, validate_tenant,
+    FINALIZER, Outcome, StatusInput, Tenant, TenantStatus, conditions, deletion_policy, status,
 };
-use vertskommune_core::names::TenantName;
-use vertskommune_core::observation::Observations;
+use vertskommune_core::names::{ProviderName, TenantName};
+use vertskommune_core::observation::Observation;
 use vertskommune_core::plan::Plan;
 use vertskommune_core::tenant::Deletion;
 use vertskommune_core::violation::Violation;
 use vertskommune_engine::{Engine, RunReport, World};
 
 use crate::announce::Announcer;
+use crate::catalogue::SharedCatalogue;
 use crate::memory::{Due, Memory, Remembered, Written, due};
 use crate::metrics::Metrics;
 use crate::objects::{Objects, WriteError};
@@ -32,6 +33,7 @@ use crate::tenants;
 pub(crate) struct Context {
     pub(crate) engine: Engine,
     pub(crate) world: Arc<RwLock<World>>,
+    pub(crate) catalogue: SharedCatalogue,
     pub(crate) objects: Objects,
     pub(crate) metrics: Metrics,
     pub(crate) announcer: Announcer,
@@ -82,11 +84,11 @@ pub(crate) async fn reconcile(tenant: Arc<Tenant>, ctx: Arc<Context>) -> Result<
     }
 
     // What the manifest says, or all that is wrong with it. (no client)
-    let valid = match validate_tenant(&tenant) {
+    let valid = match ctx.catalogue.validate(&tenant) {
         Ok(valid) => valid,
         Err(violations) => return refuse(&subject, &violations, &ctx).await,
     };
-    if subject.leaving && valid.deletion_policy.servers == Deletion::Retain {
+    if subject.leaving && valid.deletion_policy.retains_all() {
         return release(&subject, &ctx).await;
     }
 
@@ -165,10 +167,7 @@ fn dereference<'a>(tenant: &'a Tenant, ctx: &Context) -> Subject<'a> {
 /// A refused manifest is reported with every violation, and nothing is carried out for it. The others go on.
 async fn refuse(subject: &Subject<'_>, violations: &[Violation], ctx: &Context) -> Result<Action, Error> {
     // What a broken manifest leaves behind stays as it is, unless it asks for removal: then a person mends it first.
-    if subject.leaving
-        && subject.tenant.spec.deletion_policy.clone().unwrap_or_default().servers
-            == vertskommune_api::tenant::Deletion::Retain
-    {
+    if subject.leaving && deletion_policy(&subject.tenant.spec).retains_all() {
         return release(subject, ctx).await;
     }
     let due = report(subject, Outcome::Refused(violations), ctx).await?;
@@ -216,24 +215,27 @@ fn plan(subject: &Subject<'_>, ctx: &Context) -> Option<Plan> {
 /// Whether a leaving tenant has nothing left anywhere, by full sight of every endpoint.
 fn is_nothing_left(subject: &Subject<'_>, plan: &Plan, ctx: &Context) -> bool {
     let world = ctx.world.read().unwrap_or_else(PoisonError::into_inner);
-    let named = subject.tenant.spec.compute.iter().map(|compute| compute.provider.as_str());
+    let mut named = subject.tenant.spec.providers();
     let observations = ctx.engine.observations();
+    let policy = world.tenant(&subject.name).map(|tenant| tenant.deletion_policy).unwrap_or_default();
+    // What is retained may stay.
+    let goes = |provider: &ProviderName| {
+        ctx.engine.concern(provider).is_some_and(|concern| policy.of(concern) == Deletion::Remove)
+    };
     world.is_leaving(&subject.name)
         && plan.is_empty()
         // An endpoint that the manifest names and that is not there (any more) cannot be seen.
-        && named.into_iter().all(|provider| observations.contains_key(provider))
+        && named.all(|provider| observations.contains_key(provider))
         && world.hosts().keys().all(|provider| observations.contains_key(provider))
-        && is_absent(&subject.name, &observations)
+        && observations.iter().filter(|(provider, _)| goes(provider)).all(|(_, seen)| is_absent(&subject.name, seen))
 }
 
-fn is_absent(tenant: &TenantName, observations: &Observations) -> bool {
-    observations.values().all(|observation| {
-        let coverage = &observation.coverage;
-        coverage.blind.is_none()
-            && coverage.kinds.is_empty()
-            && !coverage.tenants.contains_key(tenant)
-            && observation.seen.get(tenant).is_none_or(|things| things.is_empty())
-    })
+fn is_absent(tenant: &TenantName, observation: &Observation) -> bool {
+    let coverage = &observation.coverage;
+    coverage.blind.is_none()
+        && coverage.kinds.is_empty()
+        && !coverage.tenants.contains_key(tenant)
+        && observation.seen.get(tenant).is_none_or(|things| things.is_empty())
 }
 
 async fn release(subject: &Subject<'_>, ctx: &Context) -> Result<Action, Error> {

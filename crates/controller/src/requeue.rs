@@ -62,6 +62,7 @@ fn wait(wait: &Wait, now: Timestamp) -> Option<Duration> {
         | Wait::Backoff { until: at, .. } => Some(until(*at, now)),
         // These end by an event: another step, a look, a manifest.
         Wait::After(_)
+        | Wait::Together(_)
         | Wait::MaintenanceWindow { opens: None }
         | Wait::Word
         | Wait::Unknown(_)

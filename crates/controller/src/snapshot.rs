@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kube::api::ListParams;
 use kube::{Api, Client};
-use vertskommune_api::{HostProvider, Tenant};
+use vertskommune_api::{HostProvider, RuleSet, Tenant};
 use vertskommune_provider::secrets::SecretStore;
 
 use crate::secrets::KubernetesSecrets;
@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub tenants: Vec<Tenant>,
     /// The HostProviders.
     pub hosts: Vec<HostProvider>,
+    /// The RuleSets.
+    pub rule_sets: Vec<RuleSet>,
     /// The Secrets that they name.
     pub secrets: Arc<dyn SecretStore>,
 }
@@ -35,9 +37,11 @@ pub async fn snapshot(namespace: &str) -> Result<Snapshot, Error> {
     let refused = |error: kube::Error| Error::Ask(hindrance(&error));
     let tenants = Api::<Tenant>::all(client.clone()).list(&all).await.map_err(refused)?;
     let hosts = Api::<HostProvider>::all(client.clone()).list(&all).await.map_err(refused)?;
+    let rule_sets = Api::<RuleSet>::all(client.clone()).list(&all).await.map_err(refused)?;
     Ok(Snapshot {
         tenants: tenants.items,
         hosts: hosts.items,
+        rule_sets: rule_sets.items,
         secrets: Arc::new(KubernetesSecrets::new(client, namespace)),
     })
 }

@@ -6,9 +6,11 @@ use std::sync::{PoisonError, RwLock};
 
 use kube::ResourceExt as _;
 use kube::runtime::watcher::Event;
-use vertskommune_api::{ACCEPT_LOSS, ALLOW_DESTROY, FINALIZER, REQUESTED_AT, Tenant, validate_tenant};
+use vertskommune_api::{ACCEPT_LOSS, ALLOW_DESTROY, FINALIZER, REQUESTED_AT, Tenant};
 use vertskommune_core::names::TenantName;
 use vertskommune_engine::World;
+
+use crate::catalogue::SharedCatalogue;
 
 /// Takes what the watch tells into the world.
 #[derive(Default)]
@@ -41,10 +43,15 @@ pub(crate) struct Taken {
 
 impl Intake {
     /// Takes one event in.
-    pub(crate) fn take(&mut self, event: &Event<Tenant>, world: &RwLock<World>) -> Taken {
+    pub(crate) fn take(
+        &mut self,
+        event: &Event<Tenant>,
+        world: &RwLock<World>,
+        catalogue: &SharedCatalogue,
+    ) -> Taken {
         match event {
             Event::Apply(tenant) => {
-                let changed = self.put(tenant, world).into_iter().collect();
+                let changed = self.put(tenant, world, catalogue).into_iter().collect();
                 Taken { changed, gone: BTreeSet::new() }
             }
             Event::Delete(tenant) => {
@@ -60,7 +67,7 @@ impl Intake {
                 if let Some(listed) = &mut self.listed {
                     listed.insert(name(tenant));
                 }
-                let changed = self.put(tenant, world);
+                let changed = self.put(tenant, world, catalogue);
                 self.after_list.extend(changed);
                 Taken::default()
             }
@@ -78,7 +85,12 @@ impl Intake {
 
     /// Takes in the tenant as it is now. A manifest that is refused leaves the last one that was not: what it claims
     /// is still held against newcomers.
-    fn put(&mut self, tenant: &Tenant, world: &RwLock<World>) -> Option<TenantName> {
+    fn put(
+        &mut self,
+        tenant: &Tenant,
+        world: &RwLock<World>,
+        catalogue: &SharedCatalogue,
+    ) -> Option<TenantName> {
         let (name, form) = (name(tenant), form(tenant));
         if let Some(known) = self.known.get_mut(&name) {
             // That our finalizer has come is our own doing; that it has gone is not.
@@ -87,10 +99,7 @@ impl Intake {
                 return None;
             }
         }
-        // A manifest that breaks our own code must not break the watch of all; its own pass will tell.
-        if let Ok(Ok(valid)) = catch_unwind(AssertUnwindSafe(|| validate_tenant(tenant))) {
-            world.write().unwrap_or_else(PoisonError::into_inner).insert(valid, form.leaving);
-        }
+        enter(tenant, world, catalogue);
         self.known.insert(name.clone(), form);
         Some(name)
     }
@@ -98,6 +107,15 @@ impl Intake {
     fn drop(&mut self, name: &TenantName, world: &RwLock<World>) {
         self.known.remove(name);
         world.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+}
+
+/// Puts a tenant into the world as its manifest has it with this catalogue.
+pub(crate) fn enter(tenant: &Tenant, world: &RwLock<World>, catalogue: &SharedCatalogue) {
+    let leaving = tenant.metadata.deletion_timestamp.is_some();
+    // A manifest that breaks our own code must not break the watch of all; its own pass will tell.
+    if let Ok(Ok(valid)) = catch_unwind(AssertUnwindSafe(|| catalogue.validate(tenant))) {
+        world.write().unwrap_or_else(PoisonError::into_inner).insert(valid, leaving);
     }
 }
 
@@ -174,7 +192,11 @@ mod tests {
             (told(asked.clone(), ALLOW_DESTROY), names(&["ibestad"]), "a word about a step"),
             (told(asked, ACCEPT_LOSS), names(&["ibestad"]), "a word about a loss"),
         ] {
-            assert_eq!(intake.take(&Event::Apply(event), &world).changed, expected, "{reason}");
+            assert_eq!(
+                intake.take(&Event::Apply(event), &world, &SharedCatalogue::default()).changed,
+                expected,
+                "{reason}"
+            );
         }
     }
 
@@ -182,12 +204,12 @@ mod tests {
     fn a_list_tells_who_is_gone() {
         let (mut intake, world) = (Intake::default(), RwLock::default());
         for name in ["dyroy", "ibestad"] {
-            intake.take(&Event::Apply(tenant(name, 1)), &world);
+            intake.take(&Event::Apply(tenant(name, 1)), &world, &SharedCatalogue::default());
         }
-        intake.take(&Event::Init, &world);
-        let taken = intake.take(&Event::InitApply(tenant("ibestad", 2)), &world);
+        intake.take(&Event::Init, &world, &SharedCatalogue::default());
+        let taken = intake.take(&Event::InitApply(tenant("ibestad", 2)), &world, &SharedCatalogue::default());
         assert_eq!(taken, Taken::default(), "nothing is reconciled before the store has it");
-        let taken = intake.take(&Event::InitDone, &world);
+        let taken = intake.take(&Event::InitDone, &world, &SharedCatalogue::default());
         assert_eq!(taken, Taken { changed: names(&["ibestad"]), gone: names(&["dyroy"]) });
         assert!(world.read().unwrap().tenant(&"dyroy".into()).is_none());
     }
@@ -195,11 +217,14 @@ mod tests {
     #[test]
     fn a_refused_manifest_leaves_the_last_valid_one() {
         let (mut intake, world) = (Intake::default(), RwLock::default());
-        intake.take(&Event::Apply(tenant("ibestad", 1)), &world);
+        intake.take(&Event::Apply(tenant("ibestad", 1)), &world, &SharedCatalogue::default());
         let mut broken = tenant("ibestad", 2);
         broken.spec.display_name = String::new();
         broken.spec.municipality_number = Some("no number".to_owned());
-        assert_eq!(intake.take(&Event::Apply(broken), &world).changed, names(&["ibestad"]));
+        assert_eq!(
+            intake.take(&Event::Apply(broken), &world, &SharedCatalogue::default()).changed,
+            names(&["ibestad"])
+        );
         let world = world.read().unwrap();
         assert_eq!(world.tenant(&"ibestad".into()).unwrap().display_name, "Ibestad kommune");
     }

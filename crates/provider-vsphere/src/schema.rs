@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vertskommune_core::schema::{Change, FieldRule, KindRules, Schema, Surplus};
+use vertskommune_core::schema::{Change, Concern, FieldRule, KindRules, Schema, Surplus};
 
 use crate::marks::{ANTI_AFFINITY, FOLDER, NETWORK, POOL, REF, SERVER};
 
@@ -12,6 +12,7 @@ pub(crate) fn schema() -> Schema {
         |fields: Vec<FieldRule>| KindRules { holds_data: false, fields, outputs: vec![REF.to_owned()] };
     let mutable = |path: &str| FieldRule::new(path, Change::Mutable);
     Schema {
+        concern: Concern::Servers,
         kinds: BTreeMap::from([
             (FOLDER.into(), simple(vec![mutable("name")])),
             (POOL.into(), simple(vec![mutable("name"), mutable("shares"), mutable("limits")])),

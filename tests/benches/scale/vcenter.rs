@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
-use vertskommune_api::{validate_host, validate_tenant};
+use vertskommune_api::{Catalogue, validate_host, validate_tenant};
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::plan::Plan;
 use vertskommune_engine::{Changed, Engine, Settings, World};
@@ -350,7 +350,7 @@ fn world(vcenter: &VCenter, count: usize) -> anyhow::Result<World> {
     let host = host.map_err(|violations| anyhow::anyhow!("{violations:?}"))?;
     let mut world = World::new([(provider(), host)].into());
     for number in 1..=u16::try_from(count)? {
-        let tenant = validate_tenant(&serde_json::from_value(tenant(number))?);
+        let tenant = validate_tenant(&serde_json::from_value(tenant(number))?, &Catalogue::default());
         world.insert(tenant.map_err(|violations| anyhow::anyhow!("{violations:?}"))?, false);
     }
     Ok(world)

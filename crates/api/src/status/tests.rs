@@ -31,6 +31,7 @@ fn converged() -> Plan {
         progress: vec![],
         shown: vec![],
         tallies: BTreeMap::from([(Kind::from("server"), Tally { ready: 12, total: 12 })]),
+        concerns: BTreeMap::new(),
     }
 }
 

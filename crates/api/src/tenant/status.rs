@@ -14,8 +14,8 @@ pub struct TenantStatus {
     /// Value of the annotation reconcile.fluxcd.io/requestedAt that was last answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
-    /// What holds of it: Ready (all that is ours to do is done), ServersReady, UpToDate (reality is as the manifest
-    /// says); Reconciling and Stalled only while true.
+    /// What holds of it: Ready (all that is ours to do is done), ServersReady, FirewallReady, UpToDate (reality
+    /// is as the manifest says); Reconciling and Stalled only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -25,6 +25,9 @@ pub struct TenantStatus {
     /// How many servers there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub servers: Option<Counts>,
+    /// How many rules of the firewall there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub firewall: Option<Counts>,
     /// What is still to be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanStatus>,

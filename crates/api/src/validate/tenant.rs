@@ -10,17 +10,19 @@ use vertskommune_core::tenant::{
 use vertskommune_core::violation::Violation;
 
 use super::fields::Fields;
+use super::firewall::{Known, firewall};
 use super::maintenance::maintenance;
 use super::network::networks;
-use super::server::{Known, servers};
+use super::server::{self, servers};
 use crate::quantity::Quantity;
+use crate::rule_set::Catalogue;
 use crate::{ACCEPT_LOSS, ALLOW_DESTROY, Tenant, tenant};
 
-/// The tenant that this manifest describes.
+/// The tenant that this manifest describes, with the rules of the rule sets that it pins.
 ///
 /// # Errors
 /// All that is wrong with it, each with its field.
-pub fn validate_tenant(manifest: &Tenant) -> Result<ValidatedTenant, Vec<Violation>> {
+pub fn validate_tenant(manifest: &Tenant, catalogue: &Catalogue) -> Result<ValidatedTenant, Vec<Violation>> {
     let mut fields = Fields::default();
     let spec = &manifest.spec;
     let name = manifest.metadata.name.as_deref().unwrap_or_default();
@@ -31,13 +33,21 @@ pub fn validate_tenant(manifest: &Tenant) -> Result<ValidatedTenant, Vec<Violati
     municipality_number(spec.municipality_number.as_deref(), &mut fields);
     let networks = networks(&spec.networks, &mut fields);
     let compute = spec.compute.as_ref().and_then(|written| compute(written, &mut fields));
-    let known = Known { names: &spec.networks, networks: &networks };
-    let servers = servers(&spec.servers, &known, &mut fields);
+    let named = server::Known { names: &spec.networks, networks: &networks };
+    let servers = servers(&spec.servers, &named, &mut fields);
     let missing = spec.compute.is_none() && !spec.servers.is_empty();
     fields.must(!missing, "spec.compute", "is missing: servers need a provider and a quota");
     if let Some(compute) = &compute {
         within_quota(&servers, &compute.quota, &mut fields);
     }
+    let known = Known {
+        tenant: name,
+        display_name: spec.display_name.trim(),
+        networks: &networks,
+        servers: &servers,
+        catalogue,
+    };
+    let firewall = spec.firewall.as_ref().map(|written| firewall(written, &known, &mut fields));
     let maintenance = maintenance(spec.maintenance.as_ref(), "spec.maintenance", &mut fields);
     fields.finish(Some(ValidatedTenant {
         name: TenantName::from(name),
@@ -46,9 +56,10 @@ pub fn validate_tenant(manifest: &Tenant) -> Result<ValidatedTenant, Vec<Violati
         networks,
         compute,
         servers,
+        firewall,
         maintenance,
         drift_policy: drift_policy(spec.drift_policy),
-        deletion_policy: deletion_policy(spec.deletion_policy.as_ref()),
+        deletion_policy: deletion_policy(spec),
         suspend: spec.suspend,
         allow_destroy,
         accept_loss,
@@ -110,12 +121,15 @@ fn drift_policy(written: tenant::DriftPolicy) -> DriftPolicy {
     }
 }
 
-fn deletion_policy(written: Option<&tenant::DeletionPolicy>) -> DeletionPolicy {
-    let servers = match written.map(|policy| policy.servers).unwrap_or_default() {
+/// What becomes of the real things when the manifest is deleted. Nothing is asked for where there is no firewall.
+pub fn deletion_policy(spec: &tenant::TenantSpec) -> DeletionPolicy {
+    let written = spec.deletion_policy.clone().unwrap_or_default();
+    let policy = |written| match written {
         tenant::Deletion::Retain => Deletion::Retain,
         tenant::Deletion::Remove => Deletion::Remove,
     };
-    DeletionPolicy { servers }
+    let firewall = if spec.firewall.is_some() { policy(written.firewall) } else { Deletion::Retain };
+    DeletionPolicy { servers: policy(written.servers), firewall }
 }
 
 /// The destructive steps that the annotation allows.

@@ -90,8 +90,7 @@ fn problems(manifests: Manifests) -> Vec<Problem> {
     }
     let mut problems = std::mem::take(&mut embedded.problems);
     for (name, part) in &sound {
-        let provider = part.tenant.compute.as_ref().map(|compute| &compute.provider);
-        let held_up = provider.is_some_and(|provider| embedded.refused_hosts.contains(provider));
+        let held_up = part.tenant.providers().any(|provider| embedded.refused_hosts.contains(provider));
         for finding in embedded.plan(name).into_iter().flat_map(|plan| plan.findings) {
             // Of an endpoint that is there and refused, the endpoint's own problems tell.
             if !(held_up && finding.reason == FindingReason::UnknownProvider) {

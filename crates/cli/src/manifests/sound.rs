@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use vertskommune_api::manifest::Origin;
-use vertskommune_api::{Tenant, validate_tenant};
+use vertskommune_api::{Catalogue, Tenant, validate_tenant};
 use vertskommune_core::tenant::ValidatedTenant;
 use vertskommune_core::violation::Violation;
 
@@ -53,7 +53,7 @@ impl SoundPart {
     }
 
     /// What is left of a refused one; `None` where that is nothing to speak of.
-    pub(super) fn of_refused(manifest: &Tenant, origin: Origin) -> Option<Self> {
+    pub(super) fn of_refused(manifest: &Tenant, catalogue: &Catalogue, origin: Origin) -> Option<Self> {
         let mut manifest = manifest.clone();
         let spec = &manifest.spec;
         let mut kept = Kept {
@@ -66,7 +66,7 @@ impl SoundPart {
                 .collect(),
         };
         for _ in 0..ROUNDS {
-            match validate_tenant(&manifest) {
+            match validate_tenant(&manifest, catalogue) {
                 Ok(tenant) => return Some(Self { tenant, origin, kept }),
                 Err(violations) => leave_out(&mut manifest, &mut kept, &violations),
             }
@@ -163,6 +163,8 @@ fn at_large(manifest: &mut Tenant, field: &str) {
         ("spec.compute.quota.vcpus", Some(compute)) => compute.quota.vcpus = 65536,
         ("spec.compute.quota.memory", Some(compute)) => compute.quota.memory = LARGEST.into(),
         ("spec.compute.quota.storage", Some(compute)) => compute.quota.storage = LARGEST.into(),
+        // Rules hang together: what is left of some of them would be another firewall.
+        (field, _) if field.starts_with("spec.firewall") => spec.firewall = None,
         (field, _) if field.starts_with("spec.maintenance") => spec.maintenance = None,
         (field, _) if field.starts_with("metadata.annotations") => manifest.metadata.annotations = None,
         // Without a provider there is nothing to hold the servers against.
