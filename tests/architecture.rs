@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vertskommune-provider", &["vertskommune-core"]),
     ("vertskommune-engine", &["vertskommune-core", "vertskommune-provider"]),
     ("vertskommune-provider-vsphere", &["vertskommune-core", "vertskommune-provider", "vsphere-client"]),
+    ("vertskommune-provider-fortigate", &["vertskommune-core", "vertskommune-provider"]),
     (
         "vertskommune-controller",
         &["vertskommune-api", "vertskommune-core", "vertskommune-engine", "vertskommune-provider"],
@@ -27,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "vertskommune-core",
             "vertskommune-engine",
             "vertskommune-provider",
+            "vertskommune-provider-fortigate",
             "vertskommune-provider-vsphere",
         ],
     ),

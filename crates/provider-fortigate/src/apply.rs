@@ -1,0 +1,345 @@
+//! Carrying out steps: each looks at what it is about, does exactly what it says, and says what became of it.
+//!
+//! Where the device has transactions, a batch is one: nothing of it is in force before the commit, and a crash leaves a
+//! transaction that ends by itself. Otherwise its steps are in an order that is safe after each of them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+use vertskommune_core::resource::Facts;
+use vertskommune_core::step::Step;
+use vertskommune_provider::{Applied, Ctx};
+
+use crate::Fortigate;
+use crate::client::{At, Beside, Client, Error, Permit, Row, Writer, applied};
+use crate::firmware::Firmware;
+use crate::marks::POLICY;
+use crate::observe::{facts, id_of, identity, written};
+use crate::schema::{Table, table};
+use crate::steps::{MKEY, PLACE, operation};
+
+/// Why a step was not carried out to its end.
+enum Stop {
+    /// What it expects is not there.
+    NotSent(String),
+    /// A request failed.
+    Request(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Request(error)
+    }
+}
+
+/// Steps while they are carried out.
+struct Act<'a> {
+    fortigate: &'a Fortigate,
+    client: &'a Client,
+    writer: Writer<'a>,
+    /// Policies that this batch has made, by what the tenant calls them.
+    made: BTreeMap<String, u64>,
+    in_transaction: bool,
+}
+
+impl Fortigate {
+    /// Carries out these steps, together where they are a batch and the device can.
+    pub(crate) async fn carry_out(&self, steps: &[Step], ctx: &Ctx) -> Vec<Applied> {
+        let client = match self.client(ctx).await {
+            Ok(client) => client,
+            Err(error) => return vec![Applied::Failed(error)],
+        };
+        let permit = {
+            let ctx = ctx.clone();
+            move || ctx.permit().map_err(|error| error.to_string())
+        };
+        let permit: &Permit = &permit;
+        let is_batch = steps.iter().any(|step| step.batch.is_some());
+        let together = is_batch && Firmware::of(&self.version()).has_transactions();
+        let writer = client.writer(permit);
+        if !together {
+            let act = Act {
+                fortigate: self,
+                client: &client,
+                writer,
+                made: BTreeMap::new(),
+                in_transaction: false,
+            };
+            return act.one_after_the_other(steps).await;
+        }
+        let vdom = self.settings.vdom.as_str();
+        let begun = writer.begin(vdom).await;
+        match begun {
+            Err(error) => vec![applied(&self.host.endpoint, &error)],
+            Ok(writer) => {
+                let act = Act {
+                    fortigate: self,
+                    client: &client,
+                    writer,
+                    made: BTreeMap::new(),
+                    in_transaction: true,
+                };
+                act.all_or_nothing(steps).await
+            }
+        }
+    }
+}
+
+impl Act<'_> {
+    async fn one_after_the_other(mut self, steps: &[Step]) -> Vec<Applied> {
+        let mut outcomes = Vec::new();
+        for step in steps {
+            let outcome = self.outcome(step).await;
+            let done = outcome == Applied::Done;
+            outcomes.push(outcome);
+            if !done {
+                break;
+            }
+        }
+        outcomes
+    }
+
+    async fn all_or_nothing(mut self, steps: &[Step]) -> Vec<Applied> {
+        let vdom = self.fortigate.settings.vdom.clone();
+        let endpoint = self.fortigate.host.endpoint.clone();
+        for (index, step) in steps.iter().enumerate() {
+            let outcome = self.outcome(step).await;
+            if outcome == Applied::Done {
+                continue;
+            }
+            // One that cannot be given up ends by itself; nothing of it is in force either way.
+            let _ = self.writer.abort(&vdom).await;
+            let given_up = Applied::NotSent(format!("given up together with {}", step.resource.key));
+            let mut outcomes = vec![given_up; index];
+            // Nothing of a transaction that was not committed is done, also where an answer was lost.
+            outcomes.push(match outcome {
+                Applied::Unknown(why) => Applied::NotSent(why),
+                other => other,
+            });
+            return outcomes;
+        }
+        match self.writer.commit(&vdom).await {
+            Ok(()) => vec![Applied::Done; steps.len()],
+            Err(error) => {
+                if !matches!(error, Error::LostAnswer(_)) {
+                    let _ = self.writer.abort(&vdom).await;
+                }
+                vec![applied(&endpoint, &error); steps.len()]
+            }
+        }
+    }
+
+    async fn outcome(&mut self, step: &Step) -> Applied {
+        let result = self.step(step).await;
+        let outcome = match result {
+            Ok(()) => Applied::Done,
+            Err(Stop::NotSent(why)) => Applied::NotSent(why),
+            Err(Stop::Request(error)) => applied(&self.fortigate.host.endpoint, &error),
+        };
+        tracing::debug!(step = %step.id(), operation = %step.operation, ?outcome, "carried out");
+        outcome
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<(), Stop> {
+        let kind = step.resource.key.kind.as_str();
+        let table = table(kind).ok_or_else(|| Stop::NotSent(format!("this plugin has no {kind}")))?;
+        match step.operation.as_str() {
+            operation::CREATE => self.create(table, step).await,
+            operation::SET => self.set(table, step).await,
+            operation::REMOVE => self.remove(table, step).await,
+            operation::INSERT => self.insert(table, step).await,
+            operation::MOVE => {
+                let id = mkey(step)?.parse().map_err(|_| Stop::NotSent("it is no policy".to_owned()))?;
+                self.place(id, step).await
+            }
+            other => Err(Stop::NotSent(format!("this plugin has no step {other}"))),
+        }
+    }
+
+    fn at(&self, table: &'static Table) -> At<'_> {
+        At { vdom: &self.fortigate.settings.vdom, table: table.path }
+    }
+
+    async fn create(&self, table: &'static Table, step: &Step) -> Result<(), Stop> {
+        let wanted = facts_of(step);
+        if table.mkey != "name" && self.marked(table, &wanted).await?.is_some() {
+            // Its key is the device's to choose, so its mark is what tells it.
+            return Ok(());
+        }
+        match self.writer.create(self.at(table), &written(table, &wanted)).await {
+            Ok(_) => Ok(()),
+            Err(Error::Duplicate(why)) => {
+                let name = wanted.get("name").and_then(Json::as_str).unwrap_or_default();
+                let there = self.client.row(self.at(table), name).await?;
+                if there.is_some_and(|row| is_same(table, &row, &wanted)) {
+                    Ok(())
+                } else {
+                    Err(Stop::NotSent(format!("something else stands in its place: {why}")))
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The row that carries the mark of what a step makes.
+    async fn marked(&self, table: &'static Table, wanted: &Facts) -> Result<Option<Row>, Error> {
+        let Some((comment, _)) = table.comment else { return Ok(None) };
+        let rows = self.client.list(self.at(table), &attributes(table)).await?.rows;
+        Ok(rows.into_iter().find(|row| row.get(comment) == wanted.get(comment)))
+    }
+
+    async fn set(&self, table: &'static Table, step: &Step) -> Result<(), Stop> {
+        let mkey = mkey(step)?;
+        let row = self.client.row(self.at(table), mkey).await?;
+        let row = row.ok_or_else(|| Stop::NotSent("it is not there any more".to_owned()))?;
+        let (seen, wanted) = (facts(table, &row), facts_of(step));
+        if wanted.iter().all(|(name, value)| seen.get(name).is_some_and(|it| same(it, value))) {
+            return Ok(());
+        }
+        for (field, expected) in step.expects.iter().filter(|(field, _)| *field != MKEY) {
+            let is = seen.get(field).unwrap_or(&Json::Null);
+            // A policy may stand under the second of its names.
+            if !same(is, expected) && field != "name" {
+                return Err(Stop::NotSent(format!("{field} is {is} and not {expected} any more")));
+            }
+        }
+        Ok(self.writer.update(self.at(table), mkey, &written(table, &wanted)).await?)
+    }
+
+    async fn remove(&self, table: &'static Table, step: &Step) -> Result<(), Stop> {
+        let mkey = mkey(step)?;
+        let Some(row) = self.client.row(self.at(table), mkey).await? else { return Ok(()) };
+        if !self.fortigate.is_ours(table, &row, &step.resource) {
+            return Err(Stop::NotSent("it does not carry our mark any more".to_owned()));
+        }
+        match self.writer.delete(self.at(table), mkey).await {
+            Ok(()) | Err(Error::NotFound) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A policy in its place. FortiOS appends to the table, below the host's last word: within a transaction that does not
+    /// matter, otherwise it is made without effect and gets one when it stands where it belongs.
+    async fn insert(&mut self, table: &'static Table, step: &Step) -> Result<(), Stop> {
+        let mut wanted = facts_of(step);
+        wanted.remove(PLACE);
+        let status = wanted.get("status").cloned().unwrap_or_else(|| json!("enable"));
+        if !self.in_transaction {
+            wanted.insert("status".to_owned(), json!("disable"));
+        }
+        let id = if let Some(id) = self.half_made(table, &wanted).await? {
+            id
+        } else {
+            let key = self.writer.create(self.at(table), &written(table, &wanted)).await?;
+            key.as_u64().ok_or_else(|| Error::Protocol("a policy without an id".to_owned()))?
+        };
+        self.place(id, step).await?;
+        if !self.in_transaction && status != json!("disable") {
+            let on = Row::from_iter([("status".to_owned(), status)]);
+            self.writer.update(self.at(table), &id.to_string(), &on).await?;
+        }
+        self.made.insert(step.resource.key.name.clone(), id);
+        Ok(())
+    }
+
+    /// What a crash between the writes of an insertion has left: the same policy, without effect.
+    async fn half_made(&self, table: &'static Table, wanted: &Facts) -> Result<Option<u64>, Error> {
+        if self.in_transaction {
+            return Ok(None);
+        }
+        let rows = self.client.list(self.at(table), &attributes(table)).await?.rows;
+        Ok(rows.iter().find(|row| is_same(table, row, wanted)).map(id_of))
+    }
+
+    async fn place(&self, id: u64, step: &Step) -> Result<(), Stop> {
+        let place = step.fields.get(PLACE).and_then(|value| value.as_known()).cloned().unwrap_or_default();
+        let gone = || Stop::NotSent("what it stands beside is not there".to_owned());
+        let beside = match (&place["above"], place["below"].as_str()) {
+            (Json::String(_), _) => {
+                Beside::Before(self.fortigate.anchor(self.client).await?.ok_or_else(gone)?)
+            }
+            (Json::Number(above), _) => Beside::Before(above.as_u64().ok_or_else(gone)?),
+            (_, Some(key)) => {
+                let below = self.made.get(key).copied().or_else(|| place["id"].as_u64());
+                Beside::After(below.ok_or_else(gone)?)
+            }
+            _ => return Err(gone()),
+        };
+        let moved = self.writer.move_policy(&self.fortigate.settings.vdom, id, beside).await;
+        // Whether a move may stand in a transaction is documented nowhere: a device that refuses it is taken at its word,
+        // and the next plan goes the other way.
+        if self.in_transaction && matches!(moved, Err(Error::Refused { .. })) {
+            self.fortigate.note_no_moves();
+        }
+        Ok(moved?)
+    }
+}
+
+/// Whether the row is what a step would make.
+fn is_same(table: &Table, row: &Row, wanted: &Facts) -> bool {
+    let seen = facts(table, row);
+    wanted.iter().all(|(name, value)| seen.get(name).is_some_and(|it| same(it, value)))
+}
+
+/// Lists of names have no order.
+fn same(one: &Json, other: &Json) -> bool {
+    match (one, other) {
+        (Json::Array(one), Json::Array(other)) => {
+            let sorted = |list: &[Json]| {
+                let mut list: Vec<String> = list.iter().map(Json::to_string).collect();
+                list.sort();
+                list
+            };
+            sorted(one) == sorted(other)
+        }
+        _ => one == other,
+    }
+}
+
+/// The attributes of a table that we read.
+pub(crate) fn attributes(table: &Table) -> Vec<&'static str> {
+    let set = table.attributes.iter().map(|(name, _)| *name);
+    let comment = table.comment.map(|(name, _)| name);
+    let mut all: Vec<&str> = set.chain(comment).collect();
+    if !all.contains(&table.mkey) {
+        all.push(table.mkey);
+    }
+    all
+}
+
+fn facts_of(step: &Step) -> Facts {
+    step.fields.iter().filter_map(|(name, value)| Some((name.clone(), value.as_known()?.clone()))).collect()
+}
+
+fn mkey(step: &Step) -> Result<&str, Stop> {
+    let mkey = step.expects.get(MKEY).and_then(Json::as_str).filter(|mkey| !mkey.is_empty());
+    mkey.ok_or_else(|| Stop::NotSent("the step does not say which row".to_owned()))
+}
+
+impl Fortigate {
+    /// Whether a row carries the mark of this resource, or proves by its name whose it is.
+    fn is_ours(&self, table: &Table, row: &Row, id: &vertskommune_core::names::ResourceId) -> bool {
+        let name = id.key.name.trim_end_matches(crate::marks::OLD);
+        match table.comment {
+            Some((comment, _)) => {
+                let text = row.get(comment).and_then(Json::as_str).unwrap_or_default();
+                crate::marks::read(text, &self.installation).is_some_and(|mark| {
+                    let same = table.kind != POLICY || mark.key.name == name;
+                    mark.tenant == id.tenant && mark.key.kind.as_str() == table.kind && same
+                })
+            }
+            None => crate::names::read_schedule(self.installation.as_str(), &identity(table, row)).is_some(),
+        }
+    }
+
+    /// The id of the policy above which tenants' rules stand.
+    pub(crate) async fn anchor(&self, client: &Client) -> Result<Option<u64>, Error> {
+        let at = At { vdom: &self.settings.vdom, table: "firewall/policy" };
+        let rows = client.list(at, &["policyid", "name"]).await?.rows;
+        let is = |row: &&Row| {
+            row.get("name").and_then(Json::as_str) == Some(self.settings.anchor.as_str())
+                || id_of(row).to_string() == self.settings.anchor
+        };
+        Ok(rows.iter().find(is).map(id_of))
+    }
+}

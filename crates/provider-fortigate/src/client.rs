@@ -1,0 +1,303 @@
+//! FortiOS over its REST API, as far as it is needed: rows of tables, moves, batch transactions, monitors.
+//!
+//! Nothing here knows of tenants. One token serves all callers; it goes in a header, never in a URL. There is no login by
+//! password: an API user's token can be bound to addresses and rights, and needs no session that could be lost.
+
+mod error;
+mod http;
+
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json, json};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::{Instant, sleep_until};
+
+pub(crate) use error::{Error, applied, provider_error};
+pub(crate) use http::Token;
+use http::{Envelope, Http};
+
+/// Rows in one answer.
+const PAGE: usize = 1000;
+/// How many seconds a transaction may stay open. One that a crash left behind holds its tables for so long.
+const TRANSACTION: u64 = 30;
+
+/// A row of a table as FortiOS gives it.
+pub(crate) type Row = Map<String, Json>;
+
+/// Whether a write may be sent now. Asked immediately before each.
+pub(crate) type Permit = dyn Fn() -> Result<(), String> + Send + Sync;
+
+/// How to reach one FortiGate and how much of it may be used.
+pub(crate) struct Config {
+    /// `https://fortigate.example`, without a path.
+    pub(crate) url: String,
+    /// The CA that its certificate is checked against, PEM. No other root counts.
+    pub(crate) ca: String,
+    /// Calls at once, at most.
+    pub(crate) concurrency: usize,
+    /// Calls a second, at most; a burst may be as large as one second's share.
+    pub(crate) requests_per_second: u32,
+}
+
+/// One FortiGate.
+pub(crate) struct Client {
+    http: Http,
+    slots: Semaphore,
+    /// When the next call is due if all had come evenly.
+    due: Mutex<Instant>,
+    interval: Duration,
+}
+
+/// A table as it was read.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "rows are rows")]
+pub(crate) struct Rows {
+    /// Its revision: another one means that something in it may have changed.
+    pub(crate) revision: String,
+    /// Its rows in their order.
+    pub(crate) rows: Vec<Row>,
+    /// Who answered.
+    pub(crate) serial: String,
+}
+
+/// Where a write goes: a table of a virtual firewall.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At<'a> {
+    pub(crate) vdom: &'a str,
+    pub(crate) table: &'a str,
+}
+
+/// A place in the policy table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Beside {
+    /// Directly above.
+    Before(u64),
+    /// Directly below.
+    After(u64),
+}
+
+/// Writes with the permit of one step, within a transaction or each by itself.
+pub(crate) struct Writer<'a> {
+    client: &'a Client,
+    permit: &'a Permit,
+    transaction: Option<u64>,
+}
+
+impl Client {
+    pub(crate) fn new(config: &Config, token: Token) -> Result<Self, Error> {
+        Ok(Self {
+            http: Http::new(&config.url, &config.ca, token)?,
+            slots: Semaphore::new(config.concurrency.max(1)),
+            due: Mutex::new(Instant::now()),
+            interval: Duration::from_secs(1) / config.requests_per_second.max(1),
+        })
+    }
+
+    /// Another token from now on.
+    pub(crate) fn set_token(&self, token: Token) {
+        self.http.set_token(token);
+    }
+
+    /// The rows of a table with these attributes, page by page.
+    pub(crate) async fn list(&self, at: At<'_>, attributes: &[&str]) -> Result<Rows, Error> {
+        let mut all = Rows::default();
+        loop {
+            let (start, count) = (all.rows.len().to_string(), PAGE.to_string());
+            let format = attributes.join("|");
+            let query = [("vdom", at.vdom), ("start", &start), ("count", &count), ("format", &format)];
+            let page = self.get(&cmdb(at.table, None), &query).await?;
+            let rows = page.rows()?;
+            let got = rows.len();
+            // A table that changes between two pages is read anew: a row could be missed otherwise.
+            if !all.rows.is_empty() && all.revision != page.revision {
+                all = Rows::default();
+                continue;
+            }
+            all.revision.clone_from(&page.revision);
+            all.serial.clone_from(&page.serial);
+            all.rows.extend(rows);
+            if got < PAGE {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// The revision of a table, by the smallest answer that tells it: one row with its key alone.
+    pub(crate) async fn revision(&self, at: At<'_>, mkey: &str) -> Result<String, Error> {
+        let query = [("vdom", at.vdom), ("start", "0"), ("count", "1"), ("format", mkey)];
+        Ok(self.get(&cmdb(at.table, None), &query).await?.revision)
+    }
+
+    /// One row, where it is there.
+    pub(crate) async fn row(&self, at: At<'_>, mkey: &str) -> Result<Option<Row>, Error> {
+        match self.get(&cmdb(at.table, Some(mkey)), &[("vdom", at.vdom)]).await {
+            Ok(answer) => Ok(answer.rows()?.into_iter().next()),
+            Err(Error::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The results of a monitor, and who answered in what version.
+    pub(crate) async fn monitor(
+        &self,
+        path: &str,
+        vdom: Option<&str>,
+    ) -> Result<(Json, String, String), Error> {
+        let query: Vec<_> = vdom.into_iter().map(|vdom| ("vdom", vdom)).collect();
+        let answer = self.get(&format!("/api/v2/monitor/{path}"), &query).await?;
+        Ok((answer.results, answer.serial, answer.version))
+    }
+
+    /// The one object of a table without rows, such as `system/global`.
+    pub(crate) async fn single(&self, table: &str) -> Result<Row, Error> {
+        match self.get(&cmdb(table, None), &[]).await?.results {
+            Json::Object(row) => Ok(row),
+            _ => Err(Error::Protocol(format!("{table} is no object"))),
+        }
+    }
+
+    pub(crate) fn writer<'a>(&'a self, permit: &'a Permit) -> Writer<'a> {
+        Writer { client: self, permit, transaction: None }
+    }
+
+    async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Envelope, Error> {
+        let _slot = self.enter().await;
+        self.http.get(path, query).await
+    }
+
+    /// Waits for a slot and for the rate.
+    async fn enter(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        let slot = self.slots.acquire().await.ok();
+        let at = {
+            let mut due = self.due.lock().await;
+            let now = Instant::now();
+            let full = now.checked_sub(Duration::from_secs(1)).unwrap_or(now);
+            *due = (*due).max(full) + self.interval;
+            (*due).max(now)
+        };
+        sleep_until(at).await;
+        slot
+    }
+}
+
+impl Writer<'_> {
+    /// The same within a new transaction: nothing is in force before the commit.
+    pub(crate) async fn begin(&self, vdom: &str) -> Result<Self, Error> {
+        let body = json!({"timeout": TRANSACTION});
+        let answer =
+            self.post("/api/v2/cmdb", &[("action", "transaction-start"), ("vdom", vdom)], &body).await?;
+        let id = answer.results["transaction-id"].as_u64();
+        let id = id.ok_or_else(|| Error::Protocol("a transaction without an id".to_owned()))?;
+        Ok(Self { client: self.client, permit: self.permit, transaction: Some(id) })
+    }
+
+    /// Puts all writes of the transaction in force, or none.
+    pub(crate) async fn commit(&self, vdom: &str) -> Result<(), Error> {
+        self.end("transaction-commit", vdom).await
+    }
+
+    /// Gives the transaction up.
+    pub(crate) async fn abort(&self, vdom: &str) -> Result<(), Error> {
+        self.end("transaction-abort", vdom).await
+    }
+
+    async fn end(&self, action: &str, vdom: &str) -> Result<(), Error> {
+        let body = json!({"transaction-id": self.transaction});
+        self.post("/api/v2/cmdb", &[("action", action), ("vdom", vdom)], &body).await.map(drop)
+    }
+
+    /// A new row. Gives the key by which it is addressed.
+    pub(crate) async fn create(&self, at: At<'_>, row: &Row) -> Result<Json, Error> {
+        let body = Json::Object(row.clone());
+        let answer = self.post(&cmdb(at.table, None), &[("vdom", at.vdom)], &body).await?;
+        Ok(answer.mkey)
+    }
+
+    /// Other values in a row.
+    pub(crate) async fn update(&self, at: At<'_>, mkey: &str, row: &Row) -> Result<(), Error> {
+        let path = addressed(at, mkey)?;
+        self.send(reqwest::Method::PUT, &path, &[("vdom", at.vdom)], Some(&Json::Object(row.clone())))
+            .await
+            .map(drop)
+    }
+
+    /// Takes a row away.
+    pub(crate) async fn delete(&self, at: At<'_>, mkey: &str) -> Result<(), Error> {
+        let path = addressed(at, mkey)?;
+        self.send(reqwest::Method::DELETE, &path, &[("vdom", at.vdom)], None).await.map(drop)
+    }
+
+    /// Another place for a policy.
+    pub(crate) async fn move_policy(&self, vdom: &str, id: u64, beside: Beside) -> Result<(), Error> {
+        let at = At { vdom, table: "firewall/policy" };
+        let (word, other) = match beside {
+            Beside::Before(other) => ("before", other.to_string()),
+            Beside::After(other) => ("after", other.to_string()),
+        };
+        let query = [("vdom", vdom), ("action", "move"), (word, other.as_str())];
+        self.send(reqwest::Method::PUT, &addressed(at, &id.to_string())?, &query, None).await.map(drop)
+    }
+
+    async fn post(&self, path: &str, query: &[(&str, &str)], body: &Json) -> Result<Envelope, Error> {
+        self.send(reqwest::Method::POST, path, query, Some(body)).await
+    }
+
+    async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Json>,
+    ) -> Result<Envelope, Error> {
+        let _slot = self.client.enter().await;
+        (self.permit)().map_err(Error::NotPermitted)?;
+        self.client.http.write(method, path, query, body, self.transaction).await
+    }
+}
+
+/// The path of a table or row.
+fn cmdb(table: &str, mkey: Option<&str>) -> String {
+    match mkey {
+        None => format!("/api/v2/cmdb/{table}"),
+        Some(mkey) => format!("/api/v2/cmdb/{table}/{}", encoded(mkey)),
+    }
+}
+
+/// The path of one row. Without a key it would be the table's, and a delete would empty that.
+fn addressed(at: At<'_>, mkey: &str) -> Result<String, Error> {
+    if mkey.is_empty() {
+        return Err(Error::Protocol(format!("a row of {} without a key was not written", at.table)));
+    }
+    Ok(cmdb(at.table, Some(mkey)))
+}
+
+/// A key as one part of a path: whatever has a meaning there is written by its code.
+fn encoded(mkey: &str) -> String {
+    let mut out = String::new();
+    for byte in mkey.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            other => out.extend(['%', hex(other >> 4), hex(other & 15)]),
+        }
+    }
+    out
+}
+
+fn hex(value: u8) -> char {
+    char::from_digit(u32::from(value), 16).unwrap_or('0').to_ascii_uppercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_one_part_of_a_path_and_never_none() {
+        assert_eq!(
+            cmdb("firewall/address", Some("10.0.0.0/24 å")),
+            "/api/v2/cmdb/firewall/address/10.0.0.0%2F24%20%C3%A5"
+        );
+        assert!(addressed(At { vdom: "root", table: "firewall/address" }, "").is_err());
+    }
+}

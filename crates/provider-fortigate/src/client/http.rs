@@ -1,0 +1,186 @@
+//! One HTTPS request and its envelope: TLS against the given CA only, and errors told apart by what was sent.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use reqwest::Method;
+use reqwest::header::AUTHORIZATION;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value as Json;
+
+use super::Row;
+use super::error::{Error, refusal};
+
+/// How long one request may take.
+const CALL: Duration = Duration::from_secs(30);
+
+/// The token of an API user. Prints as nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Token(Arc<str>);
+
+impl Token {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// The way to one FortiGate.
+pub(super) struct Http {
+    client: reqwest::Client,
+    url: String,
+    token: RwLock<Token>,
+}
+
+/// What every answer of FortiOS comes in.
+#[derive(Debug, Default)]
+pub(super) struct Envelope {
+    pub(super) results: Json,
+    pub(super) mkey: Json,
+    pub(super) revision: String,
+    pub(super) serial: String,
+    pub(super) version: String,
+}
+
+impl Envelope {
+    fn of(answer: &Json) -> Self {
+        let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
+        Self {
+            results: answer["results"].clone(),
+            mkey: answer["mkey"].clone(),
+            revision: text("revision"),
+            serial: text("serial"),
+            version: text("version"),
+        }
+    }
+
+    /// The rows of a table, or the one that was asked for.
+    pub(super) fn rows(&self) -> Result<Vec<Row>, Error> {
+        let Json::Array(rows) = &self.results else {
+            return Err(Error::Protocol("an answer without rows".to_owned()));
+        };
+        let row = |row: &Json| row.as_object().cloned();
+        rows.iter()
+            .map(row)
+            .collect::<Option<_>>()
+            .ok_or_else(|| Error::Protocol("a row that is no object".to_owned()))
+    }
+}
+
+impl Http {
+    pub(super) fn new(url: &str, ca: &str, token: Token) -> Result<Self, Error> {
+        let url = url.trim_end_matches('/');
+        if !url.starts_with("https://") || url.contains('@') {
+            return Err(Error::Config(
+                "the endpoint has the form https://fortigate.example, without a user".into(),
+            ));
+        }
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls(ca.as_bytes())?)
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(CALL)
+            .http1_only()
+            // It is reached directly: a proxy from the environment would be a surprise.
+            .no_proxy()
+            // A redirect would carry the token elsewhere.
+            .redirect(reqwest::redirect::Policy::none())
+            // A connection that the device closes just as a write goes out makes a lost answer.
+            .pool_idle_timeout(Duration::from_secs(5))
+            .user_agent(concat!("vertskommune/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Error::Config(error.to_string()))?;
+        Ok(Self { client, url: url.to_owned(), token: RwLock::new(token) })
+    }
+
+    pub(super) fn set_token(&self, token: Token) {
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Envelope, Error> {
+        self.send(self.request(Method::GET, path, query), false).await
+    }
+
+    pub(super) async fn write(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Option<&Json>,
+        transaction: Option<u64>,
+    ) -> Result<Envelope, Error> {
+        let mut request = self.request(method, path, query);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        if let Some(id) = transaction {
+            request = request.header("X-TRANSACTION-ID", id.to_string());
+        }
+        self.send(request, true).await
+    }
+
+    fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> reqwest::RequestBuilder {
+        let token = self.token.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let parts: Vec<String> =
+            query.iter().map(|(name, value)| format!("{name}={}", super::encoded(value))).collect();
+        let parts = if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) };
+        let request = self.client.request(method, format!("{}{path}{parts}", self.url));
+        request.header(AUTHORIZATION, format!("Bearer {}", token.0))
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder, is_write: bool) -> Result<Envelope, Error> {
+        let failed = |error| failure(is_write, error);
+        let answer = request.send().await.map_err(failed)?;
+        let status = answer.status().as_u16();
+        let after = answer.headers().get("retry-after").and_then(|after| after.to_str().ok()?.parse().ok());
+        let text = answer.text().await.map_err(failed)?;
+        let body: Option<Json> = serde_json::from_str(&text).ok();
+        match (status, body) {
+            (200..300, Some(body)) if body["status"] != "error" => Ok(Envelope::of(&body)),
+            (200..300, None) => Err(Error::Protocol("an answer that is no JSON".to_owned())),
+            (429, _) => Err(Error::Throttled(after.map(Duration::from_secs))),
+            (401, _) => Err(Error::Token),
+            (status, body) => Err(refusal(status, body.as_ref())),
+        }
+    }
+}
+
+/// Tells apart what was surely not sent from what may have been.
+fn failure(is_write: bool, error: reqwest::Error) -> Error {
+    let (unsent, late) = (error.is_connect(), error.is_timeout());
+    let mut why = error.without_url().to_string();
+    why.truncate(200);
+    match () {
+        () if unsent => Error::Connect(why),
+        () if is_write => Error::LostAnswer(why),
+        () if late => Error::Timeout,
+        () => Error::Connect(why),
+    }
+}
+
+/// TLS 1.2 and 1.3 with ring, and no root but the given ones.
+fn tls(ca: &[u8]) -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(ca) {
+        let added = certificate
+            .map_err(|it| it.to_string())
+            .and_then(|it| roots.add(it).map_err(|it| it.to_string()));
+        added.map_err(|error| Error::Config(format!("a CA certificate cannot be read: {error}")))?;
+    }
+    if roots.is_empty() {
+        return Err(Error::Config(
+            "there is no CA certificate: give the FortiGate's in spec.caBundle".into(),
+        ));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| Error::Config(error.to_string()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}

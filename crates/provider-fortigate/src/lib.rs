@@ -1,0 +1,308 @@
+//! FortiGate as a plugin: a tenant's firewall in one piece, in the right order.
+//!
+//! `settings` reads what a `HostProvider` says, `expand` says what a tenant should have, `observe` what is there, `steps`
+//! which way leads from the one to the other (`order` the part of it that needs thought), and `apply` goes it. `client`
+//! speaks FortiOS's REST API and knows no tenant. How facts lie in FortiOS: docs/adr/0008.
+
+mod apply;
+mod claim;
+mod client;
+mod expand;
+mod firmware;
+mod marks;
+mod names;
+mod observe;
+mod order;
+mod preflight;
+mod schema;
+mod settings;
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, join_all};
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::{sleep, timeout_at};
+use vertskommune_core::difference::Difference;
+use vertskommune_core::domain::{Domain, Inputs, Proposal};
+use vertskommune_core::host::Host;
+use vertskommune_core::names::{Installation, ProviderName, TenantName};
+use vertskommune_core::observation::{Blindness, Observation, Scope};
+use vertskommune_core::resource::Resource;
+use vertskommune_core::schema::Schema;
+use vertskommune_core::step::Step;
+use vertskommune_core::violation::Violation;
+use vertskommune_provider::{Applied, Changes, Checked, Claim, Ctx, Plugin, Provider, ProviderError};
+
+use client::{At, Client, Config, Error, Rows, Token, provider_error};
+use observe::{Read, View};
+use schema::{TABLES, Table};
+use settings::Settings;
+
+/// How often the tables' revisions are asked for. Ten small requests; FortiOS pushes nothing.
+const POLL: Duration = Duration::from_secs(3);
+
+/// Makes providers for FortiGates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FortigatePlugin;
+
+impl Plugin for FortigatePlugin {
+    fn name(&self) -> &'static str {
+        "fortigate"
+    }
+
+    fn provider(
+        &self,
+        installation: &Installation,
+        host: &Host,
+    ) -> Result<Arc<dyn Provider>, Vec<Violation>> {
+        let settings = Settings::read(&host.settings)?;
+        Ok(Arc::new(Fortigate::new(installation, host, settings)))
+    }
+}
+
+/// One FortiGate, or a cluster that answers as one.
+pub(crate) struct Fortigate {
+    host: Host,
+    installation: Installation,
+    settings: Settings,
+    schema: Schema,
+    link: Mutex<Option<(Arc<Client>, String)>>,
+    state: SyncMutex<State>,
+}
+
+/// What is remembered. All of it can be lost: the next look brings it back.
+#[derive(Default)]
+struct State {
+    /// Tables as they were last read; one whose revision is the same is not read again.
+    tables: BTreeMap<&'static str, Arc<Rows>>,
+    /// The revisions that the last wait for changes saw.
+    watched: Option<BTreeMap<&'static str, String>>,
+    version: String,
+    /// The device refused a move within a transaction.
+    no_moves: bool,
+}
+
+impl Fortigate {
+    fn new(installation: &Installation, host: &Host, settings: Settings) -> Self {
+        Self {
+            host: host.clone(),
+            installation: installation.clone(),
+            settings,
+            schema: schema::schema(),
+            link: Mutex::default(),
+            state: SyncMutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The version with what was found out about it, as plans read it.
+    fn version(&self) -> String {
+        let state = self.state();
+        if state.no_moves {
+            format!("{}{}", state.version, firmware::NO_MOVES)
+        } else {
+            state.version.clone()
+        }
+    }
+
+    fn note_no_moves(&self) {
+        tracing::warn!(provider = %self.host.name, "the device refuses moves within transactions: rules go one by one");
+        self.state().no_moves = true;
+    }
+
+    fn serials(&self) -> impl Iterator<Item = &str> {
+        self.host.identity.split(',').map(str::trim)
+    }
+
+    fn fail(&self, error: &Error) -> ProviderError {
+        provider_error(&self.host.endpoint, error)
+    }
+
+    /// The client, made when it is first needed. A secret of another version is taken up.
+    async fn client(&self, ctx: &Ctx) -> Result<Arc<Client>, ProviderError> {
+        let mut link = self.link.lock().await;
+        let name = self.host.credentials.as_deref().unwrap_or_default();
+        let secret =
+            ctx.secrets.get(name).await.map_err(|error| ProviderError::Refused(error.to_string()))?;
+        let token = secret.text("token").map_err(|error| ProviderError::Refused(error.to_string()))?;
+        let token = Token::new(token);
+        if let Some((client, version)) = link.as_mut() {
+            if *version != secret.version {
+                client.set_token(token);
+                version.clone_from(&secret.version);
+            }
+            return Ok(client.clone());
+        }
+        let config = Config {
+            url: self.host.endpoint.clone(),
+            ca: self.host.ca.clone().unwrap_or_default(),
+            concurrency: usize::try_from(self.host.budget.concurrency).unwrap_or(1),
+            requests_per_second: self.host.budget.requests_per_second,
+        };
+        let client = Arc::new(Client::new(&config, token).map_err(|error| self.fail(&error))?);
+        *link = Some((client.clone(), secret.version));
+        Ok(client)
+    }
+
+    /// Whether the one that answers is pinned. Gives its version.
+    async fn identify(&self, client: &Client) -> Result<String, ProviderError> {
+        let (_, serial, version) =
+            client.monitor("system/status", None).await.map_err(|error| self.fail(&error))?;
+        self.is_pinned(&serial)?;
+        Ok(version)
+    }
+
+    fn is_pinned(&self, serial: &str) -> Result<(), ProviderError> {
+        if self.serials().any(|pinned| pinned == serial) {
+            return Ok(());
+        }
+        Err(ProviderError::Misidentified { expected: self.host.identity.clone(), found: serial.to_owned() })
+    }
+
+    async fn look(&self, scope: &Scope, ctx: &Ctx) -> Result<Observation, ProviderError> {
+        let client = self.client(ctx).await?;
+        let version = self.identify(&client).await?;
+        self.state().version = version;
+        let read = join_all(TABLES.iter().map(|table| self.read(&client, table))).await;
+        let mut rows = Read::new();
+        for (table, read) in TABLES.iter().zip(read) {
+            let seen = match read {
+                Ok(read) => {
+                    self.is_pinned(&read.serial)?;
+                    Ok(read.rows.clone())
+                }
+                Err(Error::Right(why)) => Err(Blindness::NoSight(format!("{}: {why}", table.path))),
+                Err(error) => return Err(self.fail(&error)),
+            };
+            rows.insert(table.kind, seen);
+        }
+        let view = View {
+            provider: &self.host.name,
+            installation: &self.installation,
+            anchor: &self.settings.anchor,
+            version: &self.version(),
+            read: &rows,
+        };
+        Ok(view.observation(scope.tenants.as_ref()))
+    }
+
+    /// A table, from memory where its revision is the same.
+    async fn read(&self, client: &Client, table: &'static Table) -> Result<Arc<Rows>, Error> {
+        let at = At { vdom: &self.settings.vdom, table: table.path };
+        let known = self.state().tables.get(table.kind).cloned();
+        if let Some(known) = known
+            && client.revision(at, table.mkey).await? == known.revision
+        {
+            return Ok(known);
+        }
+        let rows = Arc::new(client.list(at, &apply::attributes(table)).await?);
+        self.state().tables.insert(table.kind, rows.clone());
+        Ok(rows)
+    }
+
+    async fn wait_for_changes(&self, ctx: &Ctx) -> Result<Changes, ProviderError> {
+        loop {
+            let client = self.client(ctx).await?;
+            let asked = TABLES.iter().map(|table| async {
+                let at = At { vdom: &self.settings.vdom, table: table.path };
+                client.revision(at, table.mkey).await.map(|revision| (table.kind, revision))
+            });
+            let now: Result<BTreeMap<_, _>, Error> = join_all(asked).await.into_iter().collect();
+            let now = match now {
+                Ok(now) => now,
+                Err(error) => {
+                    self.state().watched = None;
+                    return Err(self.fail(&error));
+                }
+            };
+            let before = self.state().watched.replace(now.clone());
+            match before {
+                None => return Ok(Changes::Anything),
+                Some(before) if before != now => return Ok(Changes::Tenants(self.known_tenants())),
+                Some(_) => {}
+            }
+            tokio::select! {
+                () = sleep(POLL) => {}
+                () = ctx.cancel.cancelled() => return Ok(Changes::Tenants(BTreeSet::new())),
+            }
+            if tokio::time::Instant::now() >= ctx.deadline {
+                return Ok(Changes::Tenants(BTreeSet::new()));
+            }
+        }
+    }
+
+    /// Those that had anything here when it was last read: a look at them reads the tables that changed, and only news
+    /// is planned.
+    fn known_tenants(&self) -> BTreeSet<TenantName> {
+        let state = self.state();
+        let mut tenants = BTreeSet::new();
+        for table in TABLES {
+            let (Some((comment, _)), Some(rows)) = (table.comment, state.tables.get(table.kind)) else {
+                continue;
+            };
+            let texts = rows.rows.iter().filter_map(|row| row.get(comment)?.as_str());
+            tenants.extend(texts.filter_map(|text| Some(marks::read(text, &self.installation)?.tenant)));
+        }
+        tenants
+    }
+}
+
+impl Domain for Fortigate {
+    fn name(&self) -> &ProviderName {
+        &self.host.name
+    }
+
+    fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    fn expand(&self, inputs: &Inputs) -> Result<Vec<Resource>, Vec<Violation>> {
+        expand::expand(inputs, &self.host.name, &self.settings)
+    }
+
+    fn steps(&self, differences: &[Difference], seen: &Observation, now: Timestamp) -> Proposal {
+        steps::steps(differences, seen, now)
+    }
+}
+
+impl Provider for Fortigate {
+    fn observe<'a>(
+        &'a self,
+        scope: &'a Scope,
+        ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Observation, ProviderError>> {
+        Box::pin(async move {
+            let late = |_| Err(ProviderError::Timeout("the look did not end in time".to_owned()));
+            timeout_at(ctx.deadline, self.look(scope, ctx)).await.unwrap_or_else(late)
+        })
+    }
+
+    fn changed<'a>(&'a self, ctx: &'a Ctx) -> BoxFuture<'a, Result<Changes, ProviderError>> {
+        Box::pin(self.wait_for_changes(ctx))
+    }
+
+    fn apply<'a>(&'a self, steps: &'a [Step], ctx: &'a Ctx) -> BoxFuture<'a, Vec<Applied>> {
+        Box::pin(async move {
+            let late = |_| vec![Applied::Unknown("the steps did not end in time".to_owned())];
+            timeout_at(ctx.deadline, self.carry_out(steps, ctx)).await.unwrap_or_else(late)
+        })
+    }
+
+    fn preflight<'a>(&'a self, ctx: &'a Ctx) -> BoxFuture<'a, Vec<Checked>> {
+        Box::pin(self.check_all(ctx))
+    }
+
+    fn claim<'a>(&'a self, claim: &'a Claim, ctx: &'a Ctx) -> BoxFuture<'a, Result<(), ProviderError>> {
+        Box::pin(async move {
+            let late = |_| Err(ProviderError::Timeout("the claim was not answered in time".to_owned()));
+            timeout_at(ctx.deadline, self.hold_claim(claim, ctx)).await.unwrap_or_else(late)
+        })
+    }
+}

@@ -1,0 +1,65 @@
+//! Our marks on FortiOS objects, and the kinds that carry them.
+//!
+//! Policies, objects, interfaces, zones and routes carry the mark at the beginning of their comment or description, with
+//! what the manifest says of them behind it. Schedules have no comment: they are known by their exact name and by the
+//! record on the tenant's zone.
+
+use vertskommune_core::names::{Installation, Mark, ResourceKey, TenantName};
+
+pub(crate) const INTERFACE: &str = "interface";
+pub(crate) const ZONE: &str = "zone";
+pub(crate) const ADDRESS: &str = "address";
+pub(crate) const ADDRESS_GROUP: &str = "address-group";
+pub(crate) const SERVICE: &str = "service";
+pub(crate) const SERVICE_GROUP: &str = "service-group";
+pub(crate) const SCHEDULE: &str = "schedule";
+pub(crate) const VIP: &str = "vip";
+pub(crate) const ROUTE: &str = "route";
+pub(crate) const POLICY: &str = "policy";
+/// The order of a tenant's policies, which no single policy has.
+pub(crate) const ORDER: &str = "order";
+
+/// What stands between the mark and what people read.
+const BETWEEN: &str = " | ";
+/// What the name of a policy's predecessor ends with, while both stand in the table.
+pub(crate) const OLD: char = '~';
+
+/// A comment that begins with the mark.
+pub(crate) fn comment(mark: &Mark, text: &str, most: usize) -> String {
+    let whole = if text.is_empty() { mark.to_string() } else { format!("{mark}{BETWEEN}{text}") };
+    whole.chars().take(most).collect()
+}
+
+/// The mark of a comment, where it begins with one of this installation.
+pub(crate) fn read(comment: &str, installation: &Installation) -> Option<Mark> {
+    let text = comment.split_once(BETWEEN).map_or(comment, |(mark, _)| mark);
+    Mark::parse(text).filter(|mark| mark.installation == *installation)
+}
+
+/// The mark of one resource of a tenant.
+pub(crate) fn mark(installation: &Installation, tenant: &TenantName, key: &ResourceKey) -> Mark {
+    Mark { installation: installation.clone(), tenant: tenant.clone(), key: key.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_gives_its_mark_back_and_no_other_is_ours() {
+        let (nord, tenant) = (Installation::from("nord"), TenantName::from("ibestad"));
+        let ours = mark(&nord, &tenant, &ResourceKey::new(POLICY, "municipality-baseline.dns"));
+        for text in ["", "sign-on for Ibestad kommune", "a | b"] {
+            assert_eq!(read(&comment(&ours, text, 255), &nord), Some(ours.clone()), "{text:?}");
+        }
+        for comment in [
+            "",
+            "nord",
+            "sor/ibestad/policy/dns",
+            "by hand | nord/ibestad/policy/dns",
+            "nord/ibestad/policy/dns|x/y",
+        ] {
+            assert_eq!(read(comment, &nord), None, "{comment:?}");
+        }
+    }
+}

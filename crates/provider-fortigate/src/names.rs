@@ -1,0 +1,106 @@
+//! What a tenant's things are called on the device: names that follow from the manifest alone, within FortiOS's limits
+//! (`config firewall …` in the CLI reference gives the size of each).
+
+use sha2::{Digest as _, Sha256};
+
+/// The most characters of the name of an interface, without its ending.
+const INTERFACE: usize = 15;
+/// Of a zone and of a policy.
+const SHORT: usize = 35;
+/// Of everything else.
+const OBJECT: usize = 79;
+/// How much of a hash tells two long names apart.
+const HASH: usize = 8;
+
+/// The VLAN interface of a network.
+pub(crate) fn interface(tenant: &str, network: &str) -> String {
+    fit(&format!("{tenant}.{network}"), INTERFACE)
+}
+
+/// The zone that holds a tenant's interfaces.
+pub(crate) fn zone(tenant: &str) -> String {
+    fit(&format!("zone.{tenant}"), SHORT)
+}
+
+/// An address, group, service, virtual IP.
+pub(crate) fn object(tenant: &str, name: &str) -> String {
+    fit(&format!("{tenant}.{name}"), OBJECT)
+}
+
+/// A schedule, which has no comment: its name ends with a hash of the rest and of the installation, which nobody comes
+/// by without meaning it.
+pub(crate) fn schedule(installation: &str, tenant: &str, name: &str) -> String {
+    let head = format!("{}.{}", schedule_prefix(tenant), schedule_key(name));
+    format!("{head}~{}", hash(&format!("{installation}/{head}")))
+}
+
+/// What a schedule is known by within its tenant.
+pub(crate) fn schedule_key(name: &str) -> String {
+    fit(name, 11)
+}
+
+/// What the names of a tenant's schedules begin with.
+pub(crate) fn schedule_prefix(tenant: &str) -> String {
+    fit(tenant, 10)
+}
+
+/// The prefix and the key of a schedule that this installation made.
+pub(crate) fn read_schedule<'a>(installation: &str, name: &'a str) -> Option<(&'a str, &'a str)> {
+    let (head, proof) = name.rsplit_once('~')?;
+    (hash(&format!("{installation}/{head}")) == proof).then(|| head.split_once('.')).flatten()
+}
+
+/// A policy. It has two names, since one that replaces another stands beside it for a moment.
+pub(crate) fn policy(tenant: &str, rule: &str, second: bool) -> String {
+    let name = format!("{tenant}.{rule}");
+    if second { fit(&format!("{name}'"), SHORT).replace('\'', "~2") } else { fit(&name, SHORT - 1) }
+}
+
+/// The name itself where it is short enough; otherwise its beginning and a hash of all of it.
+fn fit(name: &str, most: usize) -> String {
+    if name.len() <= most {
+        return name.to_owned();
+    }
+    let head: String = name.chars().take(most - HASH - 1).collect();
+    format!("{head}~{}", hash(name))
+}
+
+fn hash(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).take(HASH).map(digit).collect()
+}
+
+fn digit(value: u8) -> char {
+    char::from_digit(u32::from(value), 16).unwrap_or('0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_within_the_limits_and_tell_apart() {
+        let tenant = "a-municipality-with-a-long-name";
+        for (one, other, most) in [
+            (interface(tenant, "servers"), interface(tenant, "clients"), 15),
+            (zone(tenant), zone("b-municipality-with-a-long-name"), 35),
+            (policy(tenant, "clients-to-files", false), policy(tenant, "clients-to-files", true), 35),
+            (policy("ibestad", "dns", false), policy("ibestad", "dns", true), 35),
+            (
+                schedule("nord", tenant, "school.office-hours"),
+                schedule("nord", tenant, "school.school-hours"),
+                31,
+            ),
+            (object(tenant, "x"), object(tenant, "y"), 79),
+        ] {
+            assert!(one.len() <= most && other.len() <= most, "{one} {other}");
+            assert_ne!(one, other);
+        }
+        let name = schedule("nord", "ibestad", "office-hours");
+        assert_eq!(read_schedule("nord", &name), Some(("ibestad", schedule_key("office-hours").as_str())));
+        assert_eq!(read_schedule("sor", &name), None, "another installation's");
+        assert_eq!(read_schedule("nord", "ibestad.office-hours"), None, "a lookalike");
+        assert_eq!(interface("ibestad", "servers"), "ibestad.servers");
+        assert_eq!(policy("ibestad", "clients-to-files", false), "ibestad.clients-to-files");
+    }
+}

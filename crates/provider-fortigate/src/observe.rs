@@ -1,0 +1,301 @@
+//! What is seen of all tenants, from the rows of the tables. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value as Json, json};
+use vertskommune_core::names::{Installation, Kind, Mark, ProviderName, ResourceKey, TenantName};
+use vertskommune_core::observation::{Blindness, Coverage, Foreign, Observation, Present, Seen};
+use vertskommune_core::resource::Facts;
+
+use crate::client::Row;
+use crate::marks::{self, OLD, ORDER, POLICY, SCHEDULE, ZONE};
+use crate::names;
+use crate::order::Standing;
+use crate::schema::{Form, TABLES, Table};
+
+/// What a policy says of its place, for those who plan its order.
+pub(crate) const STANDING: &str = "standing";
+/// What a policy is really called: it has two names.
+pub(crate) const NAME: &str = "name";
+/// The id that stands for the anchor where it is not known.
+pub(crate) const ANCHOR: u64 = u64::MAX;
+
+/// The rows of a table, or why they cannot be seen.
+pub(crate) type Read = BTreeMap<&'static str, Result<Vec<Row>, Blindness>>;
+
+/// What an observation is made of.
+pub(crate) struct View<'a> {
+    pub(crate) provider: &'a ProviderName,
+    pub(crate) installation: &'a Installation,
+    pub(crate) anchor: &'a str,
+    pub(crate) version: &'a str,
+    pub(crate) read: &'a Read,
+}
+
+impl View<'_> {
+    /// The observation of these tenants, or of all.
+    pub(crate) fn observation(&self, tenants: Option<&BTreeSet<TenantName>>) -> Observation {
+        let mut seen = Observation { version: self.version.to_owned(), ..Observation::empty(self.provider) };
+        let mut coverage = Coverage::default();
+        let zones = self.zones();
+        for table in TABLES {
+            match self.read.get(table.kind) {
+                Some(Ok(rows)) if table.kind == POLICY => self.policies(rows, &mut seen, &mut coverage),
+                Some(Ok(rows)) => self.rows(table, rows, &zones, &mut seen),
+                Some(Err(why)) => blind(table.kind, why, &mut coverage),
+                None => blind(table.kind, &Blindness::NotYetObserved, &mut coverage),
+            }
+        }
+        seen.coverage = coverage;
+        if let Some(tenants) = tenants {
+            seen.seen.retain(|tenant, _| tenants.contains(tenant));
+            seen.foreign.retain(|foreign| tenants.contains(&foreign.tenant));
+        }
+        seen
+    }
+
+    /// Which tenants have a zone of ours, by what their schedules' names begin with.
+    fn zones(&self) -> BTreeMap<String, TenantName> {
+        let rows = self.read.get(ZONE).and_then(|rows| rows.as_ref().ok());
+        let marks = rows.into_iter().flatten().filter_map(|row| self.mark(row, "description"));
+        marks.map(|mark| (names::schedule_prefix(mark.tenant.as_str()), mark.tenant)).collect()
+    }
+
+    fn mark(&self, row: &Row, attribute: &str) -> Option<Mark> {
+        marks::read(row.get(attribute)?.as_str()?, self.installation)
+    }
+
+    /// Whose row it is, and which of that tenant's things.
+    fn owner(
+        &self,
+        table: &Table,
+        row: &Row,
+        zones: &BTreeMap<String, TenantName>,
+    ) -> Option<(TenantName, ResourceKey)> {
+        if let Some((comment, _)) = table.comment {
+            let mark = self.mark(row, comment).filter(|mark| mark.key.kind.as_str() == table.kind)?;
+            return Some((mark.tenant, mark.key));
+        }
+        let (prefix, key) = names::read_schedule(self.installation.as_str(), row.get("name")?.as_str()?)?;
+        Some((zones.get(prefix)?.clone(), ResourceKey::new(SCHEDULE, key)))
+    }
+
+    fn rows(
+        &self,
+        table: &Table,
+        rows: &[Row],
+        zones: &BTreeMap<String, TenantName>,
+        seen: &mut Observation,
+    ) {
+        for row in rows {
+            let present = present(table, row);
+            let Some((tenant, key)) = self.owner(table, row, zones) else {
+                seen.foreign.extend(foreign(table, row, present));
+                continue;
+            };
+            let things = seen.seen.entry(tenant).or_default();
+            let it = match things.get(&key) {
+                None => Seen::Present(Box::new(present)),
+                // Somebody copied it with its comment: which one is ours cannot be told.
+                Some(Seen::Present(first)) => {
+                    Seen::Unknown(Blindness::Ambiguous(vec![first.identity.clone(), present.identity]))
+                }
+                Some(other) => other.clone(),
+            };
+            things.insert(key, it);
+        }
+    }
+
+    fn policies(&self, rows: &[Row], seen: &mut Observation, coverage: &mut Coverage) {
+        let Some(table) = crate::schema::table(POLICY) else { return };
+        let Some(anchor) = rows.iter().position(|row| is_anchor(row, self.anchor)) else {
+            let why = format!("the policy {} that tenants' rules stand above is not there", self.anchor);
+            for kind in [POLICY, ORDER] {
+                blind(kind, &Blindness::NoSight(why.clone()), coverage);
+            }
+            return;
+        };
+        let mut tables: BTreeMap<TenantName, Vec<(usize, Standing)>> = BTreeMap::new();
+        let copies = self.copies(rows);
+        for (at, row) in rows.iter().enumerate() {
+            let mark = self.mark(row, "comments").filter(|mark| mark.key.kind.as_str() == POLICY);
+            let Some(mark) = mark.filter(|_| !copies.contains(&at)) else { continue };
+            let mut key = mark.key;
+            let things = seen.seen.entry(mark.tenant.clone()).or_default();
+            while things.contains_key(&key) {
+                // The upper one is the newer; what stands below it was replaced and goes.
+                key.name.push(OLD);
+            }
+            let mut present = present(table, row);
+            present.outputs.insert(NAME.to_owned(), row.get("name").cloned().unwrap_or_default());
+            canonical(&mut present.fields, mark.tenant.as_str(), key.name.trim_end_matches(OLD));
+            let standing = Standing { id: id_of(row), key: Some(key.name.clone()) };
+            tables.entry(mark.tenant).or_default().push((at, standing));
+            things.insert(key, Seen::Present(Box::new(present)));
+        }
+        for (tenant, ours) in tables {
+            let order = order(rows, &ours, anchor);
+            let key = ResourceKey::new(ORDER, "policies");
+            seen.seen.entry(tenant).or_default().insert(key, Seen::Present(Box::new(order)));
+        }
+    }
+
+    /// Rows that somebody made by copying a policy of ours with its comment: of several with one mark, those without one of
+    /// the names that we give. They are not ours.
+    fn copies(&self, rows: &[Row]) -> BTreeSet<usize> {
+        let mut by_mark: BTreeMap<String, Vec<(usize, bool)>> = BTreeMap::new();
+        for (at, row) in rows.iter().enumerate() {
+            if let Some(mark) = self.mark(row, "comments") {
+                let name = row.get("name").and_then(Json::as_str).unwrap_or_default();
+                let (tenant, rule) = (mark.tenant.as_str(), mark.key.name.as_str());
+                let known = [false, true].iter().any(|second| names::policy(tenant, rule, *second) == name);
+                by_mark.entry(mark.to_string()).or_default().push((at, known));
+            }
+        }
+        let several =
+            by_mark.into_values().filter(|rows| rows.len() > 1 && rows.iter().any(|(_, known)| *known));
+        several.flatten().filter(|(_, known)| !known).map(|(at, _)| at).collect()
+    }
+}
+
+fn blind(kind: &str, why: &Blindness, coverage: &mut Coverage) {
+    coverage.kinds.insert(Kind::from(kind), why.clone());
+    if kind == POLICY {
+        coverage.kinds.insert(Kind::from(ORDER), why.clone());
+    }
+}
+
+/// The table as one tenant's order is planned from: from the topmost of its own to the anchor or the lowest of its own;
+/// what is others' between two of them is one row.
+fn order(rows: &[Row], ours: &[(usize, Standing)], anchor: usize) -> Present {
+    let mut standing: Vec<Standing> = Vec::new();
+    let mut sequence: Vec<Json> = Vec::new();
+    let last = ours.last().map_or(anchor, |(at, _)| anchor.max(*at));
+    let first = ours.first().map_or(anchor, |(at, _)| anchor.min(*at));
+    let mut mine = ours.iter().peekable();
+    for (at, row) in rows.iter().enumerate().take(last + 1).skip(first) {
+        if let Some((_, it)) = mine.next_if(|(place, _)| *place == at) {
+            sequence.extend(it.key.clone().map(Json::String));
+            standing.push(it.clone());
+        } else if at == anchor {
+            standing.push(Standing { id: ANCHOR, key: None });
+            sequence.extend(mine.peek().map(|_| json!("(the anchor)")));
+        } else if standing.last().is_none_or(|it| it.key.is_some()) {
+            standing.push(Standing { id: id_of(row), key: None });
+            sequence.extend(mine.peek().map(|_| json!("(rules of others)")));
+        }
+    }
+    let table: Vec<Json> = standing.iter().map(|it| json!([it.id, it.key])).collect();
+    Present {
+        fields: Facts::from([("sequence".to_owned(), Json::Array(sequence))]),
+        outputs: Facts::from([(STANDING.to_owned(), Json::Array(table))]),
+        ..Present::default()
+    }
+}
+
+/// The table that [`order`] wrote down.
+pub(crate) fn standing(present: &Present) -> Vec<Standing> {
+    let rows = present.outputs.get(STANDING).and_then(Json::as_array);
+    let row = |row: &Json| Some(Standing { id: row[0].as_u64()?, key: row[1].as_str().map(str::to_owned) });
+    rows.into_iter().flatten().filter_map(row).collect()
+}
+
+fn present(table: &Table, row: &Row) -> Present {
+    Present { fields: facts(table, row), identity: identity(table, row), ..Present::default() }
+}
+
+/// The key by which the row is addressed.
+pub(crate) fn identity(table: &Table, row: &Row) -> String {
+    match row.get(table.mkey) {
+        Some(Json::String(name)) => name.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    }
+}
+
+/// The attributes that we set, each in the form in which it is compared.
+pub(crate) fn facts(table: &Table, row: &Row) -> Facts {
+    let forms = table.attributes.iter().map(|(name, form)| (*name, *form));
+    let comment = table.comment.map(|(name, _)| (name, Form::Plain));
+    let name = (table.mkey == "name").then_some(("name", Form::Plain));
+    forms
+        .chain(comment)
+        .chain(name)
+        .filter_map(|(name, form)| Some((name.to_owned(), read(form, row.get(name)?))))
+        .collect()
+}
+
+fn read(form: Form, value: &Json) -> Json {
+    let list = |key: &str| -> Json {
+        let rows = value.as_array().map(Vec::as_slice).unwrap_or_default();
+        rows.iter().map(|row| row[key].clone()).collect()
+    };
+    match form {
+        Form::Plain | Form::Fixed => value.clone(),
+        Form::Names => list("name"),
+        Form::Interfaces => list("interface-name"),
+        Form::Words => value.as_str().unwrap_or_default().split_whitespace().map(Json::from).collect(),
+        Form::Range => list("range")[0].clone(),
+    }
+}
+
+/// The attributes in the form in which FortiOS takes them.
+pub(crate) fn written(table: &Table, facts: &Facts) -> Row {
+    let form = |name: &str| {
+        table.attributes.iter().find(|(it, _)| *it == name).map_or(Form::Plain, |(_, form)| *form)
+    };
+    facts.iter().map(|(name, value)| (name.clone(), write(form(name), value))).collect()
+}
+
+fn write(form: Form, value: &Json) -> Json {
+    let rows = |key: &str| -> Json {
+        let list = value.as_array().map(Vec::as_slice).unwrap_or_default();
+        list.iter().map(|it| json!({ key: it })).collect()
+    };
+    match form {
+        Form::Plain | Form::Fixed => value.clone(),
+        Form::Names => rows("name"),
+        Form::Interfaces => rows("interface-name"),
+        Form::Words => {
+            let words = value.as_array().map(Vec::as_slice).unwrap_or_default();
+            json!(words.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(" "))
+        }
+        Form::Range => json!([{"range": value}]),
+    }
+}
+
+/// A policy with its second name is as good as one with its first.
+fn canonical(fields: &mut Facts, tenant: &str, rule: &str) {
+    if let Some(name) = fields.get_mut("name")
+        && name.as_str() == Some(names::policy(tenant, rule, true).as_str())
+    {
+        *name = json!(names::policy(tenant, rule, false));
+    }
+}
+
+/// What stands where something of a tenant's would.
+fn foreign(table: &Table, row: &Row, present: Present) -> Option<Foreign> {
+    let name = row.get("name")?.as_str()?;
+    let tenant = match name.strip_prefix("zone.") {
+        Some(tenant) if table.kind == ZONE => tenant,
+        _ => name.split_once('.')?.0,
+    };
+    let mark = table.comment.and_then(|(comment, _)| Mark::parse(row.get(comment)?.as_str()?));
+    Some(Foreign {
+        tenant: TenantName::from(tenant),
+        kind: Kind::from(table.kind),
+        name: name.to_owned(),
+        path: format!("{} {name}", table.path),
+        identity: present.identity.clone(),
+        mark: mark.map(|mark| mark.to_string()),
+        present,
+    })
+}
+
+fn is_anchor(row: &Row, anchor: &str) -> bool {
+    row.get("name").and_then(Json::as_str) == Some(anchor) || id_of(row).to_string() == anchor
+}
+
+pub(crate) fn id_of(row: &Row) -> u64 {
+    row.get("policyid").and_then(Json::as_u64).unwrap_or_default()
+}

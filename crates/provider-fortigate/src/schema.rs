@@ -1,0 +1,189 @@
+//! The kinds of this plugin, the tables of FortiOS that they stand in, and the rules of their fields.
+
+use vertskommune_core::schema::{Change, Comparison, Concern, FieldRule, KindRules, Schema};
+
+use crate::marks;
+
+/// How a kind stands in FortiOS.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Table {
+    /// The kind.
+    pub(crate) kind: &'static str,
+    /// Its table, by the path of the REST API.
+    pub(crate) path: &'static str,
+    /// The attribute by which a row is addressed.
+    pub(crate) mkey: &'static str,
+    /// The attribute that carries the mark, and how long it may be; schedules have none.
+    pub(crate) comment: Option<(&'static str, usize)>,
+    /// The attributes that we set, with how each is read.
+    pub(crate) attributes: &'static [(&'static str, Form)],
+    /// Whether it is changed within a transaction. Interfaces cannot be, and zones go with them.
+    pub(crate) batched: bool,
+}
+
+/// How an attribute is written by FortiOS, and what it is for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A text or a number, as it is.
+    Plain,
+    /// Names of other objects, `[{"name": …}]`, in any order.
+    Names,
+    /// The same with the key `interface-name`.
+    Interfaces,
+    /// Words with spaces between them, in any order.
+    Words,
+    /// A list of ranges, `[{"range": …}]`, of which we write one.
+    Range,
+    /// Set when the row is made, and not to be changed.
+    Fixed,
+}
+
+use Form::{Fixed, Interfaces, Names, Plain, Range, Words};
+
+/// All tables, in the order in which rows of one need those of another.
+pub(crate) const TABLES: &[Table] = &[
+    Table {
+        kind: marks::INTERFACE,
+        path: "system/interface",
+        mkey: "name",
+        comment: Some(("description", 255)),
+        attributes: &[
+            ("vdom", Fixed),
+            ("interface", Fixed),
+            ("vlanid", Fixed),
+            ("ip", Plain),
+            ("allowaccess", Words),
+        ],
+        batched: false,
+    },
+    Table {
+        kind: marks::ZONE,
+        path: "system/zone",
+        mkey: "name",
+        comment: Some(("description", 127)),
+        attributes: &[("interface", Interfaces), ("intrazone", Plain)],
+        batched: false,
+    },
+    Table {
+        kind: marks::ADDRESS,
+        path: "firewall/address",
+        mkey: "name",
+        comment: Some(("comment", 255)),
+        attributes: &[
+            ("type", Plain),
+            ("subnet", Plain),
+            ("start-ip", Plain),
+            ("end-ip", Plain),
+            ("fqdn", Plain),
+        ],
+        batched: true,
+    },
+    Table {
+        kind: marks::ADDRESS_GROUP,
+        path: "firewall/addrgrp",
+        mkey: "name",
+        comment: Some(("comment", 255)),
+        attributes: &[("member", Names)],
+        batched: true,
+    },
+    Table {
+        kind: marks::SERVICE,
+        path: "firewall.service/custom",
+        mkey: "name",
+        comment: Some(("comment", 255)),
+        attributes: &[("protocol", Plain), ("tcp-portrange", Words), ("udp-portrange", Words)],
+        batched: true,
+    },
+    Table {
+        kind: marks::SERVICE_GROUP,
+        path: "firewall.service/group",
+        mkey: "name",
+        comment: Some(("comment", 255)),
+        attributes: &[("member", Names)],
+        batched: true,
+    },
+    Table {
+        kind: marks::SCHEDULE,
+        path: "firewall.schedule/recurring",
+        mkey: "name",
+        comment: None,
+        attributes: &[("day", Words), ("start", Plain), ("end", Plain)],
+        batched: true,
+    },
+    Table {
+        kind: marks::VIP,
+        path: "firewall/vip",
+        mkey: "name",
+        comment: Some(("comment", 255)),
+        attributes: &[
+            ("extintf", Plain),
+            ("extip", Plain),
+            ("mappedip", Range),
+            ("portforward", Plain),
+            ("protocol", Plain),
+            ("extport", Plain),
+            ("mappedport", Plain),
+        ],
+        batched: true,
+    },
+    Table {
+        kind: marks::ROUTE,
+        path: "router/static",
+        mkey: "seq-num",
+        comment: Some(("comment", 255)),
+        attributes: &[("dst", Plain), ("gateway", Plain), ("device", Plain)],
+        batched: true,
+    },
+    Table {
+        kind: marks::POLICY,
+        path: "firewall/policy",
+        mkey: "policyid",
+        comment: Some(("comments", 1023)),
+        attributes: &[
+            ("name", Plain),
+            ("srcintf", Names),
+            ("dstintf", Names),
+            ("srcaddr", Names),
+            ("dstaddr", Names),
+            ("service", Names),
+            ("action", Plain),
+            ("nat", Plain),
+            ("ippool", Plain),
+            ("poolname", Names),
+            ("schedule", Plain),
+            ("logtraffic", Plain),
+            ("status", Plain),
+            ("utm-status", Plain),
+            ("av-profile", Plain),
+            ("ips-sensor", Plain),
+            ("webfilter-profile", Plain),
+            ("application-list", Plain),
+            ("ssl-ssh-profile", Plain),
+        ],
+        batched: true,
+    },
+];
+
+/// The table of a kind.
+pub(crate) fn table(kind: &str) -> Option<&'static Table> {
+    TABLES.iter().find(|table| table.kind == kind)
+}
+
+/// The schema, which is the same for every FortiGate.
+pub(crate) fn schema() -> Schema {
+    let mut kinds: std::collections::BTreeMap<_, _> =
+        TABLES.iter().map(|table| (table.kind.into(), rules(table))).collect();
+    let order =
+        KindRules { fields: vec![FieldRule::new("sequence", Change::Mutable)], ..KindRules::default() };
+    kinds.insert(marks::ORDER.into(), order);
+    Schema { concern: Concern::Firewall, kinds }
+}
+
+fn rules(table: &Table) -> KindRules {
+    let fields = table.attributes.iter().map(|(name, form)| match form {
+        Fixed => FieldRule::new(*name, Change::Immutable),
+        Names | Interfaces | Words => FieldRule::new(*name, Change::Mutable).compared(Comparison::Unordered),
+        Plain | Range => FieldRule::new(*name, Change::Mutable),
+    });
+    KindRules { holds_data: false, fields: fields.collect(), outputs: Vec::new() }
+}

@@ -1,0 +1,164 @@
+//! What a `HostProvider` says to this plugin: where tenants' rules stand on its FortiGate, and what they may name there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv4Net;
+use serde::Deserialize;
+use serde_json::Value as Json;
+use vertskommune_core::violation::Violation;
+
+/// The plugin's part of a `HostProvider`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// The virtual firewall that tenants share.
+    pub(crate) vdom: String,
+    /// The interface that carries the tenants' VLANs.
+    pub(crate) parent: String,
+    /// The policy above which tenants' rules stand, by name or id.
+    pub(crate) anchor: String,
+    /// The way to the internet.
+    pub(crate) internet: String,
+    /// The pool of addresses behind which tenants go out; the interface's own where there is none.
+    pub(crate) ip_pool: Option<String>,
+    /// Places of the host's that rules may name.
+    pub(crate) places: BTreeMap<String, Place>,
+    /// Security profiles that rules may name.
+    pub(crate) profiles: BTreeSet<String>,
+    /// Addresses that may be published.
+    pub(crate) external: Vec<Ipv4Net>,
+}
+
+/// A place of the host's.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Place {
+    /// The interface or zone that it lies behind.
+    pub(crate) interface: String,
+    /// Address objects there that rules may name.
+    #[serde(default)]
+    pub(crate) addresses: BTreeSet<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Written {
+    vdom: String,
+    parent: String,
+    policy_anchor: Anchor,
+    internet: Internet,
+    #[serde(default)]
+    places: BTreeMap<String, Place>,
+    #[serde(default)]
+    profiles: BTreeSet<String>,
+    #[serde(default)]
+    external: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Anchor {
+    before: Json,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Internet {
+    interface: String,
+    #[serde(default)]
+    ip_pool: Option<String>,
+}
+
+impl Settings {
+    /// Reads the settings, or says all that is wrong with them.
+    pub(crate) fn read(settings: &Json) -> Result<Self, Vec<Violation>> {
+        let written: Written = Written::deserialize(settings)
+            .map_err(|error| vec![Violation::new("spec.settings", error.to_string())])?;
+        let mut wrong = Vec::new();
+        let mut must = |holds: bool, field: &str, message: String| {
+            if !holds {
+                wrong.push(Violation::new(format!("spec.settings.{field}"), message));
+            }
+        };
+        let anchor = match &written.policy_anchor.before {
+            Json::String(name) => name.clone(),
+            Json::Number(id) => id.to_string(),
+            _ => String::new(),
+        };
+        must(!anchor.is_empty(), "policyAnchor.before", "is no policy: write its name or id".to_owned());
+        let names = [("parent", &written.parent), ("internet.interface", &written.internet.interface)];
+        let places =
+            written.places.iter().map(|(name, place)| (format!("places.{name}.interface"), &place.interface));
+        for (field, name) in names.into_iter().map(|(field, name)| (field.to_owned(), name)).chain(places) {
+            must(
+                !name.is_empty() && name.len() <= 35,
+                &field,
+                format!("{name:?} is no interface: write its name"),
+            );
+        }
+        must(
+            !written.vdom.is_empty() && written.vdom.len() <= 31,
+            "vdom",
+            format!("{:?} is no VDOM: write its name, such as root", written.vdom),
+        );
+        let mut external = Vec::new();
+        for (i, text) in written.external.iter().enumerate() {
+            let net = text.parse().or_else(|_| text.parse::<std::net::Ipv4Addr>().map(Ipv4Net::from));
+            match net {
+                Ok(net) => external.push(net),
+                Err(_) => {
+                    must(false, &format!("external[{i}]"), format!("{text:?} is no IPv4 network: write one"));
+                }
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        Ok(Self {
+            vdom: written.vdom,
+            parent: written.parent,
+            anchor,
+            internet: written.internet.interface,
+            ip_pool: written.internet.ip_pool,
+            places: written.places,
+            profiles: written.profiles,
+            external,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    pub(crate) fn valid() -> Json {
+        json!({
+            "vdom": "root", "parent": "port2", "policyAnchor": {"before": "deny-and-log"},
+            "internet": {"interface": "port1"}, "external": ["203.0.113.16/28"],
+            "places": {"services": {"interface": "port3", "addresses": ["host-dns"]}},
+        })
+    }
+
+    #[test]
+    fn each_mistake_is_named_by_its_field() {
+        type Break = fn(&mut Json);
+        assert!(Settings::read(&valid()).is_ok());
+        let rows: [(Break, &str); 6] = [
+            (|it| it["vdom"] = json!(""), "spec.settings.vdom"),
+            (|it| it["policyAnchor"]["before"] = json!(null), "spec.settings.policyAnchor.before"),
+            (|it| it["internet"]["interface"] = json!(""), "spec.settings.internet.interface"),
+            (
+                |it| it["places"]["services"]["interface"] = json!(""),
+                "spec.settings.places.services.interface",
+            ),
+            (|it| it["external"][0] = json!("x"), "spec.settings.external[0]"),
+            (|it| it["surprise"] = json!(1), "spec.settings"),
+        ];
+        for (spoil, field) in rows {
+            let mut settings = valid();
+            spoil(&mut settings);
+            let violations = Settings::read(&settings).unwrap_err();
+            assert_eq!(violations.iter().map(|v| v.field.as_str()).collect::<Vec<_>>(), [field]);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What cannot be seen is unknown: nothing is planned from it, and what went wrong has its own name.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fortios_simulator::Firmware;
+use serde_json::{Value as Json, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use vertskommune_core::observation::{Blindness, Scope};
+use vertskommune_provider::context::Never;
+use vertskommune_provider::secrets::{Secret, SecretError, SecretStore};
+use vertskommune_provider::testing::conformance::{self, Peer as _};
+use vertskommune_provider::{Changes, Ctx, ProviderError};
+
+use super::drive;
+use super::peer::{FortiGate, TOKEN, example};
+
+fn ctx(secrets: Arc<dyn SecretStore>) -> Ctx {
+    Ctx {
+        deadline: Instant::now() + Duration::from_secs(20),
+        cancel: CancellationToken::new(),
+        secrets,
+        permit: Arc::new(Never),
+    }
+}
+
+#[tokio::test]
+async fn a_table_without_a_right_is_unknown_and_the_rest_goes_on() {
+    let peer = FortiGate::start(Firmware::new(7, 4, 8)).await;
+    let drive = drive(&peer, example("gratangen"));
+    drive.converge().await;
+    peer.admin("POST", "/hide?vdom=root&table=firewall/policy", Json::Null).await;
+    let plan = drive.look().await;
+    assert_eq!(plan.steps.len(), 0, "{plan:#?}");
+    assert_eq!(plan.doubts.len(), 7, "six rules and their order: {plan:#?}");
+    assert!(plan.doubts.iter().all(|doubt| matches!(doubt.why, Blindness::NoSight(_))));
+    peer.admin("DELETE", "/hide", Json::Null).await;
+    conformance::converges(&drive).await;
+}
+
+#[tokio::test]
+async fn without_the_anchor_no_rule_is_planned() {
+    let peer = FortiGate::start(Firmware::new(7, 4, 8)).await;
+    let drive = drive(&peer, example("gratangen"));
+    drive.converge().await;
+    peer.raw("PUT", "firewall/policy/2?vdom=root", json!({"name": "another"})).await;
+    let plan = drive.look().await;
+    assert_eq!((plan.steps.len(), plan.doubts.len()), (0, 7), "{plan:#?}");
+    assert!(plan.doubts[0].why.to_string().contains("deny-and-log"), "{plan:#?}");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_has_its_own_name_and_no_secret() {
+    let peer = FortiGate::start(Firmware::new(7, 4, 8)).await;
+    let look = async |host: vertskommune_core::host::Host, secrets: Arc<dyn SecretStore>| {
+        FortiGate::provider_of(&host).observe(&Scope::default(), &ctx(secrets)).await.unwrap_err()
+    };
+    let right = peer.secrets();
+    let other = peer.host_with(|host| "FGVM04TM99999999".clone_into(&mut host.identity));
+    let error = look(other, right.clone()).await;
+    assert!(matches!(error, ProviderError::Misidentified { .. }), "{error:?}");
+    let error = look(peer.host(), Arc::new(Wrong)).await;
+    assert_eq!(error, ProviderError::CredentialsRefused);
+    let stranger = FortiGate::start(Firmware::new(7, 4, 8)).await;
+    let wrong_ca = peer.host_with(|host| host.ca = stranger.host().ca);
+    let error = look(wrong_ca, right.clone()).await;
+    assert!(
+        matches!(error, ProviderError::Unreachable { .. }) && !format!("{error:?}").contains(TOKEN),
+        "{error:?}"
+    );
+    peer.admin("POST", "/http?code=429&count=1", Json::Null).await;
+    let error = look(peer.host(), right.clone()).await;
+    assert!(matches!(error, ProviderError::Throttled { .. }), "{error:?}");
+    peer.admin("POST", "/http?code=503&count=1", Json::Null).await;
+    let error = look(peer.host(), right.clone()).await;
+    assert!(matches!(error, ProviderError::Unreachable { .. }), "{error:?}");
+    peer.admin("POST", "/pause", Json::Null).await;
+    let error = look(peer.host(), right).await;
+    assert!(matches!(error, ProviderError::Unreachable { .. }), "{error:?}");
+}
+
+struct Wrong;
+
+impl SecretStore for Wrong {
+    fn get<'a>(&'a self, _: &'a str) -> futures::future::BoxFuture<'a, Result<Secret, SecretError>> {
+        let entries = [("token".to_owned(), b"wrong".to_vec())].into();
+        Box::pin(async { Ok(Secret { entries, version: "1".to_owned() }) })
+    }
+}
+
+#[tokio::test]
+async fn a_change_by_hand_is_noticed() {
+    let peer = FortiGate::start(Firmware::new(7, 4, 8)).await;
+    drive(&peer, example("gratangen")).converge().await;
+    let (provider, ctx) = (peer.provider(), ctx(peer.secrets()));
+    assert_eq!(provider.changed(&ctx).await, Ok(Changes::Anything), "the first answer");
+    provider.observe(&Scope::default(), &ctx).await.unwrap();
+    let change = json!({"subnet": "10.13.30.12/32"});
+    peer.raw("PUT", "firewall/address/gratangen.gra-fs01?vdom=root", change).await;
+    assert_eq!(provider.changed(&ctx).await, Ok(Changes::Tenants(["gratangen".into()].into())));
+}
+
+#[tokio::test]
+async fn a_look_again_costs_a_request_for_each_table() {
+    let peer = FortiGate::start(Firmware::new(7, 4, 8)).await;
+    for name in ["ibestad", "dyroy", "gratangen"] {
+        drive(&peer, example(name)).converge().await;
+    }
+    let (provider, ctx) = (peer.provider(), ctx(peer.secrets()));
+    let mut requests = Vec::new();
+    for _ in 0..2 {
+        peer.admin("POST", "/stats/reset", Json::Null).await;
+        provider.observe(&Scope::default(), &ctx).await.unwrap();
+        let calls = peer.admin("GET", "/stats", Json::Null).await["calls"].clone();
+        requests.push(calls.as_object().unwrap().values().filter_map(Json::as_u64).sum::<u64>());
+    }
+    assert_eq!(requests, [11, 11], "ten tables and who it is, read or asked whether they changed");
+}
+
+#[tokio::test]
+async fn preflight_finds_what_is_missing() {
+    let peer = FortiGate::start(Firmware::new(7, 4, 8)).await;
+    let checked = peer.provider().preflight(&ctx(peer.secrets())).await;
+    assert!(checked.iter().all(|it| it.result.is_ok()), "{checked:#?}");
+    let host = peer.host_with(|host| {
+        host.settings["policyAnchor"]["before"] = json!("nowhere");
+        host.settings["parent"] = json!("port77");
+        host.settings["places"]["services"]["addresses"] = json!(["host-fax"]);
+    });
+    let checked = FortiGate::provider_of(&host).preflight(&ctx(peer.secrets())).await;
+    let wrong: Vec<&str> =
+        checked.iter().filter(|it| it.result.is_err()).map(|it| it.what.as_str()).collect();
+    assert_eq!(wrong, ["parent", "place services/host-fax", "anchor"]);
+}
