@@ -29,6 +29,7 @@ type options struct {
 	vms, hosts, vcenters         int
 	cloneTime                    time.Duration
 	sessionTimeout, vcenterFlags string
+	fortigate, fortigateSeed     string
 	command                      []string
 }
 
@@ -52,6 +53,8 @@ func main() {
 	flag.DurationVar(&o.cloneTime, "clone-time", 0, "how long a clone takes")
 	flag.StringVar(&o.sessionTimeout, "session-timeout", "", "idle time after which a vCenter session ends")
 	flag.StringVar(&o.vcenterFlags, "vcenter-flags", "", "further flags of the simulator, separated by spaces")
+	flag.StringVar(&o.fortigate, "fortigate", "", "the program fortios-simulator, which is no part of --bin; without it there is no FortiGate")
+	flag.StringVar(&o.fortigateSeed, "fortigate-seed", "", "what the FortiGate holds at first")
 	flag.Parse()
 	o.command = flag.Args()
 	code, err := run(o)
@@ -73,6 +76,7 @@ type lab struct {
 	Kubernetes *kubernetes    `json:"kubernetes,omitempty"`
 	VCenter    *vcenter       `json:"vcenter,omitempty"`
 	VCenters   []*vcenter     `json:"vcenters,omitempty"`
+	FortiGate  *fortigate     `json:"fortigate,omitempty"`
 	PIDs       map[string]int `json:"pids"`
 	ReadyMS    int64          `json:"readyMs"`
 
@@ -226,6 +230,9 @@ func (l *lab) bringUp() error {
 		for i := range l.VCenters {
 			start(func() (err error) { l.VCenters[i], err = l.startVCenter(i); return })
 		}
+	}
+	if l.options.fortigate != "" {
+		start(func() (err error) { l.FortiGate, err = l.startFortiGate(); return })
 	}
 	wg.Wait()
 	if failed == nil && len(l.VCenters) > 0 {
