@@ -18,6 +18,7 @@
 //!
 //! The suite in [`testing`] (feature `testing`) holds a plugin to it, against its real peer.
 
+pub mod claim;
 pub mod context;
 pub mod error;
 pub mod registry;
@@ -29,6 +30,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+pub use claim::Claim;
 pub use context::{Ctx, Fenced, Permit};
 pub use error::{Left, ProviderError};
 pub use registry::{Plugin, Plugins};
@@ -69,19 +71,6 @@ pub trait Provider: Domain {
     /// # Errors
     /// [`ProviderError::Claimed`] where a living claim of another is there.
     fn claim<'a>(&'a self, claim: &'a Claim, ctx: &'a Ctx) -> BoxFuture<'a, Result<(), ProviderError>>;
-}
-
-/// Our claim as the one writer of a system, as it is recorded there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
-    /// The installation that writes.
-    pub installation: vertskommune_core::names::Installation,
-    /// The process or replica that holds the claim, for people.
-    pub holder: String,
-    /// When the claim ends if it is not renewed.
-    pub expires: jiff::Timestamp,
-    /// Whether a living claim of another installation is taken over. Only by an explicit command.
-    pub take_over: bool,
 }
 
 /// What may have changed.
