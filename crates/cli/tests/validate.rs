@@ -119,3 +119,34 @@ fn an_empty_or_missing_folder_is_not_valid() {
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("tenants cannot be read"), "{}", ran.err);
 }
+
+#[test]
+fn a_catalogue_is_validated_by_itself_and_by_those_who_pin_it() {
+    let folder = copy_of_good();
+    let set = "apiVersion: vertskommune.no/v1alpha1\nkind: RuleSet\nmetadata: {name: baseline-v1}\nspec:\n  name: baseline\n  \
+               version: 1\n  template: \"rules: [{id: dns, from: [servers], to: [internet], services: [DNS]}]\"\n";
+    std::fs::create_dir(folder.path().join("catalogue")).unwrap();
+    std::fs::write(folder.path().join("catalogue/baseline.yaml"), set).unwrap();
+    let ran = run_in(&folder, &["validate", "catalogue"]);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (Some(0), "0 Tenants, 0 HostProviders, 1 RuleSet: valid\n"),
+        "{}",
+        ran.err
+    );
+    let pinned = "spec:\n  firewall: {provider: memory-main, ruleSets: [baseline@2]}\n";
+    edit(&folder, "ibestad.yaml", "spec:\n", pinned);
+    let ran = run_in(&folder, &["validate", "tenants", "catalogue"]);
+    assert!(
+        ran.out.contains("spec.firewall.ruleSets[0]: \"baseline@2\" is not in the catalogue"),
+        "{}",
+        ran.out
+    );
+    std::fs::write(
+        folder.path().join("catalogue/baseline.yaml"),
+        set.replace("id: dns", "id: {{ nothing }}"),
+    )
+    .unwrap();
+    let ran = run_in(&folder, &["validate", "catalogue"]);
+    assert!(ran.out.contains("RuleSet/baseline-v1: spec.template: "), "{}", ran.out);
+}

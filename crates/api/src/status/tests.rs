@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use vertskommune_core::check::{Finding, FindingReason};
 use vertskommune_core::difference::Shown;
 use vertskommune_core::names::{ResourceId, ResourceKey};
-use vertskommune_core::plan::{Doubt, Progress};
+use vertskommune_core::plan::{Doubt, Part, Progress};
 use vertskommune_core::resource::Value;
 use vertskommune_core::step::{Class, Refusal, RefusalReason, Step};
 
@@ -176,6 +176,34 @@ fn each_state_of_a_plan_has_its_conditions() {
         let status = status(None, &input(&plan), now());
         check::all(&status.conditions, Some(4));
         assert_eq!(short(&status), expected, "{case}");
+    }
+}
+
+#[test]
+fn a_firewall_has_a_condition_and_a_count_where_the_manifest_has_one() {
+    let of = |plan: &Plan| {
+        let status = status(None, &input(plan), now());
+        check::all(&status.conditions, Some(4));
+        let ready = find(&status.conditions, FIREWALL_READY).map(|it| format!("{} {}", it.status, it.reason));
+        (ready, status.firewall.map(|counts| counts.summary))
+    };
+    assert_eq!(of(&converged()), (None, None));
+    let with = |ready: u32, doubt: Option<Blindness>| {
+        let mut plan = converged();
+        plan.tallies.insert(Kind::from("policy"), Tally { ready: 20, total: 31 });
+        let id =
+            ResourceId::new(&"ibestad".into(), &"fortigate-main".into(), ResourceKey::new("policy", "dns"));
+        let doubt = doubt.map(|why| Doubt { id, why });
+        plan.concerns.insert(Concern::Firewall, Part { tally: Tally { ready, total: 48 }, doubt });
+        plan
+    };
+    let count = Some("20/31".to_owned());
+    for (plan, expected) in [
+        (with(48, None), "True AllReady"),
+        (with(30, None), "False NotAllReady"),
+        (with(48, Some(Blindness::NoSight("firewall/policy".to_owned()))), "Unknown NoSight"),
+    ] {
+        assert_eq!(of(&plan), (Some(expected.to_owned()), count.clone()));
     }
 }
 

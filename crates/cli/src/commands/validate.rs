@@ -1,6 +1,7 @@
 //! `vertskommune validate`: all that is wrong with the manifests, without looking at any real system.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -38,6 +39,8 @@ struct Report<'a> {
     tenants: usize,
     #[serde(rename = "hostProviders")]
     host_providers: usize,
+    #[serde(rename = "ruleSets")]
+    rule_sets: usize,
     problems: &'a [Problem],
     skipped: &'a [Skipped],
 }
@@ -45,12 +48,12 @@ struct Report<'a> {
 impl Validate {
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         let manifests = manifests::read(&self.paths)?;
-        let (tenants, hosts) = named(&manifests);
+        let counts = Counts::of(&manifests);
         let skipped = manifests.skipped.clone();
         let mut problems = problems(manifests);
-        if tenants + hosts == 0 && problems.is_empty() {
+        if counts.are_none() && problems.is_empty() {
             let paths: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
-            anyhow::bail!("there is no Tenant and no HostProvider in {}", paths.join(", "));
+            anyhow::bail!("there is no Tenant, HostProvider or RuleSet in {}", paths.join(", "));
         }
         problems.sort();
         problems.dedup();
@@ -58,8 +61,9 @@ impl Validate {
         match self.output {
             Format::Json => output::json(&Report {
                 valid,
-                tenants,
-                host_providers: hosts,
+                tenants: counts.tenants,
+                host_providers: counts.hosts,
+                rule_sets: counts.rule_sets,
                 problems: &problems,
                 skipped: &skipped,
             })?,
@@ -68,9 +72,9 @@ impl Validate {
                     writeln!(out, "{problem}")?;
                 }
                 match problems.len() {
-                    0 => writeln!(out, "{}: valid", count(tenants, hosts)),
-                    1 => writeln!(out, "{}: 1 problem", count(tenants, hosts)),
-                    many => writeln!(out, "{}: {many} problems", count(tenants, hosts)),
+                    0 => writeln!(out, "{counts}: valid"),
+                    1 => writeln!(out, "{counts}: 1 problem"),
+                    many => writeln!(out, "{counts}: {many} problems"),
                 }
             })?,
         }
@@ -102,18 +106,39 @@ fn problems(manifests: Manifests) -> Vec<Problem> {
     problems
 }
 
-/// How many Tenants and HostProviders there are, readable or not.
-fn named(manifests: &Manifests) -> (usize, usize) {
-    let tenants = manifests.tenants.keys().chain(manifests.refused.keys());
-    let hosts = manifests.hosts.keys().chain(&manifests.refused_hosts);
-    let mut objects: BTreeSet<String> = tenants.map(|name| format!("Tenant/{name}")).collect();
-    objects.extend(hosts.map(|name| format!("HostProvider/{name}")));
-    objects.extend(manifests.problems.iter().map(|problem| problem.object.clone()));
-    let of = |kind: &str| objects.iter().filter(|object| object.starts_with(kind)).count();
-    (of("Tenant/"), of("HostProvider/"))
+/// How many objects there are of each kind, readable or not.
+struct Counts {
+    tenants: usize,
+    hosts: usize,
+    rule_sets: usize,
 }
 
-fn count(tenants: usize, hosts: usize) -> String {
-    let plural = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
-    format!("{}, {}", plural(tenants, "Tenant"), plural(hosts, "HostProvider"))
+impl Counts {
+    fn of(manifests: &Manifests) -> Self {
+        let tenants = manifests.tenants.keys().chain(manifests.refused.keys());
+        let hosts = manifests.hosts.keys().chain(&manifests.refused_hosts);
+        let mut objects: BTreeSet<String> = tenants.map(|name| format!("Tenant/{name}")).collect();
+        objects.extend(hosts.map(|name| format!("HostProvider/{name}")));
+        objects
+            .extend(manifests.catalogue.sets().map(|set| format!("RuleSet/{}-v{}", set.name, set.version)));
+        objects.extend(manifests.problems.iter().map(|problem| problem.object.clone()));
+        let of = |kind: &str| objects.iter().filter(|object| object.starts_with(kind)).count();
+        Self { tenants: of("Tenant/"), hosts: of("HostProvider/"), rule_sets: of("RuleSet/") }
+    }
+
+    fn are_none(&self) -> bool {
+        self.tenants + self.hosts + self.rule_sets == 0
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural =
+            |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+        write!(f, "{}, {}", plural(self.tenants, "Tenant"), plural(self.hosts, "HostProvider"))?;
+        if self.rule_sets > 0 {
+            write!(f, ", {}", plural(self.rule_sets, "RuleSet"))?;
+        }
+        Ok(())
+    }
 }
