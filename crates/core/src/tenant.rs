@@ -47,10 +47,17 @@ pub struct ValidatedTenant {
 }
 
 impl ValidatedTenant {
+    /// The providers that it names, each with what for and where.
+    pub fn uses(&self) -> impl Iterator<Item = (Concern, &ProviderName, &'static str)> {
+        let compute = self.compute.iter().map(|it| (Concern::Servers, &it.provider, "spec.compute.provider"));
+        let firewall =
+            self.firewall.iter().map(|it| (Concern::Firewall, &it.provider, "spec.firewall.provider"));
+        compute.chain(firewall)
+    }
+
     /// The providers that it names.
     pub fn providers(&self) -> impl Iterator<Item = &ProviderName> {
-        let compute = self.compute.iter().map(|compute| &compute.provider);
-        compute.chain(self.firewall.iter().map(|firewall| &firewall.provider))
+        self.uses().map(|(_, provider, _)| provider)
     }
 
     /// The network of that name.

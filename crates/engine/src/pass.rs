@@ -11,6 +11,7 @@ use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::observation::Observations;
 use vertskommune_core::plan::{Basis, Plan, PlannedStep, Retry, plan};
 use vertskommune_core::resource::Resource;
+use vertskommune_core::schema::Concern;
 use vertskommune_core::step::{Class, Step, StepId};
 use vertskommune_core::tenant::{Deletion, ValidatedTenant};
 use vertskommune_provider::{Applied, Ctx, ProviderError};
@@ -188,6 +189,10 @@ impl Engine {
                 })),
             }
         }
+        findings.extend(tenant.uses().filter_map(|(concern, provider, field)| {
+            let found = endpoints.get(provider)?.provider.schema().concern;
+            (found != concern).then(|| of_another_kind(field, provider, concern))
+        }));
         (desired, findings)
     }
 
@@ -201,6 +206,21 @@ impl Engine {
             return Some(format!("several tenants are being deleted at once ({})", names.join(", ")));
         }
         endpoints.values().find_map(|endpoint| endpoint.halted(now))
+    }
+}
+
+/// A provider that is there and is for something else.
+fn of_another_kind(field: &str, provider: &ProviderName, concern: Concern) -> Finding {
+    let what = match concern {
+        Concern::Servers => "servers",
+        Concern::Firewall => "a firewall",
+    };
+    Finding {
+        field: field.to_owned(),
+        reason: FindingReason::NotOffered,
+        with: None,
+        message: format!("{provider} does not provide {what}: name a HostProvider whose plugin does"),
+        blocks: true,
     }
 }
 

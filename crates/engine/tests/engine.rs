@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use vertskommune_core::check::FindingReason;
+use vertskommune_core::firewall::{Firewall, Vdom};
 use vertskommune_core::host::{Budget, Ground, Host, Mode};
 use vertskommune_core::names::{ProviderName, ResourceKey, TenantName};
 use vertskommune_core::plan::Plan;
@@ -448,4 +450,47 @@ async fn several_tenants_in_deletion_stop_all_destruction() {
     assert!(matches!(plan.steps[0].wait, Some(Wait::DestructionHalted { .. })), "{plan:#?}");
     world.remove(&"t2".into());
     assert!(converge(&engine, &world, 1).await.steps.is_empty(), "released when one is left");
+}
+
+#[tokio::test]
+async fn a_firewall_on_a_provider_of_servers_is_refused() {
+    let lab = Lab::new(&["a"]);
+    let mut wrong = tenant(1, "a");
+    wrong.firewall = Some(firewall("a"));
+    let world = lab.world([wrong]);
+    let engine = lab.engine();
+    engine.observe(&world).await;
+    let plan = engine.plan(&world, &"t1".into()).unwrap();
+    let found: Vec<_> = plan.findings.iter().map(|it| (it.field.as_str(), it.reason, it.blocks)).collect();
+    assert_eq!(found, [("spec.firewall.provider", FindingReason::NotOffered, true)]);
+    assert_eq!(plan.ready().count(), 0);
+}
+
+#[test]
+fn without_servers_the_networks_are_held_against_the_firewalls_ground() {
+    let lab = Lab::new(&["a"]);
+    let mut outside = tenant(1, "a");
+    outside.servers.clear();
+    outside.compute = None;
+    outside.firewall = Some(firewall("a"));
+    outside.networks[0].cidr = "192.168.7.0/24".parse().unwrap();
+    let world = lab.world([outside.clone()]);
+    let findings = world.check(&outside, &BTreeMap::new());
+    let fields: Vec<_> = findings.iter().map(|it| it.field.as_str()).collect();
+    assert!(fields.contains(&"spec.networks[0].cidr"), "{findings:?}");
+}
+
+fn firewall(provider: &str) -> Firewall {
+    Firewall {
+        provider: provider.into(),
+        vdom: Vdom::Shared,
+        addresses: Vec::new(),
+        address_groups: Vec::new(),
+        services: Vec::new(),
+        service_groups: Vec::new(),
+        schedules: Vec::new(),
+        published: Vec::new(),
+        routes: Vec::new(),
+        rules: Vec::new(),
+    }
 }

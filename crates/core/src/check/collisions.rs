@@ -141,15 +141,19 @@ fn claims(tenant: &ValidatedTenant) -> Vec<(Claimed, Claim)> {
     let provider = tenant.compute.as_ref().map(|compute| compute.provider.clone());
     let claim =
         |field: String, anchor: &str| Claim { tenant: tenant.name.clone(), field, anchor: anchor.to_owned() };
+    // Servers and firewall are reached by one set of switches each.
+    let mut carriers: Vec<Option<ProviderName>> = tenant.providers().cloned().map(Some).collect();
+    if carriers.is_empty() {
+        carriers.push(None);
+    }
     let networks = tenant.networks.iter().enumerate().flat_map(|(index, network)| {
         let field = |name| format!("spec.networks[{index}].{name}");
-        [
-            (Claimed::Vlan(provider.clone(), network.vlan), claim(field("vlan"), &network.name)),
-            (
-                Claimed::Network(network.cidr.network(), network.cidr.prefix_len()),
-                claim(field("cidr"), &network.name),
-            ),
-        ]
+        let (cidr, name) = (&network.cidr, network.name.as_str());
+        let vlan = |carrier: &Option<ProviderName>| {
+            (Claimed::Vlan(carrier.clone(), network.vlan), claim(field("vlan"), name))
+        };
+        let range = (Claimed::Network(cidr.network(), cidr.prefix_len()), claim(field("cidr"), name));
+        carriers.iter().map(vlan).chain([range]).collect::<Vec<_>>()
     });
     // Both systems compare names without regard to case.
     let servers = tenant.servers.iter().enumerate().flat_map(|(index, server)| {

@@ -14,21 +14,17 @@ use crate::tenant::ValidatedTenant;
 /// All that the host does not grant to this tenant.
 pub(super) fn check(tenant: &ValidatedTenant, hosts: &BTreeMap<ProviderName, Host>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(compute) = &tenant.compute {
-        match hosts.get(&compute.provider) {
-            Some(host) => {
-                findings.extend(networks(tenant, host));
-                findings.extend(servers(tenant, host));
-            }
-            None => findings.push(unknown_provider("spec.compute.provider", &compute.provider, hosts)),
-        }
+    for (_, provider, field) in tenant.uses().filter(|(_, provider, _)| !hosts.contains_key(*provider)) {
+        findings.push(unknown_provider(field, provider, hosts));
     }
-    if let Some(firewall) = &tenant.firewall {
-        if !hosts.contains_key(&firewall.provider) {
-            findings.push(unknown_provider("spec.firewall.provider", &firewall.provider, hosts));
-        }
-        findings.extend(outside_addresses(firewall, hosts));
+    // Networks lie where the servers are; a tenant without any has them on the firewall alone.
+    if let Some(host) = tenant.providers().next().and_then(|provider| hosts.get(provider)) {
+        findings.extend(networks(tenant, host));
     }
+    if let Some(host) = tenant.compute.as_ref().and_then(|compute| hosts.get(&compute.provider)) {
+        findings.extend(servers(tenant, host));
+    }
+    findings.extend(tenant.firewall.iter().flat_map(|firewall| outside_addresses(firewall, hosts)));
     findings
 }
 
