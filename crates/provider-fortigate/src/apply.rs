@@ -13,7 +13,7 @@ use vertskommune_provider::{Applied, Ctx};
 use crate::Fortigate;
 use crate::client::{At, Beside, Client, Error, Permit, Row, Writer, applied};
 use crate::firmware::Firmware;
-use crate::marks::POLICY;
+use crate::names;
 use crate::observe::{facts, id_of, identity, written};
 use crate::schema::{Table, table};
 use crate::steps::{MKEY, PLACE, operation};
@@ -49,6 +49,10 @@ impl Fortigate {
             Ok(client) => client,
             Err(error) => return vec![Applied::Failed(error)],
         };
+        // Behind one address another device may answer by now.
+        if let Err(error) = self.identify(&client).await {
+            return vec![Applied::Failed(error)];
+        }
         let permit = {
             let ctx = ctx.clone();
             move || ctx.permit().map_err(|error| error.to_string())
@@ -68,9 +72,9 @@ impl Fortigate {
             return act.one_after_the_other(steps).await;
         }
         let vdom = self.settings.vdom.as_str();
-        let begun = writer.begin(vdom).await;
+        let begun = writer.begin(vdom, steps.len()).await;
         match begun {
-            Err(error) => vec![applied(&self.host.endpoint, &error)],
+            Err(error) => vec![not_in_force(applied(&self.host.endpoint, &error))],
             Ok(writer) => {
                 let act = Act {
                     fortigate: self,
@@ -111,20 +115,17 @@ impl Act<'_> {
             let _ = self.writer.abort(&vdom).await;
             let given_up = Applied::NotSent(format!("given up together with {}", step.resource.key));
             let mut outcomes = vec![given_up; index];
-            // Nothing of a transaction that was not committed is done, also where an answer was lost.
-            outcomes.push(match outcome {
-                Applied::Unknown(why) => Applied::NotSent(why),
-                other => other,
-            });
+            outcomes.push(not_in_force(outcome));
             return outcomes;
         }
         match self.writer.commit(&vdom).await {
             Ok(()) => vec![Applied::Done; steps.len()],
             Err(error) => {
-                if !matches!(error, Error::LostAnswer(_)) {
+                let outcome = applied(&endpoint, &error);
+                if !matches!(outcome, Applied::Unknown(_)) {
                     let _ = self.writer.abort(&vdom).await;
                 }
-                vec![applied(&endpoint, &error); steps.len()]
+                vec![outcome; steps.len()]
             }
         }
     }
@@ -150,6 +151,7 @@ impl Act<'_> {
             operation::INSERT => self.insert(table, step).await,
             operation::MOVE => {
                 let id = mkey(step)?.parse().map_err(|_| Stop::NotSent("it is no policy".to_owned()))?;
+                self.standing(table, step).await?;
                 self.place(id, step).await
             }
             other => Err(Stop::NotSent(format!("this plugin has no step {other}"))),
@@ -190,20 +192,29 @@ impl Act<'_> {
 
     async fn set(&self, table: &'static Table, step: &Step) -> Result<(), Stop> {
         let mkey = mkey(step)?;
-        let row = self.client.row(self.at(table), mkey).await?;
-        let row = row.ok_or_else(|| Stop::NotSent("it is not there any more".to_owned()))?;
+        let row = self.standing(table, step).await?;
         let (seen, wanted) = (facts(table, &row), facts_of(step));
         if wanted.iter().all(|(name, value)| seen.get(name).is_some_and(|it| same(it, value))) {
             return Ok(());
         }
         for (field, expected) in step.expects.iter().filter(|(field, _)| *field != MKEY) {
             let is = seen.get(field).unwrap_or(&Json::Null);
-            // A policy may stand under the second of its names.
+            // A policy may stand under another of its names.
             if !same(is, expected) && field != "name" {
                 return Err(Stop::NotSent(format!("{field} is {is} and not {expected} any more")));
             }
         }
         Ok(self.writer.update(self.at(table), mkey, &written(table, &wanted)).await?)
+    }
+
+    /// The row that a step changes, as it is now, where it is still ours.
+    async fn standing(&self, table: &'static Table, step: &Step) -> Result<Row, Stop> {
+        let row = self.client.row(self.at(table), mkey(step)?).await?;
+        let row = row.ok_or_else(|| Stop::NotSent("it is not there any more".to_owned()))?;
+        if !self.fortigate.is_ours(table, &row, &step.resource) {
+            return Err(Stop::NotSent("it does not carry our mark any more".to_owned()));
+        }
+        Ok(row)
     }
 
     async fn remove(&self, table: &'static Table, step: &Step) -> Result<(), Stop> {
@@ -275,6 +286,14 @@ impl Act<'_> {
     }
 }
 
+/// Nothing of a transaction that was not committed is done, also where an answer was lost.
+fn not_in_force(outcome: Applied) -> Applied {
+    match outcome {
+        Applied::Unknown(why) => Applied::NotSent(why),
+        other => other,
+    }
+}
+
 /// Whether the row is what a step would make.
 fn is_same(table: &Table, row: &Row, wanted: &Facts) -> bool {
     let seen = facts(table, row);
@@ -320,16 +339,15 @@ impl Fortigate {
     /// Whether a row carries the mark of this resource, or proves by its name whose it is.
     fn is_ours(&self, table: &Table, row: &Row, id: &vertskommune_core::names::ResourceId) -> bool {
         let name = id.key.name.trim_end_matches(crate::marks::OLD);
-        match table.comment {
-            Some((comment, _)) => {
-                let text = row.get(comment).and_then(Json::as_str).unwrap_or_default();
-                crate::marks::read(text, &self.installation).is_some_and(|mark| {
-                    let same = table.kind != POLICY || mark.key.name == name;
-                    mark.tenant == id.tenant && mark.key.kind.as_str() == table.kind && same
-                })
-            }
-            None => crate::names::read_schedule(self.installation.as_str(), &identity(table, row)).is_some(),
+        if let Some((comment, _)) = table.comment {
+            let text = row.get(comment).and_then(Json::as_str).unwrap_or_default();
+            return crate::marks::read(text, &self.installation).is_some_and(|mark| {
+                mark.tenant == id.tenant && mark.key.kind.as_str() == table.kind && mark.key.name == name
+            });
         }
+        let prefix = names::schedule_prefix(id.tenant.as_str());
+        let row = identity(table, row);
+        names::read_schedule(self.installation.as_str(), &row) == Some((prefix.as_str(), name))
     }
 
     /// The id of the policy above which tenants' rules stand.

@@ -14,6 +14,7 @@ impl Fortigate {
     /// Takes or renews the claim.
     pub(crate) async fn hold_claim(&self, claim: &Claim, ctx: &Ctx) -> Result<(), ProviderError> {
         let client = self.client(ctx).await?;
+        self.identify(&client).await?;
         let fail = |error: Error| provider_error(&self.host.endpoint, &error);
         let at = At { vdom: &self.settings.vdom, table: "firewall/address" };
         let there = client.row(at, NAME).await.map_err(fail)?;
@@ -30,7 +31,10 @@ impl Fortigate {
         }
         // Nothing here is atomic: of two that wrote at once, the one whose claim was overwritten must not begin.
         match client.row(at, NAME).await.map_err(fail)? {
-            Some(there) => claim.stands_beside(comment(&there), Timestamp::now()),
+            // What was taken over is gone now; whoever else stands here was the last to write.
+            Some(there) => {
+                Claim { take_over: false, ..claim.clone() }.stands_beside(comment(&there), Timestamp::now())
+            }
             None => Err(ProviderError::NoSight("our claim was written and cannot be read back".to_owned())),
         }
     }

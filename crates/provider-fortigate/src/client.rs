@@ -18,8 +18,12 @@ use http::{Envelope, Http};
 
 /// Rows in one answer.
 const PAGE: usize = 1000;
-/// How many seconds a transaction may stay open. One that a crash left behind holds its tables for so long.
+/// How often a table is read anew because it changed under the reading.
+const RESTARTS: usize = 5;
+/// How many seconds a transaction may stay open at least. One that a crash left behind holds its tables for so long.
 const TRANSACTION: u64 = 30;
+/// How much longer for each of its steps: a look, a write and a move at the rate that the device is given.
+const TRANSACTION_STEP: u64 = 1;
 
 /// A row of a table as FortiOS gives it.
 pub(crate) type Row = Map<String, Json>;
@@ -101,6 +105,7 @@ impl Client {
     /// The rows of a table with these attributes, page by page.
     pub(crate) async fn list(&self, at: At<'_>, attributes: &[&str]) -> Result<Rows, Error> {
         let mut all = Rows::default();
+        let mut changes = 0;
         loop {
             let (start, count) = (all.rows.len().to_string(), PAGE.to_string());
             let format = attributes.join("|");
@@ -111,12 +116,20 @@ impl Client {
             // A table that changes between two pages is read anew: a row could be missed otherwise.
             if !all.rows.is_empty() && all.revision != page.revision {
                 all = Rows::default();
+                changes += 1;
+                if changes == RESTARTS {
+                    return Err(Error::Protocol(format!("{} changes faster than it is read", at.table)));
+                }
                 continue;
             }
             all.revision.clone_from(&page.revision);
             all.serial.clone_from(&page.serial);
             all.rows.extend(rows);
-            if got < PAGE {
+            // A device may give fewer rows at once than it was asked for, and says so.
+            if page.is_limited && got == 0 {
+                return Err(Error::Protocol(format!("{} promises rows and gives none", at.table)));
+            }
+            if !page.is_limited && got < PAGE {
                 return Ok(all);
             }
         }
@@ -130,7 +143,7 @@ impl Client {
 
     /// One row, where it is there.
     pub(crate) async fn row(&self, at: At<'_>, mkey: &str) -> Result<Option<Row>, Error> {
-        match self.get(&cmdb(at.table, Some(mkey)), &[("vdom", at.vdom)]).await {
+        match self.get(&addressed(at, mkey)?, &[("vdom", at.vdom)]).await {
             Ok(answer) => Ok(answer.rows()?.into_iter().next()),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -183,8 +196,8 @@ impl Client {
 
 impl Writer<'_> {
     /// The same within a new transaction: nothing is in force before the commit.
-    pub(crate) async fn begin(&self, vdom: &str) -> Result<Self, Error> {
-        let body = json!({"timeout": TRANSACTION});
+    pub(crate) async fn begin(&self, vdom: &str, steps: usize) -> Result<Self, Error> {
+        let body = json!({"timeout": TRANSACTION + TRANSACTION_STEP * steps as u64});
         let answer =
             self.post("/api/v2/cmdb", &[("action", "transaction-start"), ("vdom", vdom)], &body).await?;
         let id = answer.results["transaction-id"].as_u64();
@@ -264,10 +277,11 @@ fn cmdb(table: &str, mkey: Option<&str>) -> String {
     }
 }
 
-/// The path of one row. Without a key it would be the table's, and a delete would empty that.
+/// The path of one row. With a key that a URL resolves to nothing it would be the table's, and a delete would empty that.
 fn addressed(at: At<'_>, mkey: &str) -> Result<String, Error> {
-    if mkey.is_empty() {
-        return Err(Error::Protocol(format!("a row of {} without a key was not written", at.table)));
+    let is_nothing = |it: char| it.is_whitespace() || matches!(it, '.' | '/' | '\\');
+    if mkey.chars().all(is_nothing) {
+        return Err(Error::Config(format!("{mkey:?} is no key of a row of {}: nothing was sent", at.table)));
     }
     Ok(cmdb(at.table, Some(mkey)))
 }
@@ -298,6 +312,9 @@ mod tests {
             cmdb("firewall/address", Some("10.0.0.0/24 å")),
             "/api/v2/cmdb/firewall/address/10.0.0.0%2F24%20%C3%A5"
         );
-        assert!(addressed(At { vdom: "root", table: "firewall/address" }, "").is_err());
+        for nothing in ["", ".", "..", " ", "/", "./.", "\\"] {
+            let path = addressed(At { vdom: "root", table: "firewall/address" }, nothing);
+            assert!(matches!(path, Err(Error::Config(_))), "{nothing:?} {path:?}");
+        }
     }
 }

@@ -78,6 +78,7 @@ pub(super) fn refusal(status: u16, body: Option<&Json>) -> Error {
         return match status {
             403 => Error::Right("it answered 403".to_owned()),
             404 => Error::NotFound,
+            400..500 => Error::Refused { code: i64::from(status), text: format!("it answered {status}") },
             status => Error::Server(status),
         };
     };
@@ -123,7 +124,8 @@ pub(crate) fn provider_error(endpoint: &str, error: &Error) -> ProviderError {
 pub(crate) fn applied(endpoint: &str, error: &Error) -> Applied {
     match error {
         Error::NotPermitted(why) => Applied::NotSent(why.clone()),
-        Error::LostAnswer(_) => Applied::Unknown(error.to_string()),
+        // An answer that is none may follow a write that was carried out.
+        Error::LostAnswer(_) | Error::Server(_) | Error::Protocol(_) => Applied::Unknown(error.to_string()),
         error => Applied::Failed(provider_error(endpoint, error)),
     }
 }
@@ -149,6 +151,7 @@ mod tests {
             (403, Some(body(-14, "")), Error::Right("code -14".into())),
             (500, Some(body(-651, "bad")), Error::Refused { code: -651, text: "bad".into() }),
             (503, None, Error::Server(503)),
+            (413, None, Error::Refused { code: 413, text: "it answered 413".into() }),
         ] {
             assert_eq!(refusal(status, body.as_ref()), expected);
         }

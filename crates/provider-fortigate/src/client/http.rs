@@ -48,6 +48,8 @@ pub(super) struct Envelope {
     pub(super) revision: String,
     pub(super) serial: String,
     pub(super) version: String,
+    /// Whether a list has more rows than this answer.
+    pub(super) is_limited: bool,
 }
 
 impl Envelope {
@@ -59,6 +61,7 @@ impl Envelope {
             revision: text("revision"),
             serial: text("serial"),
             version: text("version"),
+            is_limited: answer["limit_reached"] == true,
         }
     }
 
@@ -155,14 +158,19 @@ impl Http {
 /// Tells apart what was surely not sent from what may have been.
 fn failure(is_write: bool, error: reqwest::Error) -> Error {
     let (unsent, late) = (error.is_connect(), error.is_timeout());
-    let mut why = error.without_url().to_string();
-    why.truncate(200);
+    let why: String = reasons(&error.without_url()).chars().take(200).collect();
     match () {
         () if unsent => Error::Connect(why),
         () if is_write => Error::LostAnswer(why),
         () if late => Error::Timeout,
         () => Error::Connect(why),
     }
+}
+
+/// The error with what caused it: a refused connection, an unknown CA, a name that no DNS server knows.
+fn reasons(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |it| it.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// TLS 1.2 and 1.3 with ring, and no root but the given ones.

@@ -11,7 +11,7 @@ use vertskommune_core::observation::{Blindness, Scope};
 use vertskommune_provider::context::Never;
 use vertskommune_provider::secrets::{Secret, SecretError, SecretStore};
 use vertskommune_provider::testing::conformance::{self, Peer as _};
-use vertskommune_provider::{Changes, Ctx, ProviderError};
+use vertskommune_provider::{Applied, Changes, Claim, Ctx, ProviderError};
 
 use super::drive;
 use super::peer::{FortiGate, TOKEN, example};
@@ -78,6 +78,28 @@ async fn what_goes_wrong_has_its_own_name_and_no_secret() {
     peer.admin("POST", "/pause", Json::Null).await;
     let error = look(peer.host(), right).await;
     assert!(matches!(error, ProviderError::Unreachable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn another_device_under_the_same_address_is_not_written_to() {
+    let peer = FortiGate::start(Firmware::new(7, 4, 8)).await;
+    let drive = drive(&peer, example("gratangen"));
+    let plan = drive.look().await;
+    assert!(!plan.steps.is_empty());
+    let other = peer.host_with(|host| "FGVM04TM99999999".clone_into(&mut host.identity));
+    let other = FortiGate::provider_of(&other);
+    let claim = Claim {
+        installation: "nord".into(),
+        holder: "test".to_owned(),
+        expires: jiff::Timestamp::now() + Duration::from_secs(60),
+        take_over: true,
+    };
+    peer.reset().await;
+    let outcomes = drive.carry_out(other.as_ref(), &plan).await;
+    assert!(matches!(&outcomes[..], [Applied::Failed(ProviderError::Misidentified { .. })]), "{outcomes:?}");
+    let claimed = other.claim(&claim, &ctx(peer.secrets())).await;
+    assert!(matches!(claimed, Err(ProviderError::Misidentified { .. })), "{claimed:?}");
+    assert_eq!(peer.journal().await, Vec::<String>::new());
 }
 
 struct Wrong;

@@ -121,24 +121,28 @@ impl Drive<'_> {
             if idle && (blind || plan.doubts.is_empty()) {
                 return plan;
             }
-            let mut done_nothing = true;
-            for turn in plan.turns(&|_| true) {
-                let ctx = self.ctx(Arc::new(Always));
-                let steps: Vec<Step> = turn.iter().map(|planned| planned.step.clone()).collect();
-                let applied = provider.apply(&steps, &ctx).await;
-                done_nothing &= !applied.contains(&Applied::Done);
-                let goes_on = matches!(applied.last(), Some(Applied::Done | Applied::Started { .. }));
-                last = applied;
-                if !goes_on {
-                    break;
-                }
-            }
+            last = self.carry_out(provider.as_ref(), &plan).await;
+            let done_nothing = !last.contains(&Applied::Done);
             if done_nothing {
                 // A task of the system is under way; its end is observed, not slept for, but not in a hot loop.
                 self.peer.let_time_pass().await;
             }
         }
         panic!("{} does not converge: {last:?}: {:#?}", self.tenant.name, self.look().await)
+    }
+
+    /// Carries a plan out, to its end or to the first step that is not. Gives what became of each.
+    pub async fn carry_out(&self, provider: &dyn Provider, plan: &Plan) -> Vec<Applied> {
+        let mut outcomes = Vec::new();
+        for turn in plan.turns(&|_| true) {
+            let ctx = self.ctx(Arc::new(Always));
+            let steps: Vec<Step> = turn.iter().map(|planned| planned.step.clone()).collect();
+            outcomes.extend(provider.apply(&steps, &ctx).await);
+            if !matches!(outcomes.last(), Some(Applied::Done | Applied::Started { .. })) {
+                break;
+            }
+        }
+        outcomes
     }
 
     fn ctx(&self, permit: Arc<dyn Permit>) -> Ctx {
