@@ -368,7 +368,7 @@ impl Expansion<'_> {
         let pool = self.settings.ip_pool.as_ref().filter(|_| rule.nat && rule.to.side == Side::Internet);
         let mut policy = self
             .resource(POLICY, &rule.id, &rule.written.origin, &rule.written.comment)
-            .with("name", names::policy(tenant, &rule.id, false))
+            .with("name", names::policy(tenant, &rule.id))
             .with("srcintf", json!([self.interface(&rule.from.side)]))
             .with("dstintf", json!([self.interface(&rule.to.side)]))
             .with("srcaddr", json!(from))

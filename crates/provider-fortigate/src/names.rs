@@ -50,10 +50,16 @@ pub(crate) fn read_schedule<'a>(installation: &str, name: &'a str) -> Option<(&'
     (hash(&format!("{installation}/{head}")) == proof).then(|| head.split_once('.')).flatten()
 }
 
-/// A policy. It has two names, since one that replaces another stands beside it for a moment.
-pub(crate) fn policy(tenant: &str, rule: &str, second: bool) -> String {
-    let name = format!("{tenant}.{rule}");
-    if second { fit(&format!("{name}'"), SHORT).replace('\'', "~2") } else { fit(&name, SHORT - 1) }
+/// A policy.
+pub(crate) fn policy(tenant: &str, rule: &str) -> String {
+    fit(&format!("{tenant}.{rule}"), SHORT - 2)
+}
+
+/// All names that a policy may have, the first before the others: one that replaces another stands beside it for a moment,
+/// and a crash may leave that one behind, which is not to go before there is a third.
+pub(crate) fn policies(tenant: &str, rule: &str) -> impl Iterator<Item = String> {
+    let first = policy(tenant, rule);
+    std::iter::once(first.clone()).chain((2..=9).map(move |nth| format!("{first}~{nth}")))
 }
 
 /// The name itself where it is short enough; otherwise its beginning and a hash of all of it.
@@ -84,8 +90,7 @@ mod tests {
         for (one, other, most) in [
             (interface(tenant, "servers"), interface(tenant, "clients"), 15),
             (zone(tenant), zone("b-municipality-with-a-long-name"), 35),
-            (policy(tenant, "clients-to-files", false), policy(tenant, "clients-to-files", true), 35),
-            (policy("ibestad", "dns", false), policy("ibestad", "dns", true), 35),
+            (policy(tenant, "clients-to-files"), policy(tenant, "clients-to-dns"), 35),
             (
                 schedule("nord", tenant, "school.office-hours"),
                 schedule("nord", tenant, "school.school-hours"),
@@ -101,6 +106,11 @@ mod tests {
         assert_eq!(read_schedule("sor", &name), None, "another installation's");
         assert_eq!(read_schedule("nord", "ibestad.office-hours"), None, "a lookalike");
         assert_eq!(interface("ibestad", "servers"), "ibestad.servers");
-        assert_eq!(policy("ibestad", "clients-to-files", false), "ibestad.clients-to-files");
+        assert_eq!(policy("ibestad", "clients-to-files"), "ibestad.clients-to-files");
+        for tenant in ["ibestad", tenant] {
+            let all: std::collections::BTreeSet<String> = policies(tenant, "clients-to-files").collect();
+            assert_eq!(all.len(), 9);
+            assert!(all.iter().all(|name| name.len() <= 35), "{all:?}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::schema::{Form, TABLES, Table};
 
 /// What a policy says of its place, for those who plan its order.
 pub(crate) const STANDING: &str = "standing";
-/// What a policy is really called: it has two names.
+/// What a policy is really called: it may have several names.
 pub(crate) const NAME: &str = "name";
 /// The id that stands for the anchor where it is not known.
 pub(crate) const ANCHOR: u64 = u64::MAX;
@@ -148,7 +148,7 @@ impl View<'_> {
             if let Some(mark) = self.mark(row, "comments") {
                 let name = row.get("name").and_then(Json::as_str).unwrap_or_default();
                 let (tenant, rule) = (mark.tenant.as_str(), mark.key.name.as_str());
-                let known = [false, true].iter().any(|second| names::policy(tenant, rule, *second) == name);
+                let known = names::policies(tenant, rule).any(|it| it == name);
                 by_mark.entry(mark.to_string()).or_default().push((at, known));
             }
         }
@@ -160,9 +160,13 @@ impl View<'_> {
 
 fn blind(kind: &str, why: &Blindness, coverage: &mut Coverage) {
     coverage.kinds.insert(Kind::from(kind), why.clone());
-    if kind == POLICY {
-        coverage.kinds.insert(Kind::from(ORDER), why.clone());
-    }
+    let follows = match kind {
+        POLICY => ORDER,
+        // Whose a schedule is, the tenant's zone tells.
+        ZONE => SCHEDULE,
+        _ => return,
+    };
+    coverage.kinds.insert(Kind::from(follows), why.clone());
 }
 
 /// The table as one tenant's order is planned from: from the topmost of its own to the anchor or the lowest of its own;
@@ -264,12 +268,12 @@ fn write(form: Form, value: &Json) -> Json {
     }
 }
 
-/// A policy with its second name is as good as one with its first.
+/// A policy with another of its names is as good as one with its first.
 fn canonical(fields: &mut Facts, tenant: &str, rule: &str) {
     if let Some(name) = fields.get_mut("name")
-        && name.as_str() == Some(names::policy(tenant, rule, true).as_str())
+        && names::policies(tenant, rule).any(|it| name.as_str() == Some(it.as_str()))
     {
-        *name = json!(names::policy(tenant, rule, false));
+        *name = json!(names::policy(tenant, rule));
     }
 }
 

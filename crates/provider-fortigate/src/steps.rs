@@ -166,7 +166,13 @@ impl Maker<'_> {
             ids: ids(&there),
             names: self.names(tenant.as_str()),
         };
-        way(&there, &wanted, ANCHOR).into_iter().filter_map(|write| rules.step(&write)).collect()
+        let writes = way(&there, &wanted, ANCHOR);
+        let steps: Option<Vec<Step>> = writes.iter().map(|write| rules.step(write)).collect();
+        // What cannot be done whole is not begun: only what is without effect goes, which makes room for the rest.
+        steps.unwrap_or_else(|| {
+            let idle = writes.iter().filter(|write| rules.is_idle(write));
+            idle.filter_map(|write| rules.step(write)).collect()
+        })
     }
 
     /// The names that the tenant's policies really have.
@@ -212,18 +218,26 @@ impl Rules<'_> {
             Write::Delete { id } => {
                 let (key, _) = self.ids.iter().find(|(_, it)| *it == id)?;
                 // What is replaced goes under the name that it has once the new one stands above it.
-                let replaced = self.by_key.get(key.as_str()).is_some_and(|it| it.desired.is_some());
+                let first = key.trim_end_matches(OLD);
+                let replaced = self.by_key.get(first).is_some_and(|it| it.desired.is_some());
                 let name = if replaced { format!("{key}{OLD}") } else { key.clone() };
                 Some(self.maker.remove_row(&self.id(&name), &id.to_string()))
             }
         }
     }
 
+    /// Whether a write takes away what is disabled and to be replaced or gone.
+    fn is_idle(&self, write: &Write) -> bool {
+        let Write::Delete { id } = write else { return false };
+        let key = self.ids.iter().find_map(|(key, it)| (it == id).then_some(key));
+        let row = key.and_then(|key| self.maker.seen.present_id(&self.id(key)));
+        row.is_some_and(|row| row.fields.get("status").and_then(Json::as_str) == Some("disable"))
+    }
+
     fn insert(&self, key: &str, place: &Place) -> Option<Step> {
         let desired = self.by_key.get(key)?.desired.as_ref()?;
-        // A policy that replaces another stands beside it for a moment, under the other of two names.
-        let names = [false, true].map(|second| names::policy(self.tenant.as_str(), key, second));
-        let free = names.into_iter().find(|name| !self.names.contains(name))?;
+        // A policy that replaces another stands beside it for a moment, under another name.
+        let free = names::policies(self.tenant.as_str(), key).find(|name| !self.names.contains(name))?;
         let class = if self.ids.contains_key(key) { Class::Change } else { Class::Create };
         let word = if class == Class::Create { "add" } else { "replace" };
         let summary = format!("{word} rule {key} {}", Self::place_text(place));

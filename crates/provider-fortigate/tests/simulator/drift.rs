@@ -6,6 +6,7 @@ use fortios_simulator::Firmware;
 use serde_json::{Value as Json, json};
 use vertskommune_core::plan::Plan;
 use vertskommune_core::step::RefusalReason;
+use vertskommune_provider::Applied;
 use vertskommune_provider::testing::conformance::{self, Peer as _};
 
 use super::peer::{FortiGate, example};
@@ -228,4 +229,58 @@ async fn a_copy_of_a_policy_of_ours_is_not_ours() {
     assert!(plan.is_empty(), "{plan:#?}");
     peer.raw("PUT", &format!("firewall/policy/{made}?vdom=root&action=move&before={id}"), Json::Null).await;
     assert!(drive.look().await.is_empty());
+}
+
+/// A crash between the writes of a replacement leaves the old rule and the new one without effect: both of their names are
+/// taken, and a third form of the rule comes before either of them goes.
+#[tokio::test]
+async fn a_rule_is_never_gone_while_what_a_crash_left_is_replaced() {
+    let peer = FortiGate::start(Firmware::new(7, 2, 8)).await;
+    let tenant = example("ibestad");
+    super::drive(&peer, tenant.clone()).converge().await;
+    let rule = "policy/municipality-baseline.dns";
+    let id = policy(&peer, &format!("nord/ibestad/{rule}")).await;
+    let path = format!("firewall/policy/{id}?vdom=root");
+    let mut half = peer.raw("GET", &path, Json::Null).await["results"][0].clone();
+    for drawn in ["policyid", "uuid", "q_origin_key"] {
+        half.as_object_mut().unwrap().remove(drawn);
+    }
+    half["name"] = json!(format!("{}~2", half["name"].as_str().unwrap()));
+    half["status"] = json!("disable");
+    half["service"] = json!([{"name": "HTTPS"}]);
+    let half = peer.raw("POST", "firewall/policy?vdom=root", half).await["mkey"].as_u64().unwrap();
+    let drive = drive(&peer, super::changed(tenant));
+    let plan = drive.look().await;
+    let steps = plan.steps.iter().map(|it| {
+        let mkey = it.step.expects.get("mkey").and_then(Json::as_str).unwrap_or_default();
+        format!("{} {} {mkey}", it.step.operation, it.step.resource.key)
+    });
+    let steps: Vec<String> = steps.collect();
+    let at = |begin: &str, end: &str| {
+        steps
+            .iter()
+            .position(|step| step.starts_with(begin) && step.ends_with(end))
+            .unwrap_or_else(|| panic!("{steps:#?}"))
+    };
+    let comes = at(&format!("insert {rule}"), "");
+    for gone in [id, half] {
+        assert!(comes < at("remove policy/", &format!(" {gone}")), "{steps:#?}");
+    }
+    conformance::converges(&drive).await;
+    assert_eq!(peer.export().await.matches("dns~").count(), 1, "one form of it is left");
+}
+
+#[tokio::test]
+async fn what_came_in_place_of_ours_is_not_changed() {
+    let peer = FortiGate::start(Firmware::new(7, 2, 8)).await;
+    let drive = drive(&peer, example("gratangen"));
+    drive.converge().await;
+    let path = "firewall/address/gratangen.gra-fs01?vdom=root";
+    peer.raw("PUT", path, json!({"subnet": "192.0.2.0/28"})).await;
+    let plan = drive.look().await;
+    peer.raw("PUT", path, json!({"comment": "made anew by hand"})).await;
+    let foreign = peer.foreign().await;
+    let outcomes = drive.carry_out(peer.provider().as_ref(), &plan).await;
+    assert!(matches!(&outcomes[..], [Applied::NotSent(why)] if why.contains("our mark")), "{outcomes:?}");
+    assert_eq!(peer.foreign().await, foreign);
 }
