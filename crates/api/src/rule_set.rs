@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tera::{Context, Tera};
+use vertskommune_core::error::with_causes;
 use vertskommune_core::tenant::{Network, Server};
 use vertskommune_core::violation::Violation;
 
@@ -97,9 +98,9 @@ impl RuleSetSpec {
         let mut tera = Tera::default();
         tera.autoescape_on(vec![""]);
         tera.set_escape_fn(quoted);
-        tera.add_raw_template("rules", &self.template).map_err(|error| chain(&error))?;
+        tera.add_raw_template("rules", &self.template).map_err(|error| with_causes(&error))?;
         let mut text = Bounded(Vec::new());
-        tera.render_to("rules", &values.context(), &mut text).map_err(|error| chain(&error))?;
+        tera.render_to("rules", &values.context(), &mut text).map_err(|error| with_causes(&error))?;
         let text = String::from_utf8(text.0).map_err(|_| "gives what is no text".to_owned())?;
         let fragment: Fragment = if text.trim().is_empty() {
             Fragment::default()
@@ -208,17 +209,6 @@ impl io::Write for Bounded {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// An error with its causes: Tera says what is wrong in the last of them.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use vertskommune_api::conditions::{Conditions, READY, Truth};
 use vertskommune_api::{HostProvider, HostProviderStatus, REQUESTED_AT, Tenant, validate_host};
+use vertskommune_core::error::with_causes;
 use vertskommune_core::host::Host;
 use vertskommune_core::names::ProviderName;
 use vertskommune_core::observation::Blindness;
@@ -269,7 +270,7 @@ fn complain(kind: &str, name: &str, result: Result<(), WriteError>) {
     match result {
         // The watch brings what came instead, and with it the next pass.
         Ok(()) | Err(WriteError::Gone) => {}
-        Err(error) => tracing::warn!(kind, name, error = crate::chain(&error), "could not be written"),
+        Err(error) => tracing::warn!(kind, name, error = with_causes(&error), "could not be written"),
     }
 }
 

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 use vertskommune_api::{HostProvider, RuleSet, Tenant};
+use vertskommune_core::error::with_causes;
 use vertskommune_core::names::TenantName;
 use vertskommune_engine::{Engine, Settings};
 use vertskommune_provider::Plugins;
@@ -37,7 +38,7 @@ use crate::objects::Objects;
 use crate::reconcile::{self, Context};
 use crate::secrets::KubernetesSecrets;
 use crate::tenants::{self, Intake, slim};
-use crate::{Config, Error, at_most, chain};
+use crate::{Config, Error, at_most};
 
 /// For how long the first look of a silent endpoint holds up the others. Its tenants are unknown after that.
 const FIRST_LOOK: Duration = Duration::from_secs(30);
@@ -289,7 +290,11 @@ async fn follow_tenants(
                 intake.take(&event, &ctx.world, &ctx.catalogue)
             }
             Err(error) => {
-                tracing::warn!(kind = "Tenant", error = chain(&error), "the watch broke and is begun anew");
+                tracing::warn!(
+                    kind = "Tenant",
+                    error = with_causes(&error),
+                    "the watch broke and is begun anew"
+                );
                 continue;
             }
         };
@@ -321,7 +326,11 @@ async fn follow_rule_sets(
         let changed = match event {
             Ok(event) => intake.take(event, &ctx.catalogue),
             Err(error) => {
-                tracing::warn!(kind = "RuleSet", error = chain(&error), "the watch broke and is begun anew");
+                tracing::warn!(
+                    kind = "RuleSet",
+                    error = with_causes(&error),
+                    "the watch broke and is begun anew"
+                );
                 continue;
             }
         };
@@ -348,7 +357,7 @@ where
             Ok(_) => news.notify_one(),
             Err(error) => {
                 let kind = K::kind(&K::DynamicType::default()).into_owned();
-                tracing::warn!(kind, error = chain(&error), "the watch broke and is begun anew");
+                tracing::warn!(kind, error = with_causes(&error), "the watch broke and is begun anew");
             }
         }
     }
@@ -383,12 +392,12 @@ async fn reconcile_all(
         // Not found: it was deleted while it stood in the queue.
         Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
         Err(controller::Error::ReconcilerFailed(error, tenant)) if error.is_gone() => {
-            tracing::debug!(tenant = %tenant.name, error = chain(&error), "the object has changed meanwhile");
+            tracing::debug!(tenant = %tenant.name, error = with_causes(&error), "the object has changed meanwhile");
         }
         Err(controller::Error::ReconcilerFailed(error, tenant)) => {
-            tracing::warn!(tenant = %tenant.name, error = chain(&error), "a pass failed and is tried again");
+            tracing::warn!(tenant = %tenant.name, error = with_causes(&error), "a pass failed and is tried again");
         }
-        Err(error) => tracing::error!(error = chain(&error), "the queue of tenants broke"),
+        Err(error) => tracing::error!(error = with_causes(&error), "the queue of tenants broke"),
     })
     .await;
 }

@@ -36,6 +36,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use vertskommune_api::{HostProvider, RuleSet, Tenant};
+use vertskommune_core::error::with_causes;
 use vertskommune_core::names::Installation;
 use vertskommune_provider::Plugins;
 
@@ -251,7 +252,7 @@ fn hindrance(error: &kube::Error) -> String {
         kube::Error::Api(status) if status.code == 403 => {
             format!("the controller's account lacks a right, see deploy/base: {}", status.message)
         }
-        error => format!("the API server cannot be asked: {}", chain(error)),
+        error => format!("the API server cannot be asked: {}", with_causes(error)),
     }
 }
 
@@ -267,20 +268,6 @@ fn on_signal(stop: CancellationToken) -> std::io::Result<()> {
         stop.cancel();
     });
     Ok(())
-}
-
-/// An error with all its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// Waits, but not for longer than that.

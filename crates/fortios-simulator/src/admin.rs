@@ -90,7 +90,9 @@ impl Admin {
             }
             ("POST", "seed") => {
                 let seed: Json = body(request)?;
-                write(&device.config).load(&seed).map_err(|error| OrderError::Wrong(with_cause(&error)))?;
+                write(&device.config)
+                    .load(&seed)
+                    .map_err(|error| OrderError::Wrong(format!("{:#}", anyhow::Error::from(error))))?;
                 Ok(json!({}))
             }
             _ => self.order_wrong(request),
@@ -146,14 +148,4 @@ fn text<'a>(request: &'a Request, name: &str) -> Result<&'a str, OrderError> {
 
 fn number(request: &Request, name: &str) -> Result<u64, OrderError> {
     text(request, name)?.parse().map_err(|_| OrderError::Wrong(format!("{name} is no whole number")))
-}
-
-fn with_cause(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -11,6 +11,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value as Json;
 
+use vertskommune_core::error::with_causes;
+
 use super::Row;
 use super::error::{Error, refusal};
 
@@ -158,19 +160,13 @@ impl Http {
 /// Tells apart what was surely not sent from what may have been.
 fn failure(is_write: bool, error: reqwest::Error) -> Error {
     let (unsent, late) = (error.is_connect(), error.is_timeout());
-    let why: String = reasons(&error.without_url()).chars().take(200).collect();
+    let why: String = with_causes(&error.without_url()).chars().take(200).collect();
     match () {
         () if unsent => Error::Connect(why),
         () if is_write => Error::LostAnswer(why),
         () if late => Error::Timeout,
         () => Error::Connect(why),
     }
-}
-
-/// The error with what caused it: a refused connection, an unknown CA, a name that no DNS server knows.
-fn reasons(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |it| it.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// TLS 1.2 and 1.3 with ring, and no root but the given ones.
