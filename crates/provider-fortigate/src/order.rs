@@ -7,20 +7,26 @@
 //! right order stays, the rest moves.
 //!
 //! Without ([`one_by_one`]) every single write must leave a table that answers each packet as the old or as the new one
-//! does. One write alone always does. Otherwise the block is built from its top: for each wanted policy in turn, it is
-//! brought directly below the one before, as a new one or by moving it *up*; what is not wanted any more is then
-//! deleted from the bottom. A policy whose content changes counts as new, and its old form as not wanted.
+//! does. One write alone always does. Otherwise the block is built from its top, which is where the topmost stands that
+//! is still wanted: each wanted policy in turn is brought directly below the one before, as a new one or by moving it
+//! *up*; what is not wanted any more is then deleted from the bottom. A policy whose content changes counts as new, and
+//! its old form as not wanted.
 //!
-//! *Why this is safe.* While the block is built, the table is: what stood above all of ours; the wanted policies so far,
-//! N₁ to Nₖ, in their order; everything else in its old order. If a packet fits one of N₁ to Nₖ, the first of those is
-//! also the new table's answer, for nothing of the new table stands above it that does not here. If it fits none of
-//! them, what stood above its first fit in the old table and does not here is among N₁ to Nₖ, which it does not fit: the
-//! answer is the old table's. While the rest is deleted from the bottom, what is left of it is a beginning of the old
-//! table's: a packet that fits no wanted policy meets its old answer if that is left, and otherwise what stands below,
-//! which is the new table's answer.
+//! *Why this is safe.* Take the first policy that a packet fits, at any moment.
+//! - It is one of those that were placed, N₁ to Nₖ. These stand in the wanted order, and to others' policies as in the new
+//!   table. So all that the new table has above it stands above it now and does not fit: the answer is the new table's.
+//! - It is another one of ours. Nothing that the old table has above it has left that place: what moves only moves up, and
+//!   what goes, goes from the bottom. So none of that fits: the answer is the old table's.
+//! - It is somebody else's. While nothing is deleted, all that the old table has above it is still above it: the answer is
+//!   the old table's. Later all of N is placed, so what the new table has above it stands there: the new table's.
 //!
-//! To insert is one write here. FortiOS appends to the table; so a policy is made disabled, moved, and then enabled, and a
-//! disabled one fits no packet.
+//! Nothing is said of what others' policies fit, so one that stands between ours needs no thought.
+//!
+//! To insert is one write here, and three in FortiOS, which appends to the table: a policy is made disabled, moved, and
+//! then enabled. A disabled one fits no packet, so a crash leaves at most one more policy of ours that has to go.
+//!
+//! Of two policies with one key the upper is the one that counts, since a new form is always placed above its old one. A
+//! key in a write means the one that counted when the writes were planned, or the one that an earlier write inserted.
 
 #[cfg(test)]
 mod tests;
@@ -63,8 +69,41 @@ pub(crate) enum Write {
 pub(crate) enum Place {
     /// Directly above this policy.
     Above(u64),
-    /// Directly below the tenant's policy of that key, as the writes before have left it.
+    /// Directly below the tenant's policy of that key, where the writes before have left it.
     Below(String),
+}
+
+/// The fewest writes, for a system that does all of them at once.
+pub(crate) fn in_one(standing: &[Standing], wanted: &[Wanted], anchor: u64) -> Vec<Write> {
+    let table = Table::new(standing, wanted, anchor);
+    let candidates = table.stretches().into_iter().map(|stretch| longest(&table.within(wanted, stretch)));
+    // Of equals the lowest: it is nearest to where a new block would stand.
+    let kept: BTreeSet<&str> = candidates.max_by_key(Vec::len).unwrap_or_default().into_iter().collect();
+    let first_kept = wanted.iter().find(|it| kept.contains(it.key.as_str()));
+    let top = first_kept.map_or(table.top_id(), |it| standing[table.at[it.key.as_str()]].id);
+    let mut writes = place_all(&table, wanted, &kept, top, |_| false);
+    let changed = wanted.iter().filter(|it| it.changed && table.at.contains_key(it.key.as_str()));
+    writes.extend(changed.map(|it| Write::Set { key: it.key.clone() }));
+    writes.extend(table.surplus.iter().rev().map(|place| table.delete(*place)));
+    writes
+}
+
+/// Writes of which each leaves a table that answers every packet as the old or the new one.
+pub(crate) fn one_by_one(standing: &[Standing], wanted: &[Wanted], anchor: u64) -> Vec<Write> {
+    let single = in_one(standing, wanted, anchor);
+    if single.len() < 2 {
+        return single;
+    }
+    let table = Table::new(standing, wanted, anchor);
+    let stretch = table.top().and_then(|top| table.stretches().into_iter().find(|(_, to)| top < *to));
+    let replaced = |it: &Wanted| it.changed && table.at.contains_key(it.key.as_str());
+    let kept = never_overtaken(&table, wanted, stretch.unwrap_or_default());
+    let mut writes = place_all(&table, wanted, &kept, table.top_id(), replaced);
+    let old = wanted.iter().filter(|it| replaced(it)).map(|it| table.at[it.key.as_str()]);
+    let mut goes: Vec<usize> = table.surplus.iter().copied().chain(old).collect();
+    goes.sort_unstable();
+    writes.extend(goes.into_iter().rev().map(|place| table.delete(place)));
+    writes
 }
 
 /// The table as far as it matters here.
@@ -91,6 +130,20 @@ impl<'a> Table<'a> {
         Self { standing, anchor, at, surplus }
     }
 
+    /// Where the topmost stands that is still wanted, above the anchor. Where none is, the block begins where the old one
+    /// does: it stays at that side of others' policies.
+    fn top(&self) -> Option<usize> {
+        let ours = self.standing.iter().position(|it| it.key.is_some());
+        let above = |place: &usize| *place < self.anchor_at();
+        self.at.values().copied().min().filter(above).or(ours.filter(above))
+    }
+
+    /// The policy that the block's first one is placed directly above.
+    fn top_id(&self) -> u64 {
+        self.top().map_or(self.anchor, |place| self.standing[place].id)
+    }
+
+    /// Where the anchor stands; below everything where it is not in the table.
     fn anchor_at(&self) -> usize {
         self.standing.iter().position(|it| it.id == self.anchor).unwrap_or(self.standing.len())
     }
@@ -123,42 +176,6 @@ impl<'a> Table<'a> {
     fn delete(&self, place: usize) -> Write {
         Write::Delete { id: self.standing[place].id }
     }
-}
-
-/// The fewest writes, for a system that does all of them at once.
-pub(crate) fn in_one(standing: &[Standing], wanted: &[Wanted], anchor: u64) -> Vec<Write> {
-    let table = Table::new(standing, wanted, anchor);
-    let candidates = table.stretches().into_iter().map(|stretch| longest(&table.within(wanted, stretch)));
-    // Of equals the lowest: it is nearest to where a new block would stand.
-    let kept: BTreeSet<&str> = candidates.max_by_key(Vec::len).unwrap_or_default().into_iter().collect();
-    let first_kept = wanted.iter().find(|it| kept.contains(it.key.as_str()));
-    let top = first_kept.map_or(anchor, |it| standing[table.at[it.key.as_str()]].id);
-    let mut writes = place_all(&table, wanted, &kept, top, |_| false);
-    let changed = wanted.iter().filter(|it| it.changed && table.at.contains_key(it.key.as_str()));
-    writes.extend(changed.map(|it| Write::Set { key: it.key.clone() }));
-    writes.extend(table.surplus.iter().rev().map(|place| table.delete(*place)));
-    writes
-}
-
-/// Writes of which each leaves a table that answers every packet as the old or the new one.
-pub(crate) fn one_by_one(standing: &[Standing], wanted: &[Wanted], anchor: u64) -> Vec<Write> {
-    let single = in_one(standing, wanted, anchor);
-    if single.len() < 2 {
-        return single;
-    }
-    let table = Table::new(standing, wanted, anchor);
-    let ours = standing.iter().position(|it| it.key.is_some());
-    let top = ours.filter(|place| *place < table.anchor_at());
-    let first_stretch = table.stretches().into_iter().next().unwrap_or((0, 0));
-    let replaced = |it: &Wanted| it.changed && table.at.contains_key(it.key.as_str());
-    let kept = never_overtaken(&table, wanted, first_stretch);
-    let mut writes =
-        place_all(&table, wanted, &kept, top.map_or(anchor, |place| standing[place].id), replaced);
-    let old = wanted.iter().filter(|it| replaced(it)).map(|it| table.at[it.key.as_str()]);
-    let mut goes: Vec<usize> = table.surplus.iter().copied().chain(old).collect();
-    goes.sort_unstable();
-    writes.extend(goes.into_iter().rev().map(|place| table.delete(place)));
-    writes
 }
 
 /// Brings each wanted policy directly below the one before it, but for those that stay.

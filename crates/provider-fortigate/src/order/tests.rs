@@ -1,236 +1,67 @@
 //! Random rule sets and random edits, held against a model of a table where the first that fits counts.
 
+mod model;
+
 use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::TestCaseResult;
 
 use super::*;
+use model::{ANCHOR, Case, Device, Row, Way, answer, case, probes, rising};
 
-const ANCHOR: u64 = 1_000_000;
-
-/// A rule: a box of sources, destinations and services, and what becomes of what fits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Rule {
-    ranges: [(u8, u8); 3],
-    action: u8,
-}
-
-impl Rule {
-    fn fits(&self, packet: [u8; 3]) -> bool {
-        self.ranges.iter().zip(packet).all(|((from, to), at)| (*from..=*to).contains(&at))
-    }
-}
-
-/// A row of the model table.
-#[derive(Clone, Debug)]
-struct Row {
-    id: u64,
-    key: Option<String>,
-    rule: Rule,
-}
-
-fn rule() -> impl Strategy<Value = Rule> {
-    let range = (0_u8..8, 0_u8..8).prop_map(|(a, b)| (a.min(b), a.max(b)));
-    ([range.clone(), range.clone(), range], 0_u8..4).prop_map(|(ranges, action)| Rule { ranges, action })
-}
-
-/// A case: the table from top to bottom, with the anchor in it, and the wanted rules.
-#[derive(Clone, Debug)]
-struct Case {
-    table: Vec<Row>,
-    wanted: Vec<(String, Rule)>,
-}
-
-prop_compose! {
-    fn case(most_foreign: usize)
-        (ours in prop::collection::vec((0_usize..10, rule()), 0..7),
-         foreign in prop::collection::vec(rule(), 0..=most_foreign),
-         spots in prop::collection::vec(any::<prop::sample::Index>(), 16),
-         fresh in prop::collection::vec((0_usize..10, rule()), 0..4),
-         stays in prop::collection::vec(any::<bool>(), 16),
-         changed in prop::collection::vec((any::<bool>(), rule()), 16),
-         order in prop::collection::vec(any::<u16>(), 32),
-         anchor in any::<prop::sample::Index>(),
-         scattered in any::<bool>())
-        -> Case {
-        let named = |list: &[(usize, Rule)]| {
-            let mut seen = BTreeSet::new();
-            list.iter().filter(|(key, _)| seen.insert(*key)).map(|(key, rule)| (format!("r{key}"), rule.clone())).collect::<Vec<_>>()
-        };
-        let ours = named(&ours);
-        let mut table: Vec<Row> = ours.iter().enumerate()
-            .map(|(i, (key, rule))| Row { id: i as u64 + 1, key: Some(key.clone()), rule: rule.clone() }).collect();
-        for (i, rule) in foreign.into_iter().enumerate() {
-            // Others stand around the block, or anywhere.
-            let at = if scattered { spots[i].index(table.len() + 1) } else if i % 2 == 0 { 0 } else { table.len() };
-            table.insert(at, Row { id: 100 + i as u64, key: None, rule });
-        }
-        let last = if scattered { anchor.index(table.len() + 1) } else { table.len() };
-        let everything = Rule { ranges: [(0, 7); 3], action: 9 };
-        table.insert(last, Row { id: ANCHOR, key: None, rule: everything });
-        let mut wanted: Vec<(String, Rule)> = ours.iter().zip(&stays).zip(&changed)
-            .filter(|((_, stays), _)| **stays)
-            .map(|(((key, rule), _), (changes, other))| (key.clone(), if *changes { other.clone() } else { rule.clone() })).collect();
-        for (key, rule) in named(&fresh) {
-            if !ours.iter().any(|(known, _)| *known == key) {
-                wanted.push((key, rule));
+/// Carries out the writes and looks after each of them: every packet gets its answer of one of these tables.
+fn answers_stay(case: &Case, from: &[Row], writes: &[Write], tables: [&[Row]; 2]) -> TestCaseResult {
+    let probes = probes(&tables);
+    let [old, new] = tables.map(|table| probes.iter().map(|it| answer(table, *it)).collect::<Vec<_>>());
+    let mut device = Device::new(case, from);
+    for (step, write) in writes.iter().enumerate() {
+        // Also between the requests that one write is made of.
+        for requests in 1..=3 {
+            let mut now = device.clone();
+            now.carry_out(write, requests);
+            for (index, packet) in probes.iter().enumerate() {
+                let is = answer(&now.table, *packet);
+                prop_assert!(
+                    is == old[index] || is == new[index],
+                    "{packet:?} after {step} {write:?} ({requests}): {is:?}, old {:?}, new {:?}\n{writes:?}",
+                    old[index],
+                    new[index]
+                );
             }
         }
-        let mut numbered: Vec<_> = wanted.into_iter().zip(order).collect();
-        // Half of the cases keep their order.
-        if stays.last() == Some(&true) {
-            numbered.sort_by_key(|(_, number)| *number);
-        }
-        Case { table, wanted: numbered.into_iter().map(|(it, _)| it).collect() }
+        device.carry_out(write, 3);
     }
+    Ok(())
 }
 
-impl Case {
-    fn standing(table: &[Row]) -> Vec<Standing> {
-        // Of two with one key the lower is what was replaced.
-        let mut seen = BTreeSet::new();
-        table
-            .iter()
-            .map(|row| {
-                let key = row
-                    .key
-                    .clone()
-                    .map(|key| if seen.insert(key.clone()) { key } else { format!("{key}~old{}", row.id) });
-                Standing { id: row.id, key }
-            })
-            .collect()
-    }
-
-    fn wanted(&self, table: &[Row]) -> Vec<Wanted> {
-        let there = |key: &str| table.iter().find(|row| row.key.as_deref() == Some(key)).map(|row| &row.rule);
-        self.wanted
-            .iter()
-            .map(|(key, rule)| Wanted { key: key.clone(), changed: there(key).is_some_and(|it| it != rule) })
-            .collect()
-    }
-
-    fn writes(&self, table: &[Row], how: fn(&[Standing], &[Wanted], u64) -> Vec<Write>) -> Vec<Write> {
-        how(&Self::standing(table), &self.wanted(table), ANCHOR)
-    }
-
-    fn rule(&self, key: &str) -> Rule {
-        self.wanted.iter().find(|(it, _)| it == key).map(|(_, rule)| rule.clone()).unwrap()
-    }
-
-    /// Carries out one write as the device would.
-    fn carry_out(&self, table: &mut Vec<Row>, write: &Write) {
-        let spot = |table: &[Row], place: &Place| match place {
-            Place::Above(id) => table.iter().position(|row| row.id == *id).unwrap(),
-            Place::Below(key) => table.iter().position(|row| row.key.as_ref() == Some(key)).unwrap() + 1,
-        };
-        match write {
-            Write::Insert { key, place } => {
-                let id =
-                    10_000 + table.iter().map(|row| row.id).filter(|id| *id != ANCHOR).max().unwrap_or(0);
-                let at = spot(table, place);
-                table.insert(at, Row { id, key: Some(key.clone()), rule: self.rule(key) });
-            }
-            Write::Set { key } => {
-                let rule = self.rule(key);
-                table.iter_mut().find(|row| row.key.as_ref() == Some(key)).unwrap().rule = rule;
-            }
-            Write::Move { key, place } => {
-                let from = table.iter().position(|row| row.key.as_ref() == Some(key)).unwrap();
-                let row = table.remove(from);
-                let at = spot(table, place);
-                table.insert(at, row);
-            }
-            Write::Delete { id } => table.retain(|row| row.id != *id),
-        }
-    }
-
-    /// What the table should be in the end: wanted in their order in one piece above the anchor, the others as they were.
-    fn is_right(&self, table: &[Row]) -> Result<(), String> {
-        let ours: Vec<&str> = table.iter().filter_map(|row| row.key.as_deref()).collect();
-        let wanted: Vec<&str> = self.wanted.iter().map(|(key, _)| key.as_str()).collect();
-        if ours != wanted {
-            return Err(format!("{ours:?} and not {wanted:?}"));
-        }
-        let places: Vec<usize> =
-            table.iter().enumerate().filter(|(_, row)| row.key.is_some()).map(|(i, _)| i).collect();
-        let anchor = table.iter().position(|row| row.id == ANCHOR).unwrap();
-        if places.windows(2).any(|pair| pair[0] + 1 != pair[1])
-            || places.last().is_some_and(|last| *last > anchor)
-        {
-            return Err(format!("not in one piece above the anchor: {places:?}, {anchor}"));
-        }
-        for row in table.iter().filter(|row| row.key.is_some()) {
-            if row.rule != self.rule(row.key.as_deref().unwrap()) {
-                return Err(format!("{:?} has other content", row.key));
-            }
-        }
-        let foreign = |table: &[Row]| {
-            table.iter().filter(|row| row.key.is_none()).map(|row| row.id).collect::<Vec<_>>()
-        };
-        if foreign(table) == foreign(&self.table) { Ok(()) } else { Err("others were moved".to_owned()) }
-    }
+/// The table after the writes.
+fn after(case: &Case, table: &[Row], writes: &[Write]) -> Vec<Row> {
+    Device::new(case, table).after(writes).table
 }
 
-/// Every corner of every rule and of the gaps between them.
-fn probes(tables: &[&[Row]]) -> Vec<[u8; 3]> {
-    let corners = |axis: usize| -> BTreeSet<u8> {
-        let rules = tables.iter().flat_map(|table| table.iter()).map(|row| row.rule.ranges[axis]);
-        rules.flat_map(|(from, to)| [from, to, from.saturating_sub(1), (to + 1).min(7)]).collect()
-    };
-    let (a, b, c) = (corners(0), corners(1), corners(2));
-    let mut probes = Vec::new();
-    for a in &a {
-        for b in &b {
-            probes.extend(c.iter().map(|c| [*a, *b, *c]));
-        }
-    }
-    probes
-}
-
-fn answer(table: &[Row], packet: [u8; 3]) -> Option<u8> {
-    table.iter().find(|row| row.rule.fits(packet)).map(|row| row.rule.action)
-}
-
-/// The length of the longest rising part, the slow way.
-fn rising(places: &[usize]) -> usize {
-    let mut lengths: Vec<usize> = Vec::new();
-    for (i, place) in places.iter().enumerate() {
-        let before = (0..i).filter(|j| places[*j] < *place).map(|j| lengths[j]).max().unwrap_or(0);
-        lengths.push(before + 1);
-    }
-    lengths.into_iter().max().unwrap_or(0)
+/// The table as a crash leaves it: after some of the writes, and some requests of the next.
+fn crashed(case: &Case, table: &[Row], writes: &[Write], crash: Index, requests: usize) -> Vec<Row> {
+    let Some(last) = (!writes.is_empty()).then(|| crash.index(writes.len())) else { return table.to_vec() };
+    let mut device = Device::new(case, table).after(&writes[..last]);
+    device.carry_out(&writes[last], requests);
+    device.table
 }
 
 proptest! {
     #[test]
     fn at_no_moment_a_packet_gets_an_answer_of_neither_table(case in case(4)) {
-        let mut table = case.table.clone();
-        let writes = case.writes(&table, one_by_one);
-        let mut end = table.clone();
-        for write in &writes {
-            case.carry_out(&mut end, write);
-        }
-        let probes = probes(&[&table, &end]);
-        let old: Vec<_> = probes.iter().map(|packet| answer(&table, *packet)).collect();
-        let new: Vec<_> = probes.iter().map(|packet| answer(&end, *packet)).collect();
-        for (step, write) in writes.iter().enumerate() {
-            case.carry_out(&mut table, write);
-            for (index, packet) in probes.iter().enumerate() {
-                let now = answer(&table, *packet);
-                prop_assert!(now == old[index] || now == new[index],
-                    "{packet:?} after {step} {write:?}: {now:?}, before {:?}, in the end {:?}\n{writes:?}", old[index], new[index]);
-            }
-        }
-        prop_assert_eq!(case.is_right(&table), Ok(()));
+        let writes = case.writes(&case.table, one_by_one);
+        let end = after(&case, &case.table, &writes);
+        answers_stay(&case, &case.table, &writes, [&case.table, &end])?;
+        prop_assert_eq!(case.is_right(&end), Ok(()));
     }
 
     #[test]
     fn both_ways_end_right_and_then_rest(case in case(4)) {
         for how in [in_one, one_by_one] {
-            let mut table = case.table.clone();
-            for write in case.writes(&table, how) {
-                case.carry_out(&mut table, &write);
-            }
-            prop_assert_eq!(case.is_right(&table), Ok(()));
-            prop_assert_eq!(case.writes(&table, how), vec![]);
+            let end = after(&case, &case.table, &case.writes(&case.table, how));
+            prop_assert_eq!(case.is_right(&end), Ok(()));
+            prop_assert_eq!(case.writes(&end, how), vec![]);
         }
     }
 
@@ -238,14 +69,61 @@ proptest! {
     fn a_crash_after_any_write_is_a_case_like_any_other(case in case(2)) {
         let writes = case.writes(&case.table, one_by_one);
         for crash in 0..writes.len() {
-            let mut table = case.table.clone();
-            for write in &writes[..crash] {
-                case.carry_out(&mut table, write);
+            for requests in 0..=2 {
+                let mut device = Device::new(&case, &case.table).after(&writes[..crash]);
+                device.carry_out(&writes[crash], requests);
+                let table = device.table;
+                for how in [in_one, one_by_one] {
+                    let end = after(&case, &table, &case.writes(&table, how));
+                    prop_assert_eq!(case.is_right(&end), Ok(()), "after {} writes", crash);
+                }
             }
-            for write in case.writes(&table, one_by_one) {
-                case.carry_out(&mut table, &write);
+        }
+    }
+
+    #[test]
+    fn what_follows_crashes_answers_as_the_old_or_the_new_table(
+        case in case(3), crashes in any::<[Index; 2]>(), requests in any::<[Index; 2]>()
+    ) {
+        let writes = case.writes(&case.table, one_by_one);
+        let end = after(&case, &case.table, &writes);
+        let mut table = case.table.clone();
+        for (crash, requests) in crashes.into_iter().zip(requests) {
+            let writes = case.writes(&table, one_by_one);
+            table = crashed(&case, &table, &writes, crash, requests.index(4));
+        }
+        let rest = case.writes(&table, one_by_one);
+        answers_stay(&case, &table, &rest, [&case.table, &end])?;
+        let keys = |table: &[Row]| table.iter().map(|row| row.key.clone()).collect::<Vec<_>>();
+        prop_assert_eq!(keys(&after(&case, &table, &rest)), keys(&end));
+    }
+
+    #[test]
+    fn another_wish_after_a_crash_is_a_case_like_any_other(
+        case in case(3), crash in any::<Index>(), requests in 0_usize..4
+    ) {
+        let table = crashed(&case, &case.table, &case.writes(&case.table, one_by_one), crash, requests);
+        let other = case.another_wish();
+        let writes = other.writes(&table, one_by_one);
+        let end = after(&other, &table, &writes);
+        answers_stay(&other, &table, &writes, [&table, &end])?;
+        prop_assert_eq!(other.is_right(&end), Ok(()));
+    }
+
+    #[test]
+    fn what_moves_moves_up_and_a_new_form_stands_above_its_old_one(case in case(4)) {
+        let writes = case.writes(&case.table, one_by_one);
+        let mut device = Device::new(&case, &case.table);
+        for write in &writes {
+            let before = device.clone();
+            device.carry_out(write, 3);
+            if let Write::Move { key, .. } = write && writes.len() > 1 {
+                prop_assert!(device.place_of(key) < before.place_of(key), "{:?} in {:?}", write, writes);
             }
-            prop_assert_eq!(case.is_right(&table), Ok(()), "after {} writes", crash);
+            if let Write::Insert { key, .. } = write {
+                let upper = device.table.iter().position(|row| row.key.as_ref() == Some(key));
+                prop_assert_eq!(upper, Some(device.place_of(key)), "{:?} in {:?}", write, writes);
+            }
         }
     }
 
@@ -300,6 +178,43 @@ fn one_edit_is_one_write() {
     ] {
         for how in [in_one, one_by_one] {
             assert_eq!(how(&standing(before), &wanted(after), ANCHOR), expected, "{why}");
+        }
+    }
+}
+
+#[test]
+fn others_between_ours() {
+    // A letter is a policy of ours, a digit somebody else's, # the anchor. An id is the place from the top.
+    let standing = |table: &str| -> Vec<Standing> {
+        let ours = |it: char| it.is_alphabetic().then(|| it.to_string());
+        let id = |(at, it)| if it == '#' { ANCHOR } else { at as u64 };
+        table.chars().enumerate().map(|it| Standing { id: id(it), key: ours(it.1) }).collect()
+    };
+    let wanted = |keys: &str| -> Vec<Wanted> {
+        keys.chars().map(|key| Wanted { key: key.to_string(), changed: false }).collect()
+    };
+    let insert = |key: &str, place| Write::Insert { key: key.into(), place };
+    let shift = |key: &str, place| Write::Move { key: key.into(), place };
+    let below = |key: &str| Place::Below(key.to_owned());
+    let delete = |id| Write::Delete { id };
+    let (both, safe): (&[Way], &[Way]) = (&[in_one, one_by_one], &[one_by_one]);
+    for (table, keys, ways, expected, why) in [
+        ("ab1#", "ab", both, vec![], "a block may stand above another one"),
+        ("a1bc#", "abc", &[in_one as Way], vec![shift("a", Place::Above(2))], "the side with fewer moves"),
+        (
+            "#ab",
+            "ab",
+            both,
+            vec![shift("a", Place::Above(ANCHOR)), shift("b", below("a"))],
+            "below the anchor",
+        ),
+        ("x1ab#", "abc", both, vec![insert("c", below("b")), delete(0)], "what goes draws nothing to it"),
+        ("x1#", "a", both, vec![insert("a", Place::Above(0)), delete(0)], "the old block's side of others"),
+        ("a1bc#", "acb", safe, vec![shift("c", below("a")), shift("b", below("c"))], "only up"),
+        ("aba#", "ab", both, vec![delete(2)], "of two with one key the lower goes"),
+    ] {
+        for how in ways {
+            assert_eq!(how(&standing(table), &wanted(keys), ANCHOR), expected, "{why}");
         }
     }
 }
