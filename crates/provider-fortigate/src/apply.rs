@@ -11,11 +11,12 @@ use vertskommune_core::step::Step;
 use vertskommune_provider::{Applied, Ctx};
 
 use crate::Fortigate;
-use crate::client::{At, Beside, Client, Error, Permit, Row, Writer, applied};
+use crate::client::{self, Ask, At, Beside, Client, Error, Permit, Row, Writer, applied};
 use crate::firmware::Firmware;
+use crate::marks;
 use crate::names;
-use crate::observe::{facts, id_of, identity, written};
-use crate::schema::{Table, table};
+use crate::observe::{anchor_attribute, facts, id_of, identity, is_anchor, written};
+use crate::schema::{Table, VDOM, table};
 use crate::steps::{MKEY, PLACE, operation};
 
 /// Why a step was not carried out to its end.
@@ -37,6 +38,8 @@ struct Act<'a> {
     fortigate: &'a Fortigate,
     client: &'a Client,
     writer: Writer<'a>,
+    /// The virtual firewall in which all of them are.
+    vdom: &'a str,
     /// Policies that this batch has made, by what the tenant calls them.
     made: BTreeMap<String, u64>,
     in_transaction: bool,
@@ -60,32 +63,16 @@ impl Fortigate {
         let permit: &Permit = &permit;
         let is_batch = steps.iter().any(|step| step.batch.is_some());
         let together = is_batch && Firmware::of(&self.version()).has_transactions();
+        let Some(vdom) = steps.first().and_then(vdom_of) else { return Vec::new() };
         let writer = client.writer(permit);
-        if !together {
-            let act = Act {
-                fortigate: self,
-                client: &client,
-                writer,
-                made: BTreeMap::new(),
-                in_transaction: false,
-            };
-            return act.one_after_the_other(steps).await;
-        }
-        let vdom = self.settings.vdom.as_str();
-        let begun = writer.begin(vdom, steps.len()).await;
-        match begun {
-            Err(error) => vec![not_in_force(applied(&self.host.endpoint, &error))],
-            Ok(writer) => {
-                let act = Act {
-                    fortigate: self,
-                    client: &client,
-                    writer,
-                    made: BTreeMap::new(),
-                    in_transaction: true,
-                };
-                act.all_or_nothing(steps).await
-            }
-        }
+        let begun = if together { writer.begin(vdom, steps.len()).await } else { Ok(writer) };
+        let writer = match begun {
+            Ok(writer) => writer,
+            Err(error) => return vec![not_in_force(applied(&self.host.endpoint, &error))],
+        };
+        let made = BTreeMap::new();
+        let act = Act { fortigate: self, client: &client, writer, vdom, made, in_transaction: together };
+        if together { act.all_or_nothing(steps).await } else { act.one_after_the_other(steps).await }
     }
 }
 
@@ -104,7 +91,7 @@ impl Act<'_> {
     }
 
     async fn all_or_nothing(mut self, steps: &[Step]) -> Vec<Applied> {
-        let vdom = self.fortigate.settings.vdom.clone();
+        let vdom = self.vdom;
         let endpoint = self.fortigate.host.endpoint.clone();
         for (index, step) in steps.iter().enumerate() {
             let outcome = self.outcome(step).await;
@@ -112,18 +99,18 @@ impl Act<'_> {
                 continue;
             }
             // One that cannot be given up ends by itself; nothing of it is in force either way.
-            let _ = self.writer.abort(&vdom).await;
+            let _ = self.writer.abort(vdom).await;
             let given_up = Applied::NotSent(format!("given up together with {}", step.resource.key));
             let mut outcomes = vec![given_up; index];
             outcomes.push(not_in_force(outcome));
             return outcomes;
         }
-        match self.writer.commit(&vdom).await {
+        match self.writer.commit(vdom).await {
             Ok(()) => vec![Applied::Done; steps.len()],
             Err(error) => {
                 let outcome = applied(&endpoint, &error);
                 if !matches!(outcome, Applied::Unknown(_)) {
-                    let _ = self.writer.abort(&vdom).await;
+                    let _ = self.writer.abort(vdom).await;
                 }
                 vec![outcome; steps.len()]
             }
@@ -144,6 +131,9 @@ impl Act<'_> {
     async fn step(&mut self, step: &Step) -> Result<(), Stop> {
         let kind = step.resource.key.kind.as_str();
         let table = table(kind).ok_or_else(|| Stop::NotSent(format!("this plugin has no {kind}")))?;
+        if vdom_of(step) != Some(self.vdom) {
+            return Err(Stop::NotSent(format!("it does not stand in {} as those before it", self.vdom)));
+        }
         match step.operation.as_str() {
             operation::CREATE => self.create(table, step).await,
             operation::SET => self.set(table, step).await,
@@ -159,12 +149,13 @@ impl Act<'_> {
     }
 
     fn at(&self, table: &'static Table) -> At<'_> {
-        At { vdom: &self.fortigate.settings.vdom, table: table.path }
+        let vdom = if table.is_global { &self.fortigate.settings.vdom } else { self.vdom };
+        At { vdom, table: table.path }
     }
 
     async fn create(&self, table: &'static Table, step: &Step) -> Result<(), Stop> {
-        let wanted = facts_of(step);
-        if table.mkey != "name" && self.marked(table, &wanted).await?.is_some() {
+        let wanted = facts_of(table, step);
+        if table.mkey != "name" && self.is_made(table, &wanted).await? {
             // Its key is the device's to choose, so its mark is what tells it.
             return Ok(());
         }
@@ -183,21 +174,25 @@ impl Act<'_> {
         }
     }
 
-    /// The row that carries the mark of what a step makes.
-    async fn marked(&self, table: &'static Table, wanted: &Facts) -> Result<Option<Row>, Error> {
-        let Some((comment, _)) = table.comment else { return Ok(None) };
-        let rows = self.client.list(self.at(table), &attributes(table)).await?.rows;
-        Ok(rows.into_iter().find(|row| row.get(comment) == wanted.get(comment)))
+    /// Whether a row carries the mark of what a step makes.
+    async fn is_made(&self, table: &'static Table, wanted: &Facts) -> Result<bool, Error> {
+        let Some((comment, _)) = table.comment else { return Ok(false) };
+        let text = wanted.get(comment).and_then(Json::as_str).unwrap_or_default();
+        let filter = client::contains(comment, marks::text(text));
+        let rows = self.client.rows(self.at(table), &Ask::those(&table.read(), &filter)).await?;
+        Ok(rows.iter().any(|row| row.get(comment) == wanted.get(comment)))
     }
 
     async fn set(&self, table: &'static Table, step: &Step) -> Result<(), Stop> {
         let mkey = mkey(step)?;
         let row = self.standing(table, step).await?;
-        let (seen, wanted) = (facts(table, &row), facts_of(step));
+        let (seen, wanted) = (facts(table, &row), facts_of(table, step));
         if wanted.iter().all(|(name, value)| seen.get(name).is_some_and(|it| same(it, value))) {
             return Ok(());
         }
-        for (field, expected) in step.expects.iter().filter(|(field, _)| *field != MKEY) {
+        for (field, expected) in
+            step.expects.iter().filter(|(field, _)| !matches!(field.as_str(), MKEY | VDOM))
+        {
             let is = seen.get(field).unwrap_or(&Json::Null);
             // A policy may stand under another of its names.
             if !same(is, expected) && field != "name" {
@@ -232,7 +227,7 @@ impl Act<'_> {
     /// A policy in its place. FortiOS appends to the table, below the host's last word: within a transaction that does not
     /// matter, otherwise it is made without effect and gets one when it stands where it belongs.
     async fn insert(&mut self, table: &'static Table, step: &Step) -> Result<(), Stop> {
-        let mut wanted = facts_of(step);
+        let mut wanted = facts_of(table, step);
         wanted.remove(PLACE);
         let status = wanted.get("status").cloned().unwrap_or_else(|| json!("enable"));
         if !self.in_transaction {
@@ -258,8 +253,10 @@ impl Act<'_> {
         if self.in_transaction {
             return Ok(None);
         }
-        let rows = self.client.list(self.at(table), &attributes(table)).await?.rows;
-        Ok(rows.iter().find(|row| is_same(table, row, wanted)).map(id_of))
+        let name = wanted.get("name").and_then(Json::as_str).unwrap_or_default();
+        let filter = client::equals("name", name);
+        let rows = self.client.rows(self.at(table), &Ask::those(&table.read(), &filter)).await?;
+        Ok(rows.iter().find(|row| is_same(table, row, wanted)).map(|row| id_of(row)))
     }
 
     async fn place(&self, id: u64, step: &Step) -> Result<(), Stop> {
@@ -276,7 +273,7 @@ impl Act<'_> {
             }
             _ => return Err(gone()),
         };
-        let moved = self.writer.move_policy(&self.fortigate.settings.vdom, id, beside).await;
+        let moved = self.writer.move_policy(self.vdom, id, beside).await;
         // Whether a move may stand in a transaction is documented nowhere: a device that refuses it is taken at its word,
         // and the next plan goes the other way.
         if self.in_transaction && matches!(moved, Err(Error::Refused { .. })) {
@@ -315,19 +312,16 @@ fn same(one: &Json, other: &Json) -> bool {
     }
 }
 
-/// The attributes of a table that we read.
-pub(crate) fn attributes(table: &Table) -> Vec<&'static str> {
-    let set = table.attributes.iter().map(|(name, _)| *name);
-    let comment = table.comment.map(|(name, _)| name);
-    let mut all: Vec<&str> = set.chain(comment).collect();
-    if !all.contains(&table.mkey) {
-        all.push(table.mkey);
-    }
-    all
+/// The attributes that a step sets.
+fn facts_of(table: &Table, step: &Step) -> Facts {
+    // Where it stands is an attribute of interfaces alone.
+    let fields = step.fields.iter().filter(|(name, _)| *name != VDOM || table.has(VDOM));
+    fields.filter_map(|(name, value)| Some((name.clone(), value.as_known()?.clone()))).collect()
 }
 
-fn facts_of(step: &Step) -> Facts {
-    step.fields.iter().filter_map(|(name, value)| Some((name.clone(), value.as_known()?.clone()))).collect()
+/// The virtual firewall in which it is done.
+fn vdom_of(step: &Step) -> Option<&str> {
+    step.expects.get(VDOM).and_then(Json::as_str)
 }
 
 fn mkey(step: &Step) -> Result<&str, Stop> {
@@ -338,10 +332,10 @@ fn mkey(step: &Step) -> Result<&str, Stop> {
 impl Fortigate {
     /// Whether a row carries the mark of this resource, or proves by its name whose it is.
     fn is_ours(&self, table: &Table, row: &Row, id: &vertskommune_core::names::ResourceId) -> bool {
-        let name = id.key.name.trim_end_matches(crate::marks::OLD);
+        let name = id.key.name.trim_end_matches(marks::OLD);
         if let Some((comment, _)) = table.comment {
             let text = row.get(comment).and_then(Json::as_str).unwrap_or_default();
-            return crate::marks::read(text, &self.installation).is_some_and(|mark| {
+            return marks::read(text, &self.installation).is_some_and(|mark| {
                 mark.tenant == id.tenant && mark.key.kind.as_str() == table.kind && mark.key.name == name
             });
         }
@@ -353,11 +347,9 @@ impl Fortigate {
     /// The id of the policy above which tenants' rules stand.
     pub(crate) async fn anchor(&self, client: &Client) -> Result<Option<u64>, Error> {
         let at = At { vdom: &self.settings.vdom, table: "firewall/policy" };
-        let rows = client.list(at, &["policyid", "name"]).await?.rows;
-        let is = |row: &&Row| {
-            row.get("name").and_then(Json::as_str) == Some(self.settings.anchor.as_str())
-                || id_of(row).to_string() == self.settings.anchor
-        };
-        Ok(rows.iter().find(is).map(id_of))
+        let anchor = &self.settings.anchor;
+        let filter = client::equals(anchor_attribute(anchor), anchor);
+        let rows = client.rows(at, &Ask::those(&["policyid", "name"], &filter)).await?;
+        Ok(rows.iter().find(|row| is_anchor(row, anchor)).map(|row| id_of(row)))
     }
 }

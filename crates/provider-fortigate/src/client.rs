@@ -6,6 +6,8 @@
 mod error;
 mod http;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
@@ -18,6 +20,8 @@ use http::{Envelope, Http};
 
 /// Rows in one answer.
 const PAGE: usize = 1000;
+/// How many virtual firewalls a request names at most; of more it asks for all.
+const NAMED: usize = 16;
 /// How often a table is read anew because it changed under the reading.
 const RESTARTS: usize = 5;
 /// How many seconds a transaction may stay open at least. One that a crash left behind holds its tables for so long.
@@ -59,7 +63,7 @@ pub(crate) struct Rows {
     /// Its revision: another one means that something in it may have changed.
     pub(crate) revision: String,
     /// Its rows in their order.
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Vec<Arc<Row>>,
     /// Who answered.
     pub(crate) serial: String,
 }
@@ -69,6 +73,42 @@ pub(crate) struct Rows {
 pub(crate) struct At<'a> {
     pub(crate) vdom: &'a str,
     pub(crate) table: &'a str,
+}
+
+/// Which rows of a table are asked for, and what of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask<'a> {
+    attributes: &'a [&'a str],
+    filter: Option<&'a str>,
+    page: usize,
+}
+
+impl<'a> Ask<'a> {
+    /// All rows.
+    pub(crate) fn all(attributes: &'a [&'a str]) -> Self {
+        Self { attributes, filter: None, page: PAGE }
+    }
+
+    /// Those that pass a filter, made of [`contains`] and [`equals`]. FortiOS compares without regard to case, so that
+    /// more may come than is meant.
+    pub(crate) fn those(attributes: &'a [&'a str], filter: &'a str) -> Self {
+        Self { filter: Some(filter), ..Self::all(attributes) }
+    }
+}
+
+/// A filter: this text stands in the attribute.
+pub(crate) fn contains(attribute: &str, text: &str) -> String {
+    format!("{attribute}=@{}", quoted(text))
+}
+
+/// A filter: the attribute is this.
+pub(crate) fn equals(attribute: &str, text: &str) -> String {
+    format!("{attribute}=={}", quoted(text))
+}
+
+/// A comma begins another alternative, and a backslash takes its meaning away.
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace(',', "\\,")
 }
 
 /// A place in the policy table.
@@ -102,15 +142,46 @@ impl Client {
         self.http.set_token(token);
     }
 
-    /// The rows of a table with these attributes, page by page.
-    pub(crate) async fn list(&self, at: At<'_>, attributes: &[&str]) -> Result<Rows, Error> {
+    /// The rows of a table in each of these virtual firewalls, page by page.
+    pub(crate) async fn list(
+        &self,
+        table: &str,
+        vdoms: &[&str],
+        ask: &Ask<'_>,
+    ) -> Result<BTreeMap<String, Rows>, Error> {
+        let mut read = BTreeMap::new();
+        for (vdom, page) in self.page(table, vdoms, ask, 0).await? {
+            let rows = self.all(At { vdom, table }, ask, page).await?;
+            read.insert(vdom.to_owned(), rows);
+        }
+        Ok(read)
+    }
+
+    /// The rows of a table of one virtual firewall.
+    pub(crate) async fn rows(&self, at: At<'_>, ask: &Ask<'_>) -> Result<Vec<Arc<Row>>, Error> {
+        Ok(self.list(at.table, &[at.vdom], ask).await?.into_values().flat_map(|read| read.rows).collect())
+    }
+
+    /// What a table is like in each of these virtual firewalls, by the smallest answer that tells it: one row with its key
+    /// alone. The rows are left out.
+    pub(crate) async fn heads(
+        &self,
+        table: &str,
+        mkey: &str,
+        vdoms: &[&str],
+    ) -> Result<BTreeMap<String, Rows>, Error> {
+        let ask = Ask { attributes: &[mkey], filter: None, page: 1 };
+        let heads = self.page(table, vdoms, &ask, 0).await?;
+        let head = |page: Envelope| Rows { revision: page.revision, serial: page.serial, rows: Vec::new() };
+        Ok(heads.into_iter().map(|(vdom, page)| (vdom.to_owned(), head(page))).collect())
+    }
+
+    /// What follows the first page of one virtual firewall, and that page.
+    async fn all(&self, at: At<'_>, ask: &Ask<'_>, first: Envelope) -> Result<Rows, Error> {
         let mut all = Rows::default();
         let mut changes = 0;
+        let mut page = first;
         loop {
-            let (start, count) = (all.rows.len().to_string(), PAGE.to_string());
-            let format = attributes.join("|");
-            let query = [("vdom", at.vdom), ("start", &start), ("count", &count), ("format", &format)];
-            let page = self.get(&cmdb(at.table, None), &query).await?;
             let rows = page.rows()?;
             let got = rows.len();
             // A table that changes between two pages is read anew: a row could be missed otherwise.
@@ -120,25 +191,51 @@ impl Client {
                 if changes == RESTARTS {
                     return Err(Error::Protocol(format!("{} changes faster than it is read", at.table)));
                 }
-                continue;
+            } else {
+                all.revision.clone_from(&page.revision);
+                all.serial.clone_from(&page.serial);
+                all.rows.extend(rows.into_iter().map(Arc::new));
+                // A device may give fewer rows at once than it was asked for, and says so.
+                if page.is_limited && got == 0 {
+                    return Err(Error::Protocol(format!("{} promises rows and gives none", at.table)));
+                }
+                if !page.is_limited && got < ask.page {
+                    return Ok(all);
+                }
             }
-            all.revision.clone_from(&page.revision);
-            all.serial.clone_from(&page.serial);
-            all.rows.extend(rows);
-            // A device may give fewer rows at once than it was asked for, and says so.
-            if page.is_limited && got == 0 {
-                return Err(Error::Protocol(format!("{} promises rows and gives none", at.table)));
-            }
-            if !page.is_limited && got < PAGE {
-                return Ok(all);
-            }
+            let pages = self.page(at.table, &[at.vdom], ask, all.rows.len()).await?;
+            let next = pages.into_iter().next().map(|(_, page)| page);
+            page = next.ok_or_else(|| Error::Protocol(format!("{} gives no next page", at.table)))?;
         }
     }
 
-    /// The revision of a table, by the smallest answer that tells it: one row with its key alone.
-    pub(crate) async fn revision(&self, at: At<'_>, mkey: &str) -> Result<String, Error> {
-        let query = [("vdom", at.vdom), ("start", "0"), ("count", "1"), ("format", mkey)];
-        Ok(self.get(&cmdb(at.table, None), &query).await?.revision)
+    /// One page of each of these virtual firewalls, in one request.
+    async fn page<'v>(
+        &self,
+        table: &str,
+        vdoms: &[&'v str],
+        ask: &Ask<'_>,
+        start: usize,
+    ) -> Result<Vec<(&'v str, Envelope)>, Error> {
+        let names = if vdoms.len() > NAMED { "*".to_owned() } else { vdoms.join(",") };
+        let (start, count, format) = (start.to_string(), ask.page.to_string(), ask.attributes.join("|"));
+        let mut query =
+            vec![("vdom", names.as_str()), ("start", &start), ("count", &count), ("format", &format)];
+        query.extend(ask.filter.map(|filter| ("filter", filter)));
+        let _slot = self.enter().await;
+        let mut pages = self.http.get_all(&cmdb(table, None), &query).await?;
+        if let ([vdom], [_]) = (vdoms, pages.as_slice()) {
+            return Ok(pages.pop().into_iter().map(|page| (*vdom, page)).collect());
+        }
+        let mut by_name: BTreeMap<String, Envelope> =
+            pages.into_iter().map(|page| (page.vdom.clone(), page)).collect();
+        // Of several, those without a right are left out without a word: that is no empty table.
+        let page = |vdom: &&'v str| {
+            let page = by_name.remove(*vdom);
+            let page = page.ok_or_else(|| Error::Right(format!("the virtual firewall {vdom} is not shown")));
+            page.map(|page| (*vdom, page))
+        };
+        vdoms.iter().map(page).collect()
     }
 
     /// One row, where it is there.

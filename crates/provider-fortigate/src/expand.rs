@@ -20,7 +20,7 @@ use crate::marks::{
     ZONE,
 };
 use crate::names;
-use crate::schema::table;
+use crate::schema::{VDOM, table};
 use crate::settings::Settings;
 
 /// The resources of a tenant here; none where it has no firewall here.
@@ -64,7 +64,7 @@ impl Expansion<'_> {
     fn resource(&self, kind: &str, name: &str, origin: &str, comment: &str) -> Resource {
         let id = self.id(kind, name);
         let mark = marks::mark(&self.inputs.installation, &self.tenant.name, &id.key);
-        let mut resource = Resource::new(id, origin);
+        let mut resource = Resource::new(id, origin).with(VDOM, self.settings.vdom.clone());
         if let Some((attribute, most)) = table(kind).and_then(|table| table.comment) {
             resource = resource.with(attribute, marks::comment(&mark, comment, most));
         }
@@ -174,7 +174,6 @@ impl Expansion<'_> {
             let interface = self
                 .resource(INTERFACE, &network.name, &origin, &comment)
                 .with("name", name.clone())
-                .with("vdom", self.settings.vdom.clone())
                 .with("interface", self.settings.parent.clone())
                 .with("vlanid", network.vlan)
                 .with("ip", with_mask(gateway, network.cidr))

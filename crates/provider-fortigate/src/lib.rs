@@ -17,30 +17,31 @@ mod preflight;
 mod schema;
 mod settings;
 mod steps;
+mod tables;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::{BoxFuture, join_all};
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use vertskommune_core::difference::Difference;
 use vertskommune_core::domain::{Domain, Inputs, Proposal};
 use vertskommune_core::host::Host;
 use vertskommune_core::names::{Installation, ProviderName, TenantName};
-use vertskommune_core::observation::{Blindness, Observation, Scope};
+use vertskommune_core::observation::{Observation, Scope};
 use vertskommune_core::resource::Resource;
 use vertskommune_core::schema::Schema;
 use vertskommune_core::step::Step;
 use vertskommune_core::violation::Violation;
 use vertskommune_provider::{Applied, Changes, Checked, Claim, Ctx, Plugin, Provider, ProviderError};
 
-use client::{At, Client, Config, Error, Rows, Token, provider_error};
-use observe::{Read, View};
-use schema::{TABLES, Table};
+use client::{Client, Config, Error, Token, provider_error};
+use observe::View;
 use settings::Settings;
+use tables::{Known, Read, Tables};
 
 /// How often the tables' revisions are asked for. Ten small requests; FortiOS pushes nothing.
 const POLL: Duration = Duration::from_secs(3);
@@ -71,16 +72,15 @@ pub(crate) struct Fortigate {
     settings: Settings,
     schema: Schema,
     link: Mutex<Option<(Arc<Client>, String)>>,
+    tables: Tables,
     state: SyncMutex<State>,
 }
 
 /// What is remembered. All of it can be lost: the next look brings it back.
 #[derive(Default)]
 struct State {
-    /// Tables as they were last read; one whose revision is the same is not read again.
-    tables: BTreeMap<&'static str, Arc<Rows>>,
-    /// The revisions that the last wait for changes saw.
-    watched: Option<BTreeMap<&'static str, String>>,
+    /// Whether the last question for changes was answered.
+    watches: bool,
     version: String,
     /// The device refused a move within a transaction.
     no_moves: bool,
@@ -91,9 +91,10 @@ impl Fortigate {
         Self {
             host: host.clone(),
             installation: installation.clone(),
-            settings,
             schema: schema::schema(),
             link: Mutex::default(),
+            tables: Tables::new(installation, &settings.anchor),
+            settings,
             state: SyncMutex::default(),
         }
     }
@@ -170,87 +171,79 @@ impl Fortigate {
         let client = self.client(ctx).await?;
         let version = self.identify(&client).await?;
         self.state().version = version;
-        let read = join_all(TABLES.iter().map(|table| self.read(&client, table))).await;
-        let mut rows = Read::new();
-        for (table, read) in TABLES.iter().zip(read) {
-            let seen = match read {
-                Ok(read) => {
-                    self.is_pinned(&read.serial)?;
-                    Ok(read.rows.clone())
-                }
-                Err(Error::Right(why)) => Err(Blindness::NoSight(format!("{}: {why}", table.path))),
-                Err(error) => return Err(self.fail(&error)),
-            };
-            rows.insert(table.kind, seen);
+        let read = self.read(&client, scope.tenants.as_ref()).await?;
+        Ok(self.seen(&read, scope.tenants.as_ref()))
+    }
+
+    /// All tables, at least as far as these tenants are concerned.
+    async fn read(
+        &self,
+        client: &Client,
+        tenants: Option<&BTreeSet<TenantName>>,
+    ) -> Result<Read, ProviderError> {
+        let vdoms = [self.settings.vdom.as_str()];
+        let read = self.tables.read(client, &vdoms, tenants).await.map_err(|error| self.fail(&error))?;
+        let serials = read.values().flatten().flat_map(Known::values).map(|read| &read.serial);
+        if let Some(Err(other)) = serials.map(|serial| self.is_pinned(serial)).find(Result::is_err) {
+            // What another device said is not to be taken for this one's.
+            self.tables.forget().await;
+            return Err(other);
         }
+        Ok(read)
+    }
+
+    /// What these tables say of these tenants, or of all.
+    fn seen(&self, read: &Read, tenants: Option<&BTreeSet<TenantName>>) -> Observation {
         let view = View {
             provider: &self.host.name,
             installation: &self.installation,
             anchor: &self.settings.anchor,
             version: &self.version(),
-            read: &rows,
+            tenants,
+            read,
         };
-        Ok(view.observation(scope.tenants.as_ref()))
-    }
-
-    /// A table, from memory where its revision is the same.
-    async fn read(&self, client: &Client, table: &'static Table) -> Result<Arc<Rows>, Error> {
-        let at = At { vdom: &self.settings.vdom, table: table.path };
-        let known = self.state().tables.get(table.kind).cloned();
-        if let Some(known) = known
-            && client.revision(at, table.mkey).await? == known.revision
-        {
-            return Ok(known);
-        }
-        let rows = Arc::new(client.list(at, &apply::attributes(table)).await?);
-        self.state().tables.insert(table.kind, rows.clone());
-        Ok(rows)
+        view.observation()
     }
 
     async fn wait_for_changes(&self, ctx: &Ctx) -> Result<Changes, ProviderError> {
         loop {
-            let client = self.client(ctx).await?;
-            let asked = TABLES.iter().map(|table| async {
-                let at = At { vdom: &self.settings.vdom, table: table.path };
-                client.revision(at, table.mkey).await.map(|revision| (table.kind, revision))
-            });
-            let now: Result<BTreeMap<_, _>, Error> = join_all(asked).await.into_iter().collect();
-            let now = match now {
-                Ok(now) => now,
-                Err(error) => {
-                    self.state().watched = None;
-                    return Err(self.fail(&error));
-                }
-            };
-            let before = self.state().watched.replace(now.clone());
-            match before {
-                None => return Ok(Changes::Anything),
-                Some(before) if before != now => return Ok(Changes::Tenants(self.known_tenants())),
-                Some(_) => {}
+            let begun = Instant::now();
+            let changes = self.changes(ctx).await;
+            self.state().watches = changes.is_ok();
+            match changes? {
+                Changes::Tenants(tenants) if tenants.is_empty() => {}
+                changes => return Ok(changes),
             }
+            // Where the reading itself takes long, it is not done all the time.
+            let pause = POLL.max(begun.elapsed() * 9);
             tokio::select! {
-                () = sleep(POLL) => {}
+                () = sleep(pause) => {}
                 () = ctx.cancel.cancelled() => return Ok(Changes::Tenants(BTreeSet::new())),
             }
-            if tokio::time::Instant::now() >= ctx.deadline {
+            if Instant::now() >= ctx.deadline {
                 return Ok(Changes::Tenants(BTreeSet::new()));
             }
         }
     }
 
-    /// Those that had anything here when it was last read: a look at them reads the tables that changed, and only news
-    /// is planned.
-    fn known_tenants(&self) -> BTreeSet<TenantName> {
-        let state = self.state();
-        let mut tenants = BTreeSet::new();
-        for table in TABLES {
-            let (Some((comment, _)), Some(rows)) = (table.comment, state.tables.get(table.kind)) else {
-                continue;
-            };
-            let texts = rows.rows.iter().filter_map(|row| row.get(comment)?.as_str());
-            tenants.extend(texts.filter_map(|text| Some(marks::read(text, &self.installation)?.tenant)));
+    /// Of which tenants something is other than when it was last read.
+    async fn changes(&self, ctx: &Ctx) -> Result<Changes, ProviderError> {
+        let client = self.client(ctx).await?;
+        let before = self.tables.last().await.filter(|_| self.state().watches);
+        let Some(before) = before else { return Ok(Changes::Anything) };
+        let now = self.read(&client, None).await?;
+        if tables::is_same(&before, &now) {
+            return Ok(Changes::Tenants(BTreeSet::new()));
         }
-        tenants
+        let (before, now) = (self.seen(&before, None), self.seen(&now, None));
+        if before.coverage != now.coverage {
+            return Ok(Changes::Anything);
+        }
+        let differs = |tenant: &&TenantName| before.seen.get(*tenant) != now.seen.get(*tenant);
+        let tenants = before.seen.keys().chain(now.seen.keys()).filter(differs);
+        let strangers = before.foreign.iter().filter(|it| !now.foreign.contains(it));
+        let strangers = strangers.chain(now.foreign.iter().filter(|it| !before.foreign.contains(it)));
+        Ok(Changes::Tenants(tenants.chain(strangers.map(|it| &it.tenant)).cloned().collect()))
     }
 }
 

@@ -30,10 +30,19 @@ pub(crate) fn comment(mark: &Mark, text: &str, most: usize) -> String {
     whole.chars().take(most).collect()
 }
 
+/// What stands of a comment where a mark would.
+pub(crate) fn text(comment: &str) -> &str {
+    comment.split_once(BETWEEN).map_or(comment, |(mark, _)| mark)
+}
+
 /// The mark of a comment, where it begins with one of this installation.
 pub(crate) fn read(comment: &str, installation: &Installation) -> Option<Mark> {
-    let text = comment.split_once(BETWEEN).map_or(comment, |(mark, _)| mark);
-    Mark::parse(text).filter(|mark| mark.installation == *installation)
+    Mark::parse(text(comment)).filter(|mark| mark.installation == *installation)
+}
+
+/// What all marks of a tenant begin with.
+pub(crate) fn prefix(installation: &Installation, tenant: &TenantName) -> String {
+    format!("{installation}/{tenant}/")
 }
 
 /// The mark of one resource of a tenant.

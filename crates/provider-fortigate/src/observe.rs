@@ -1,6 +1,7 @@
 //! What is seen of all tenants, from the rows of the tables. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use vertskommune_core::names::{Installation, Kind, Mark, ProviderName, ResourceKey, TenantName};
@@ -11,7 +12,8 @@ use crate::client::Row;
 use crate::marks::{self, OLD, ORDER, POLICY, SCHEDULE, ZONE};
 use crate::names;
 use crate::order::Standing;
-use crate::schema::{Form, TABLES, Table};
+use crate::schema::{Form, TABLES, Table, VDOM};
+use crate::tables::{Known, Read};
 
 /// What a policy says of its place, for those who plan its order.
 pub(crate) const STANDING: &str = "standing";
@@ -20,44 +22,44 @@ pub(crate) const NAME: &str = "name";
 /// The id that stands for the anchor where it is not known.
 pub(crate) const ANCHOR: u64 = u64::MAX;
 
-/// The rows of a table, or why they cannot be seen.
-pub(crate) type Read = BTreeMap<&'static str, Result<Vec<Row>, Blindness>>;
-
 /// What an observation is made of.
 pub(crate) struct View<'a> {
     pub(crate) provider: &'a ProviderName,
     pub(crate) installation: &'a Installation,
     pub(crate) anchor: &'a str,
     pub(crate) version: &'a str,
+    /// Who is looked at; all where none are named.
+    pub(crate) tenants: Option<&'a BTreeSet<TenantName>>,
     pub(crate) read: &'a Read,
 }
 
 impl View<'_> {
-    /// The observation of these tenants, or of all.
-    pub(crate) fn observation(&self, tenants: Option<&BTreeSet<TenantName>>) -> Observation {
+    /// The observation of those who are looked at.
+    pub(crate) fn observation(&self) -> Observation {
         let mut seen = Observation { version: self.version.to_owned(), ..Observation::empty(self.provider) };
         let mut coverage = Coverage::default();
         let zones = self.zones();
         for table in TABLES {
             match self.read.get(table.kind) {
-                Some(Ok(rows)) if table.kind == POLICY => self.policies(rows, &mut seen, &mut coverage),
-                Some(Ok(rows)) => self.rows(table, rows, &zones, &mut seen),
+                Some(Ok(known)) if table.kind == POLICY => self.policies(known, &mut seen, &mut coverage),
+                Some(Ok(known)) => self.rows(table, known, &zones, &mut seen),
                 Some(Err(why)) => blind(table.kind, why, &mut coverage),
                 None => blind(table.kind, &Blindness::NotYetObserved, &mut coverage),
             }
         }
         seen.coverage = coverage;
-        if let Some(tenants) = tenants {
-            seen.seen.retain(|tenant, _| tenants.contains(tenant));
-            seen.foreign.retain(|foreign| tenants.contains(&foreign.tenant));
-        }
         seen
+    }
+
+    fn includes(&self, tenant: &TenantName) -> bool {
+        self.tenants.is_none_or(|tenants| tenants.contains(tenant))
     }
 
     /// Which tenants have a zone of ours, by what their schedules' names begin with.
     fn zones(&self) -> BTreeMap<String, TenantName> {
-        let rows = self.read.get(ZONE).and_then(|rows| rows.as_ref().ok());
-        let marks = rows.into_iter().flatten().filter_map(|row| self.mark(row, "description"));
+        let known = self.read.get(ZONE).and_then(|known| known.as_ref().ok());
+        let rows = known.into_iter().flat_map(Known::values).flat_map(|read| &read.rows);
+        let marks = rows.filter_map(|row| self.mark(row, "description"));
         marks.map(|mark| (names::schedule_prefix(mark.tenant.as_str()), mark.tenant)).collect()
     }
 
@@ -83,16 +85,21 @@ impl View<'_> {
     fn rows(
         &self,
         table: &Table,
-        rows: &[Row],
+        known: &Known,
         zones: &BTreeMap<String, TenantName>,
         seen: &mut Observation,
     ) {
-        for row in rows {
-            let present = present(table, row);
+        let rows = known.iter().flat_map(|(vdom, read)| read.rows.iter().map(move |row| (vdom, row)));
+        for (vdom, row) in rows {
             let Some((tenant, key)) = self.owner(table, row, zones) else {
-                seen.foreign.extend(foreign(table, row, present));
+                let foreign = foreign(table, row, || present(table, vdom, row));
+                seen.foreign.extend(foreign.filter(|it| self.includes(&it.tenant)));
                 continue;
             };
+            if !self.includes(&tenant) {
+                continue;
+            }
+            let present = present(table, vdom, row);
             let things = seen.seen.entry(tenant).or_default();
             let it = match things.get(&key) {
                 None => Seen::Present(Box::new(present)),
@@ -106,7 +113,14 @@ impl View<'_> {
         }
     }
 
-    fn policies(&self, rows: &[Row], seen: &mut Observation, coverage: &mut Coverage) {
+    fn policies(&self, known: &Known, seen: &mut Observation, coverage: &mut Coverage) {
+        for (vdom, read) in known {
+            self.table(vdom, &read.rows, seen, coverage);
+        }
+    }
+
+    /// The policies of one virtual firewall.
+    fn table(&self, vdom: &str, rows: &[Arc<Row>], seen: &mut Observation, coverage: &mut Coverage) {
         let Some(table) = crate::schema::table(POLICY) else { return };
         let Some(anchor) = rows.iter().position(|row| is_anchor(row, self.anchor)) else {
             let why = format!("the policy {} that tenants' rules stand above is not there", self.anchor);
@@ -119,14 +133,16 @@ impl View<'_> {
         let copies = self.copies(rows);
         for (at, row) in rows.iter().enumerate() {
             let mark = self.mark(row, "comments").filter(|mark| mark.key.kind.as_str() == POLICY);
-            let Some(mark) = mark.filter(|_| !copies.contains(&at)) else { continue };
+            let Some(mark) = mark.filter(|mark| self.includes(&mark.tenant) && !copies.contains(&at)) else {
+                continue;
+            };
             let mut key = mark.key;
             let things = seen.seen.entry(mark.tenant.clone()).or_default();
             while things.contains_key(&key) {
                 // The upper one is the newer; what stands below it was replaced and goes.
                 key.name.push(OLD);
             }
-            let mut present = present(table, row);
+            let mut present = present(table, vdom, row);
             present.outputs.insert(NAME.to_owned(), row.get("name").cloned().unwrap_or_default());
             canonical(&mut present.fields, mark.tenant.as_str(), key.name.trim_end_matches(OLD));
             let standing = Standing { id: id_of(row), key: Some(key.name.clone()) };
@@ -134,7 +150,8 @@ impl View<'_> {
             things.insert(key, Seen::Present(Box::new(present)));
         }
         for (tenant, ours) in tables {
-            let order = order(rows, &ours, anchor);
+            let mut order = order(rows, &ours, anchor);
+            order.outputs.insert(VDOM.to_owned(), json!(vdom));
             let key = ResourceKey::new(ORDER, "policies");
             seen.seen.entry(tenant).or_default().insert(key, Seen::Present(Box::new(order)));
         }
@@ -142,7 +159,7 @@ impl View<'_> {
 
     /// Rows that somebody made by copying a policy of ours with its comment: of several with one mark, those without one of
     /// the names that we give. They are not ours.
-    fn copies(&self, rows: &[Row]) -> BTreeSet<usize> {
+    fn copies(&self, rows: &[Arc<Row>]) -> BTreeSet<usize> {
         let mut by_mark: BTreeMap<String, Vec<(usize, bool)>> = BTreeMap::new();
         for (at, row) in rows.iter().enumerate() {
             if let Some(mark) = self.mark(row, "comments") {
@@ -171,7 +188,7 @@ fn blind(kind: &str, why: &Blindness, coverage: &mut Coverage) {
 
 /// The table as one tenant's order is planned from: from the topmost of its own to the anchor or the lowest of its own;
 /// what is others' between two of them is one row.
-fn order(rows: &[Row], ours: &[(usize, Standing)], anchor: usize) -> Present {
+fn order(rows: &[Arc<Row>], ours: &[(usize, Standing)], anchor: usize) -> Present {
     let mut standing: Vec<Standing> = Vec::new();
     let mut sequence: Vec<Json> = Vec::new();
     let last = ours.last().map_or(anchor, |(at, _)| anchor.max(*at));
@@ -204,8 +221,10 @@ pub(crate) fn standing(present: &Present) -> Vec<Standing> {
     rows.into_iter().flatten().filter_map(row).collect()
 }
 
-fn present(table: &Table, row: &Row) -> Present {
-    Present { fields: facts(table, row), identity: identity(table, row), ..Present::default() }
+fn present(table: &Table, vdom: &str, row: &Row) -> Present {
+    let mut fields = facts(table, row);
+    fields.entry(VDOM.to_owned()).or_insert_with(|| json!(vdom));
+    Present { fields, identity: identity(table, row), ..Present::default() }
 }
 
 /// The key by which the row is addressed.
@@ -278,13 +297,14 @@ fn canonical(fields: &mut Facts, tenant: &str, rule: &str) {
 }
 
 /// What stands where something of a tenant's would.
-fn foreign(table: &Table, row: &Row, present: Present) -> Option<Foreign> {
+fn foreign(table: &Table, row: &Row, present: impl FnOnce() -> Present) -> Option<Foreign> {
     let name = row.get("name")?.as_str()?;
     let tenant = match name.strip_prefix("zone.") {
         Some(tenant) if table.kind == ZONE => tenant,
         _ => name.split_once('.')?.0,
     };
     let mark = table.comment.and_then(|(comment, _)| Mark::parse(row.get(comment)?.as_str()?));
+    let present = present();
     Some(Foreign {
         tenant: TenantName::from(tenant),
         kind: Kind::from(table.kind),
@@ -296,8 +316,16 @@ fn foreign(table: &Table, row: &Row, present: Present) -> Option<Foreign> {
     })
 }
 
-fn is_anchor(row: &Row, anchor: &str) -> bool {
-    row.get("name").and_then(Json::as_str) == Some(anchor) || id_of(row).to_string() == anchor
+/// By what a policy is named that is an anchor: its id or its name.
+pub(crate) fn anchor_attribute(anchor: &str) -> &'static str {
+    if anchor.parse::<u64>().is_ok() { "policyid" } else { "name" }
+}
+
+pub(crate) fn is_anchor(row: &Row, anchor: &str) -> bool {
+    match anchor_attribute(anchor) {
+        "policyid" => id_of(row).to_string() == anchor,
+        _ => row.get("name").and_then(Json::as_str) == Some(anchor),
+    }
 }
 
 pub(crate) fn id_of(row: &Row) -> u64 {

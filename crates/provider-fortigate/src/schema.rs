@@ -17,9 +17,14 @@ pub(crate) struct Table {
     pub(crate) comment: Option<(&'static str, usize)>,
     /// The attributes that we set, with how each is read.
     pub(crate) attributes: &'static [(&'static str, Form)],
+    /// Whether it is one table for all virtual firewalls.
+    pub(crate) is_global: bool,
     /// Whether it is changed within a transaction. Interfaces cannot be, and zones go with them.
     pub(crate) batched: bool,
 }
+
+/// The field that says in which virtual firewall a row stands. Only interfaces have it as an attribute.
+pub(crate) const VDOM: &str = "vdom";
 
 /// How an attribute is written by FortiOS, and what it is for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +53,13 @@ pub(crate) const TABLES: &[Table] = &[
         mkey: "name",
         comment: Some(("description", 255)),
         attributes: &[
-            ("vdom", Fixed),
+            (VDOM, Fixed),
             ("interface", Fixed),
             ("vlanid", Fixed),
             ("ip", Plain),
             ("allowaccess", Words),
         ],
+        is_global: true,
         batched: false,
     },
     Table {
@@ -62,6 +68,7 @@ pub(crate) const TABLES: &[Table] = &[
         mkey: "name",
         comment: Some(("description", 127)),
         attributes: &[("interface", Interfaces), ("intrazone", Plain)],
+        is_global: false,
         batched: false,
     },
     Table {
@@ -76,6 +83,7 @@ pub(crate) const TABLES: &[Table] = &[
             ("end-ip", Plain),
             ("fqdn", Plain),
         ],
+        is_global: false,
         batched: true,
     },
     Table {
@@ -84,6 +92,7 @@ pub(crate) const TABLES: &[Table] = &[
         mkey: "name",
         comment: Some(("comment", 255)),
         attributes: &[("member", Names)],
+        is_global: false,
         batched: true,
     },
     Table {
@@ -92,6 +101,7 @@ pub(crate) const TABLES: &[Table] = &[
         mkey: "name",
         comment: Some(("comment", 255)),
         attributes: &[("protocol", Plain), ("tcp-portrange", Words), ("udp-portrange", Words)],
+        is_global: false,
         batched: true,
     },
     Table {
@@ -100,6 +110,7 @@ pub(crate) const TABLES: &[Table] = &[
         mkey: "name",
         comment: Some(("comment", 255)),
         attributes: &[("member", Names)],
+        is_global: false,
         batched: true,
     },
     Table {
@@ -108,6 +119,7 @@ pub(crate) const TABLES: &[Table] = &[
         mkey: "name",
         comment: None,
         attributes: &[("day", Words), ("start", Plain), ("end", Plain)],
+        is_global: false,
         batched: true,
     },
     Table {
@@ -124,6 +136,7 @@ pub(crate) const TABLES: &[Table] = &[
             ("extport", Plain),
             ("mappedport", Plain),
         ],
+        is_global: false,
         batched: true,
     },
     Table {
@@ -132,6 +145,7 @@ pub(crate) const TABLES: &[Table] = &[
         mkey: "seq-num",
         comment: Some(("comment", 255)),
         attributes: &[("dst", Plain), ("gateway", Plain), ("device", Plain)],
+        is_global: false,
         batched: true,
     },
     Table {
@@ -160,9 +174,28 @@ pub(crate) const TABLES: &[Table] = &[
             ("application-list", Plain),
             ("ssl-ssh-profile", Plain),
         ],
+        is_global: false,
         batched: true,
     },
 ];
+
+impl Table {
+    /// Whether we set this attribute.
+    pub(crate) fn has(&self, attribute: &str) -> bool {
+        self.attributes.iter().any(|(name, _)| *name == attribute)
+    }
+
+    /// The attributes that we read.
+    pub(crate) fn read(&self) -> Vec<&'static str> {
+        let set = self.attributes.iter().map(|(name, _)| *name);
+        let comment = self.comment.map(|(name, _)| name);
+        let mut all: Vec<&str> = set.chain(comment).collect();
+        if !all.contains(&self.mkey) {
+            all.push(self.mkey);
+        }
+        all
+    }
+}
 
 /// The table of a kind.
 pub(crate) fn table(kind: &str) -> Option<&'static Table> {
@@ -185,5 +218,6 @@ fn rules(table: &Table) -> KindRules {
         Names | Interfaces | Words => FieldRule::new(*name, Change::Mutable).compared(Comparison::Unordered),
         Plain | Range => FieldRule::new(*name, Change::Mutable),
     });
-    KindRules { holds_data: false, fields: fields.collect(), outputs: Vec::new() }
+    let vdom = (!table.has(VDOM)).then(|| FieldRule::new(VDOM, Change::Immutable));
+    KindRules { holds_data: false, fields: fields.chain(vdom).collect(), outputs: Vec::new() }
 }

@@ -16,7 +16,7 @@ use crate::marks::{OLD, ORDER, POLICY};
 use crate::names;
 use crate::observe::{ANCHOR, NAME, standing};
 use crate::order::{Place, Wanted, Write, in_one, one_by_one};
-use crate::schema::{TABLES, table};
+use crate::schema::{TABLES, VDOM, table};
 
 /// What steps do; the words that stand in plans.
 pub(crate) mod operation {
@@ -93,7 +93,8 @@ impl Maker<'_> {
             }));
         }
         let summary = format!("make {} {}", label(&desired.id), desired.id.key.name);
-        let mut step = self.step(&desired.id, operation::CREATE, Class::Create, summary);
+        let vdom = desired.fields.get(VDOM).and_then(Value::as_known);
+        let mut step = self.step(&desired.id, vdom, operation::CREATE, Class::Create, summary);
         step.fields.clone_from(&desired.fields);
         step.after.clone_from(&desired.after);
         Ok(step)
@@ -102,7 +103,7 @@ impl Maker<'_> {
     fn set(&self, id: &ResourceId, changes: &[FieldChange], present: &Present) -> Step {
         let fields: Vec<&str> = changes.iter().map(|change| change.field.as_str()).collect();
         let summary = format!("set {} of {} {}", fields.join(", "), label(id), id.key.name);
-        let mut step = self.step(id, operation::SET, Class::Change, summary);
+        let mut step = self.step(id, present.fields.get(VDOM), operation::SET, Class::Change, summary);
         for change in changes {
             step.fields.insert(change.field.clone(), change.to.clone());
             step.expects.insert(change.field.clone(), change.from.clone().unwrap_or(Json::Null));
@@ -113,20 +114,29 @@ impl Maker<'_> {
 
     fn remove(&self, difference: &Difference) -> Option<Step> {
         let present = difference.present.as_ref()?;
-        Some(self.remove_row(&difference.id, &present.identity))
+        Some(self.remove_row(&difference.id, present.fields.get(VDOM), &present.identity))
     }
 
-    fn remove_row(&self, id: &ResourceId, mkey: &str) -> Step {
+    fn remove_row(&self, id: &ResourceId, vdom: Option<&Json>, mkey: &str) -> Step {
         let summary = format!("remove {} {}", label(id), id.key.name);
-        let mut step = self.step(id, operation::REMOVE, Class::Remove, summary);
+        let mut step = self.step(id, vdom, operation::REMOVE, Class::Remove, summary);
         step.expects.insert(MKEY.to_owned(), json!(mkey));
         step
     }
 
-    fn step(&self, id: &ResourceId, operation: &str, class: Class, summary: String) -> Step {
+    fn step(
+        &self,
+        id: &ResourceId,
+        vdom: Option<&Json>,
+        operation: &str,
+        class: Class,
+        summary: String,
+    ) -> Step {
         let batched = table(id.key.kind.as_str()).is_some_and(|table| table.batched);
         let batch = batched.then(|| BATCH.to_owned());
-        Step { summary, batch, ..Step::new(id, operation, class, self.now) }
+        let mut step = Step { summary, batch, ..Step::new(id, operation, class, self.now) };
+        step.expects.extend(vdom.map(|vdom| (VDOM.to_owned(), vdom.clone())));
+        step
     }
 
     /// All policies of the tenant as one: content, order, what comes and what goes.
@@ -157,11 +167,14 @@ impl Maker<'_> {
             })
             .collect();
         let there = order.map(standing).unwrap_or_default();
+        let wanted_in = differences.iter().find_map(|it| it.desired.as_ref()?.fields.get(VDOM)?.as_known());
+        let vdom = order.and_then(|order| order.outputs.get(VDOM)).or(wanted_in);
         let way = if Firmware::of(&self.seen.version).has_transactions() { in_one } else { one_by_one };
         let rules = Rules {
             maker: self,
             tenant,
             provider,
+            vdom,
             by_key,
             ids: ids(&there),
             names: self.names(tenant.as_str()),
@@ -193,6 +206,8 @@ struct Rules<'a> {
     maker: &'a Maker<'a>,
     tenant: &'a vertskommune_core::names::TenantName,
     provider: &'a vertskommune_core::names::ProviderName,
+    /// The virtual firewall in which they stand.
+    vdom: Option<&'a Json>,
     by_key: BTreeMap<&'a str, &'a Difference>,
     ids: BTreeMap<String, u64>,
     names: BTreeSet<String>,
@@ -210,7 +225,7 @@ impl Rules<'_> {
             Write::Move { key, place } => {
                 let id = self.id(key);
                 let summary = format!("move rule {key} {}", Self::place_text(place));
-                let mut step = self.maker.step(&id, operation::MOVE, Class::Change, summary);
+                let mut step = self.maker.step(&id, self.vdom, operation::MOVE, Class::Change, summary);
                 step.fields.insert(PLACE.to_owned(), Value::Known(self.place(place)));
                 step.expects.insert(MKEY.to_owned(), json!(self.ids.get(key)?.to_string()));
                 Some(step)
@@ -221,7 +236,7 @@ impl Rules<'_> {
                 let first = key.trim_end_matches(OLD);
                 let replaced = self.by_key.get(first).is_some_and(|it| it.desired.is_some());
                 let name = if replaced { format!("{key}{OLD}") } else { key.clone() };
-                Some(self.maker.remove_row(&self.id(&name), &id.to_string()))
+                Some(self.maker.remove_row(&self.id(&name), self.vdom, &id.to_string()))
             }
         }
     }
@@ -241,7 +256,7 @@ impl Rules<'_> {
         let class = if self.ids.contains_key(key) { Class::Change } else { Class::Create };
         let word = if class == Class::Create { "add" } else { "replace" };
         let summary = format!("{word} rule {key} {}", Self::place_text(place));
-        let mut step = self.maker.step(&desired.id, operation::INSERT, class, summary);
+        let mut step = self.maker.step(&desired.id, self.vdom, operation::INSERT, class, summary);
         step.fields.clone_from(&desired.fields);
         step.fields.insert("name".to_owned(), Value::known(free));
         step.fields.insert(PLACE.to_owned(), Value::Known(self.place(place)));

@@ -50,6 +50,7 @@ pub(super) struct Envelope {
     pub(super) revision: String,
     pub(super) serial: String,
     pub(super) version: String,
+    pub(super) vdom: String,
     /// Whether a list has more rows than this answer.
     pub(super) is_limited: bool,
 }
@@ -63,6 +64,7 @@ impl Envelope {
             revision: text("revision"),
             serial: text("serial"),
             version: text("version"),
+            vdom: text("vdom"),
             is_limited: answer["limit_reached"] == true,
         }
     }
@@ -110,6 +112,11 @@ impl Http {
     }
 
     pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Envelope, Error> {
+        self.get_all(path, query).await.and_then(only)
+    }
+
+    /// The answers of several virtual firewalls.
+    pub(super) async fn get_all(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<Envelope>, Error> {
         self.send(self.request(Method::GET, path, query), false).await
     }
 
@@ -128,7 +135,7 @@ impl Http {
         if let Some(id) = transaction {
             request = request.header("X-TRANSACTION-ID", id.to_string());
         }
-        self.send(request, true).await
+        self.send(request, true).await.and_then(only)
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> reqwest::RequestBuilder {
@@ -140,7 +147,7 @@ impl Http {
         request.header(AUTHORIZATION, format!("Bearer {}", token.0))
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder, is_write: bool) -> Result<Envelope, Error> {
+    async fn send(&self, request: reqwest::RequestBuilder, is_write: bool) -> Result<Vec<Envelope>, Error> {
         let failed = |error| failure(is_write, error);
         let answer = request.send().await.map_err(failed)?;
         let status = answer.status().as_u16();
@@ -148,13 +155,28 @@ impl Http {
         let text = answer.text().await.map_err(failed)?;
         let body: Option<Json> = serde_json::from_str(&text).ok();
         match (status, body) {
-            (200..300, Some(body)) if body["status"] != "error" => Ok(Envelope::of(&body)),
+            (200..300, Some(Json::Array(answers))) => answers.iter().map(answered).collect(),
+            (200..300, Some(body)) => answered(&body).map(|answer| vec![answer]),
             (200..300, None) => Err(Error::Protocol("an answer that is no JSON".to_owned())),
             (429, _) => Err(Error::Throttled(after.map(Duration::from_secs))),
             (401, _) => Err(Error::Token),
             (status, body) => Err(refusal(status, body.as_ref())),
         }
     }
+}
+
+/// One virtual firewall's answer.
+fn answered(body: &Json) -> Result<Envelope, Error> {
+    if body["status"] == "error" {
+        let status = body["http_status"].as_u64().and_then(|status| u16::try_from(status).ok());
+        return Err(refusal(status.unwrap_or(500), Some(body)));
+    }
+    Ok(Envelope::of(body))
+}
+
+fn only(answers: Vec<Envelope>) -> Result<Envelope, Error> {
+    let missing = || Error::Protocol("an answer without an envelope".to_owned());
+    answers.into_iter().next().ok_or_else(missing)
 }
 
 /// Tells apart what was surely not sent from what may have been.

@@ -16,7 +16,8 @@ use super::{drive, firmwares};
 fn named(plan: &Plan) -> BTreeSet<String> {
     let fields = plan.steps.iter().flat_map(|planned| {
         let step = &planned.step;
-        let expects = step.expects.keys().filter(|field| *field != "mkey").cloned();
+        let expects =
+            step.expects.keys().filter(|field| !["mkey", "vdom"].contains(&field.as_str())).cloned();
         let place = step.fields.contains_key("place").then(|| "place".to_owned());
         expects.chain(place).map(move |field| format!("{} {field}", step.resource.key))
     });
@@ -24,7 +25,7 @@ fn named(plan: &Plan) -> BTreeSet<String> {
 }
 
 /// The id of the policy with that mark.
-async fn policy(peer: &FortiGate, mark: &str) -> u64 {
+pub(super) async fn policy(peer: &FortiGate, mark: &str) -> u64 {
     let answer = peer.raw("GET", "firewall/policy?vdom=root&format=policyid|comments", Json::Null).await;
     let is = |row: &&Json| row["comments"].as_str().unwrap_or_default().split(" | ").next() == Some(mark);
     let rows = answer["results"].as_array().unwrap();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it must")]
 
 mod drift;
+mod looking;
 mod peer;
 mod sight;
 

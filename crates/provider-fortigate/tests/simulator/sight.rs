@@ -16,7 +16,7 @@ use vertskommune_provider::{Applied, Changes, Claim, Ctx, ProviderError};
 use super::drive;
 use super::peer::{FortiGate, TOKEN, example};
 
-fn ctx(secrets: Arc<dyn SecretStore>) -> Ctx {
+pub(super) fn ctx(secrets: Arc<dyn SecretStore>) -> Ctx {
     Ctx {
         deadline: Instant::now() + Duration::from_secs(20),
         cancel: CancellationToken::new(),
@@ -121,23 +121,6 @@ async fn a_change_by_hand_is_noticed() {
     let change = json!({"subnet": "10.13.30.12/32"});
     peer.raw("PUT", "firewall/address/gratangen.gra-fs01?vdom=root", change).await;
     assert_eq!(provider.changed(&ctx).await, Ok(Changes::Tenants(["gratangen".into()].into())));
-}
-
-#[tokio::test]
-async fn a_look_again_costs_a_request_for_each_table() {
-    let peer = FortiGate::start(Firmware::new(7, 4, 8)).await;
-    for name in ["ibestad", "dyroy", "gratangen"] {
-        drive(&peer, example(name)).converge().await;
-    }
-    let (provider, ctx) = (peer.provider(), ctx(peer.secrets()));
-    let mut requests = Vec::new();
-    for _ in 0..2 {
-        peer.admin("POST", "/stats/reset", Json::Null).await;
-        provider.observe(&Scope::default(), &ctx).await.unwrap();
-        let calls = peer.admin("GET", "/stats", Json::Null).await["calls"].clone();
-        requests.push(calls.as_object().unwrap().values().filter_map(Json::as_u64).sum::<u64>());
-    }
-    assert_eq!(requests, [11, 11], "ten tables and who it is, read or asked whether they changed");
 }
 
 #[tokio::test]

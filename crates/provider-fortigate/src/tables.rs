@@ -1,0 +1,238 @@
+//! The tables of the device as they were last read, and what of them has to be read anew.
+//!
+//! A table of the same revision is not read again. After a change, a look at a few tenants reads only what carries their
+//! marks, and the ids of all policies, since a place is told by its neighbours: what others have is then as old as the last
+//! whole reading. What such a look cannot account for, such as a row that lost its mark, has the table read whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::future::join_all;
+use serde_json::Value as Json;
+use tokio::sync::Mutex;
+use vertskommune_core::names::{Installation, TenantName};
+use vertskommune_core::observation::Blindness;
+
+use crate::client::{self, Ask, At, Client, Error, Row, Rows};
+use crate::marks::{self, POLICY};
+use crate::observe::{anchor_attribute, id_of, identity, is_anchor};
+use crate::schema::{TABLES, Table};
+
+/// Of how many tenants at most the rows are read by themselves.
+const FEW: usize = 16;
+
+/// A table in each virtual firewall.
+pub(crate) type Known = BTreeMap<String, Arc<Rows>>;
+
+/// All tables by kind, each as it was read or with the reason why it cannot be.
+pub(crate) type Read = BTreeMap<&'static str, Result<Known, Blindness>>;
+
+/// All tables as they were last read. Can be lost: the next look brings it back.
+pub(crate) struct Tables {
+    installation: Installation,
+    /// The policy above which tenants' rules stand.
+    anchor: String,
+    /// By kind. Held while a table is read, so that an older reading never takes the place of a newer one.
+    last: BTreeMap<&'static str, Mutex<Option<Result<Known, Blindness>>>>,
+}
+
+impl Tables {
+    pub(crate) fn new(installation: &Installation, anchor: &str) -> Self {
+        let last = TABLES.iter().map(|table| (table.kind, Mutex::default())).collect();
+        Self { installation: installation.clone(), anchor: anchor.to_owned(), last }
+    }
+
+    /// All tables as they are now, at least as far as these tenants are concerned; all of them where none are named.
+    pub(crate) async fn read(
+        &self,
+        client: &Client,
+        vdoms: &[&str],
+        tenants: Option<&BTreeSet<TenantName>>,
+    ) -> Result<Read, Error> {
+        let few = tenants.filter(|tenants| tenants.len() <= FEW);
+        let reads = TABLES.iter().filter_map(|table| Some((table, self.last.get(table.kind)?)));
+        let reads = reads.map(|(table, last)| async {
+            let mut last = last.lock().await;
+            let known = last.clone().and_then(Result::ok).unwrap_or_default();
+            let reading = Reading { client, table, installation: &self.installation, anchor: &self.anchor };
+            let read = match reading.anew(known, vdoms, few).await {
+                Err(Error::Right(why)) => Err(Blindness::NoSight(format!("{}: {why}", table.path))),
+                read => Ok(read?),
+            };
+            *last = Some(read.clone());
+            Ok((table.kind, read))
+        });
+        join_all(reads).await.into_iter().collect()
+    }
+
+    /// All tables as they were last read, where each was.
+    pub(crate) async fn last(&self) -> Option<Read> {
+        let mut all = Read::new();
+        for (kind, last) in &self.last {
+            all.insert(kind, last.lock().await.clone()?);
+        }
+        Some(all)
+    }
+
+    /// Forgets what was read.
+    pub(crate) async fn forget(&self) {
+        for last in self.last.values() {
+            *last.lock().await = None;
+        }
+    }
+}
+
+/// Whether nothing was read anew between the two.
+pub(crate) fn is_same(before: &Read, now: &Read) -> bool {
+    let rows = |one: &Known, other: &Known| {
+        one.len() == other.len()
+            && one.iter().all(|(vdom, read)| other.get(vdom).is_some_and(|it| Arc::ptr_eq(read, it)))
+    };
+    now.iter().all(|(kind, now)| match (before.get(kind), now) {
+        (Some(Ok(before)), Ok(now)) => rows(before, now),
+        (Some(Err(before)), Err(now)) => before == now,
+        _ => false,
+    })
+}
+
+/// Reading one table.
+struct Reading<'a> {
+    client: &'a Client,
+    table: &'static Table,
+    installation: &'a Installation,
+    anchor: &'a str,
+}
+
+impl Reading<'_> {
+    /// The table as it is now, from what is known of it.
+    async fn anew(
+        &self,
+        mut known: Known,
+        vdoms: &[&str],
+        tenants: Option<&BTreeSet<TenantName>>,
+    ) -> Result<Known, Error> {
+        if known.is_empty() {
+            return Ok(self
+                .whole(vdoms)
+                .await?
+                .into_iter()
+                .map(|(vdom, rows)| (vdom, Arc::new(rows)))
+                .collect());
+        }
+        let heads = self.client.heads(self.table.path, self.table.mkey, vdoms).await?;
+        known.retain(|vdom, _| heads.contains_key(vdom));
+        let revision = |of: Option<&Rows>| of.map(|it| it.revision.clone());
+        let is_same = |vdom: &str| revision(known.get(vdom).map(Arc::as_ref)) == revision(heads.get(vdom));
+        let changed: Vec<&str> = vdoms.iter().copied().filter(|vdom| !is_same(vdom)).collect();
+        if changed.is_empty() {
+            return Ok(known);
+        }
+        let narrow = match tenants {
+            Some(tenants) => self.of(tenants, &changed, &known).await?,
+            None => None,
+        };
+        let read = match narrow {
+            Some(read) => read,
+            None => self.whole(&changed).await?,
+        };
+        known.extend(read.into_iter().map(|(vdom, rows)| (vdom, Arc::new(rows))));
+        Ok(known)
+    }
+
+    async fn whole(&self, vdoms: &[&str]) -> Result<BTreeMap<String, Rows>, Error> {
+        self.client.list(self.table.path, vdoms, &Ask::all(&self.table.read())).await
+    }
+
+    /// What was known, with the rows of these tenants as they are now; nothing where only the whole table can tell.
+    async fn of(
+        &self,
+        tenants: &BTreeSet<TenantName>,
+        vdoms: &[&str],
+        known: &Known,
+    ) -> Result<Option<BTreeMap<String, Rows>>, Error> {
+        let Some((comment, _)) = self.table.comment else { return Ok(None) };
+        let marked =
+            |tenant: &TenantName| client::contains(comment, &marks::prefix(self.installation, tenant));
+        let mut filters: Vec<String> = tenants.iter().map(marked).collect();
+        if self.table.kind == POLICY {
+            filters.push(client::equals(anchor_attribute(self.anchor), self.anchor));
+        }
+        let filter = filters.join(",");
+        let attributes = self.table.read();
+        let fresh = self.client.list(self.table.path, vdoms, &Ask::those(&attributes, &filter)).await?;
+        // Only of policies the order matters.
+        let order = if self.table.kind == POLICY {
+            self.client.list(self.table.path, vdoms, &Ask::all(&[self.table.mkey])).await?
+        } else {
+            BTreeMap::new()
+        };
+        let mut read = BTreeMap::new();
+        for (vdom, fresh) in fresh {
+            let Some(known) = known.get(&vdom) else { return Ok(None) };
+            let rows = match order.get(&vdom) {
+                // Something came in between.
+                Some(order) if order.revision != fresh.revision => return Ok(None),
+                Some(order) => self.in_order(tenants, known, fresh.rows, &order.rows),
+                None => self.in_place(&vdom, tenants, known, fresh.rows).await?,
+            };
+            let Some(rows) = rows else { return Ok(None) };
+            // Others' rows are older than this revision: it is not noted, so that they are not taken for read.
+            read.insert(vdom, Rows { revision: String::new(), rows, serial: fresh.serial });
+        }
+        Ok(Some(read))
+    }
+
+    /// Policies in their order: these tenants' as they are now, others' as they were, newcomers of others by id alone.
+    fn in_order(
+        &self,
+        tenants: &BTreeSet<TenantName>,
+        known: &Rows,
+        fresh: Vec<Arc<Row>>,
+        order: &[Arc<Row>],
+    ) -> Option<Vec<Arc<Row>>> {
+        let mut fresh: BTreeMap<u64, Arc<Row>> = fresh.into_iter().map(|row| (id_of(&row), row)).collect();
+        let before: BTreeMap<u64, &Arc<Row>> = known.rows.iter().map(|row| (id_of(row), row)).collect();
+        let mut rows = Vec::with_capacity(order.len());
+        for id in order {
+            let key = id_of(id);
+            rows.push(match (fresh.remove(&key), before.get(&key)) {
+                (Some(row), _) => row,
+                (None, Some(before)) if self.is_of(tenants, before) || is_anchor(before, self.anchor) => {
+                    return None;
+                }
+                (None, Some(before)) => Arc::clone(before),
+                (None, None) => Arc::clone(id),
+            });
+        }
+        Some(rows)
+    }
+
+    /// Rows of a table without an order: these tenants' as they are now, others' as they were.
+    async fn in_place(
+        &self,
+        vdom: &str,
+        tenants: &BTreeSet<TenantName>,
+        known: &Rows,
+        fresh: Vec<Arc<Row>>,
+    ) -> Result<Option<Vec<Arc<Row>>>, Error> {
+        let keys: BTreeSet<String> = fresh.iter().map(|row| identity(self.table, row)).collect();
+        let (theirs, mut rows): (Vec<&Arc<Row>>, Vec<&Arc<Row>>) =
+            known.rows.iter().partition(|row| self.is_of(tenants, row));
+        rows.retain(|row| !keys.contains(&identity(self.table, row)));
+        let missing =
+            theirs.into_iter().map(|row| identity(self.table, row)).filter(|key| !keys.contains(key));
+        for key in missing {
+            // It is gone, or it is there and its mark is not: then it is somebody's, and how it is has to be read.
+            if self.client.row(At { vdom, table: self.table.path }, &key).await?.is_some() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(rows.into_iter().cloned().chain(fresh).collect()))
+    }
+
+    fn is_of(&self, tenants: &BTreeSet<TenantName>, row: &Row) -> bool {
+        let comment = self.table.comment.and_then(|(comment, _)| row.get(comment));
+        let mark = comment.and_then(Json::as_str).and_then(|text| marks::read(text, self.installation));
+        mark.is_some_and(|mark| tenants.contains(&mark.tenant))
+    }
+}
