@@ -58,6 +58,8 @@ struct StoryThing {
     retired_at: Option<Timestamp>,
     #[serde(default)]
     snapshot: bool,
+    #[serde(default)]
+    notices: Vec<String>,
 }
 
 impl Story {
@@ -82,6 +84,7 @@ impl Story {
                     applied,
                     retired_at: thing.retired_at,
                     snapshot: thing.snapshot,
+                    notices: thing.notices.clone(),
                 };
                 things.insert(path.clone(), thing);
             }

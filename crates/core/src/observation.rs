@@ -113,6 +113,8 @@ pub struct Present {
     pub interrupted: bool,
     /// When it was retired, if it is.
     pub retired_at: Option<Timestamp>,
+    /// What people should know of it and nothing is done about, such as somebody's rule above ours that takes its packets.
+    pub notices: Vec<String>,
 }
 
 /// Why a thing must be left alone for now.

@@ -76,6 +76,8 @@ pub struct Plan {
     pub progress: Vec<Progress>,
     /// Differences that are only shown.
     pub shown: Vec<Shown>,
+    /// What people should know of and nothing is done about.
+    pub notices: Vec<Notice>,
     /// How many of each kind are as they should be.
     pub tallies: BTreeMap<Kind, Tally>,
     /// The same for each concern of the manifest that has a provider here.
@@ -100,6 +102,15 @@ pub struct Doubt {
     pub id: ResourceId,
     /// Why.
     pub why: Blindness,
+}
+
+/// What somebody else did that concerns a resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Which one.
+    pub id: ResourceId,
+    /// One sentence for people.
+    pub message: String,
 }
 
 /// An operation of a system that is under way.
@@ -230,6 +241,7 @@ impl<'a> Draft<'a> {
             doubts: Vec::new(),
             progress: Vec::new(),
             shown: Vec::new(),
+            notices: Vec::new(),
             tallies: BTreeMap::new(),
             concerns: BTreeMap::new(),
         };
@@ -244,6 +256,13 @@ impl<'a> Draft<'a> {
         observation: &Observation,
     ) -> Vec<Difference> {
         let mut differences = Vec::new();
+        let things = observation.seen.get(&self.basis.tenant.name);
+        for (key, seen) in things.into_iter().flatten() {
+            let Seen::Present(present) = seen else { continue };
+            let id = ResourceId::new(&self.basis.tenant.name, provider, key.clone());
+            let notice = |message: &String| Notice { id: id.clone(), message: message.clone() };
+            self.plan.notices.extend(present.notices.iter().map(notice));
+        }
         // A deleted tenant whose things are retained orders nothing. (What is refused is stopped by its gate.)
         let policy = self.basis.tenant.deletion_policy.of(domain.schema().concern);
         if self.basis.leaving && policy == Deletion::Retain {
@@ -255,11 +274,9 @@ impl<'a> Draft<'a> {
             differences.extend(self.wanted(resource, observation, &rules));
         }
         let wanted: BTreeSet<&ResourceKey> = desired.iter().map(|resource| &resource.id.key).collect();
-        if let Some(things) = observation.seen.get(&self.basis.tenant.name) {
-            for (key, seen) in things.iter().filter(|(key, _)| !wanted.contains(key)) {
-                let id = ResourceId::new(&self.basis.tenant.name, provider, key.clone());
-                differences.extend(self.unwanted(id, seen, &rules(domain, key)));
-            }
+        for (key, seen) in things.into_iter().flatten().filter(|(key, _)| !wanted.contains(key)) {
+            let id = ResourceId::new(&self.basis.tenant.name, provider, key.clone());
+            differences.extend(self.unwanted(id, seen, &rules(domain, key)));
         }
         differences
     }

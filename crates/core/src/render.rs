@@ -70,6 +70,9 @@ fn write_plan(out: &mut String, plan: &Plan, colour: Colour) -> fmt::Result {
             value_text(&shown.field, &shown.to)
         )?;
     }
+    for notice in &plan.notices {
+        writeln!(out, "  {} {}: {}", colour.paint("33", "!"), notice.id.key, notice.message)?;
+    }
     Ok(())
 }
 
@@ -127,6 +130,7 @@ pub fn headline(plan: &Plan) -> String {
     count(plan.ready().count(), "step", "steps");
     count(plan.steps.len() - plan.ready().count(), "step waits", "steps wait");
     count(plan.shown.len(), "difference shown only", "differences shown only");
+    count(plan.notices.len(), "notice", "notices");
     if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
 }
 
@@ -157,6 +161,8 @@ pub fn status_line(plan: &Plan) -> String {
     } else if let Some(shown) = plan.shown.first() {
         let (id, field, from) = (&shown.id, &shown.field, text(&shown.field, shown.from.as_ref()));
         write!(line, "Converged; {}: {field} is {from}, not {}", id.key, value_text(field, &shown.to))
+    } else if let Some(notice) = plan.notices.first() {
+        write!(line, "Converged; {}: {}", notice.id.key, notice.message)
     } else {
         write!(line, "Converged")
     };

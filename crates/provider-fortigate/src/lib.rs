@@ -16,6 +16,7 @@ mod order;
 mod preflight;
 mod schema;
 mod settings;
+mod shadow;
 mod steps;
 mod tables;
 

@@ -9,10 +9,13 @@ use vertskommune_core::observation::{Blindness, Coverage, Foreign, Observation, 
 use vertskommune_core::resource::Facts;
 
 use crate::client::Row;
-use crate::marks::{self, OLD, ORDER, POLICY, SCHEDULE, ZONE};
+use crate::marks::{
+    self, ADDRESS, ADDRESS_GROUP, OLD, ORDER, POLICY, SCHEDULE, SERVICE, SERVICE_GROUP, VIP, ZONE,
+};
 use crate::names;
 use crate::order::Standing;
 use crate::schema::{Form, TABLES, Table, VDOM};
+use crate::shadow::Objects;
 use crate::tables::{Known, Read};
 
 /// What a policy says of its place, for those who plan its order.
@@ -149,12 +152,31 @@ impl View<'_> {
             tables.entry(mark.tenant).or_default().push((at, standing));
             things.insert(key, Seen::Present(Box::new(present)));
         }
+        let objects = self.objects(vdom);
+        // Of which only the id was read, its owner is not known yet.
+        let is_others = |row: &Row| row.contains_key("status") && self.mark(row, "comments").is_none();
+        let strangers: Vec<usize> =
+            (0..rows.len()).filter(|at| copies.contains(at) || is_others(&rows[*at])).collect();
         for (tenant, ours) in tables {
             let mut order = order(rows, &ours, anchor);
+            order.notices = notices(rows, &ours, &strangers, &objects);
             order.outputs.insert(VDOM.to_owned(), json!(vdom));
             let key = ResourceKey::new(ORDER, "policies");
             seen.seen.entry(tenant).or_default().insert(key, Seen::Present(Box::new(order)));
         }
+    }
+
+    /// What the policies of a virtual firewall may name.
+    fn objects(&self, vdom: &str) -> Objects<'_> {
+        let rows = |kind: &'static str| {
+            let known = self.read.get(kind).and_then(|known| known.as_ref().ok()?.get(vdom));
+            known.into_iter().flat_map(|read| &read.rows).map(Arc::as_ref)
+        };
+        Objects::new(
+            rows(ADDRESS).chain(rows(ADDRESS_GROUP)),
+            rows(SERVICE).chain(rows(SERVICE_GROUP)),
+            rows(VIP),
+        )
     }
 
     /// Rows that somebody made by copying a policy of ours with its comment: of several with one mark, those without one of
@@ -212,6 +234,35 @@ fn order(rows: &[Arc<Row>], ours: &[(usize, Standing)], anchor: usize) -> Presen
         outputs: Facts::from([(STANDING.to_owned(), Json::Array(table))]),
         ..Present::default()
     }
+}
+
+/// Others' policies that concern a tenant's: those amid them, and those above that take all packets of one.
+fn notices(
+    rows: &[Arc<Row>],
+    ours: &[(usize, Standing)],
+    strangers: &[usize],
+    objects: &Objects<'_>,
+) -> Vec<String> {
+    let mut notices = Vec::new();
+    let (Some((first, _)), Some((last, _))) = (ours.first(), ours.last()) else { return notices };
+    for at in strangers.iter().filter(|at| *at < last) {
+        let stranger = &rows[*at];
+        let text = |attribute: &str| stranger.get(attribute).and_then(Json::as_str).unwrap_or_default();
+        let who = format!("policy {} ({}, {})", id_of(stranger), text("name"), text("action"));
+        if at > first {
+            notices.push(format!("{who} is not ours and stands amid this tenant's rules"));
+        }
+        let below = ours.iter().filter(|(place, _)| place > at);
+        let taken = below.filter(|(place, _)| objects.shadows(stranger, &rows[*place]));
+        let taken: Vec<&str> = taken.filter_map(|(_, it)| it.key.as_deref()).collect();
+        if !taken.is_empty() {
+            notices.push(format!(
+                "{who} is not ours, stands above and takes all packets of {}",
+                taken.join(", ")
+            ));
+        }
+    }
+    notices
 }
 
 /// The table that [`order`] wrote down.

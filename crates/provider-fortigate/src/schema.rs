@@ -2,7 +2,7 @@
 
 use vertskommune_core::schema::{Change, Comparison, Concern, FieldRule, KindRules, Schema};
 
-use crate::marks;
+use crate::{marks, shadow};
 
 /// How a kind stands in FortiOS.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub(crate) struct Table {
     pub(crate) comment: Option<(&'static str, usize)>,
     /// The attributes that we set, with how each is read.
     pub(crate) attributes: &'static [(&'static str, Form)],
+    /// Attributes that are only read.
+    pub(crate) shown: &'static [&'static str],
     /// Whether it is one table for all virtual firewalls.
     pub(crate) is_global: bool,
     /// Whether it is changed within a transaction. Interfaces cannot be, and zones go with them.
@@ -59,6 +61,7 @@ pub(crate) const TABLES: &[Table] = &[
             ("ip", Plain),
             ("allowaccess", Words),
         ],
+        shown: &[],
         is_global: true,
         batched: false,
     },
@@ -68,6 +71,7 @@ pub(crate) const TABLES: &[Table] = &[
         mkey: "name",
         comment: Some(("description", 127)),
         attributes: &[("interface", Interfaces), ("intrazone", Plain)],
+        shown: &[],
         is_global: false,
         batched: false,
     },
@@ -83,6 +87,7 @@ pub(crate) const TABLES: &[Table] = &[
             ("end-ip", Plain),
             ("fqdn", Plain),
         ],
+        shown: &[],
         is_global: false,
         batched: true,
     },
@@ -92,6 +97,7 @@ pub(crate) const TABLES: &[Table] = &[
         mkey: "name",
         comment: Some(("comment", 255)),
         attributes: &[("member", Names)],
+        shown: &[],
         is_global: false,
         batched: true,
     },
@@ -101,6 +107,7 @@ pub(crate) const TABLES: &[Table] = &[
         mkey: "name",
         comment: Some(("comment", 255)),
         attributes: &[("protocol", Plain), ("tcp-portrange", Words), ("udp-portrange", Words)],
+        shown: &[],
         is_global: false,
         batched: true,
     },
@@ -110,6 +117,7 @@ pub(crate) const TABLES: &[Table] = &[
         mkey: "name",
         comment: Some(("comment", 255)),
         attributes: &[("member", Names)],
+        shown: &[],
         is_global: false,
         batched: true,
     },
@@ -119,6 +127,7 @@ pub(crate) const TABLES: &[Table] = &[
         mkey: "name",
         comment: None,
         attributes: &[("day", Words), ("start", Plain), ("end", Plain)],
+        shown: &[],
         is_global: false,
         batched: true,
     },
@@ -136,6 +145,7 @@ pub(crate) const TABLES: &[Table] = &[
             ("extport", Plain),
             ("mappedport", Plain),
         ],
+        shown: &[],
         is_global: false,
         batched: true,
     },
@@ -145,6 +155,7 @@ pub(crate) const TABLES: &[Table] = &[
         mkey: "seq-num",
         comment: Some(("comment", 255)),
         attributes: &[("dst", Plain), ("gateway", Plain), ("device", Plain)],
+        shown: &[],
         is_global: false,
         batched: true,
     },
@@ -174,6 +185,7 @@ pub(crate) const TABLES: &[Table] = &[
             ("application-list", Plain),
             ("ssl-ssh-profile", Plain),
         ],
+        shown: shadow::CONDITIONS,
         is_global: false,
         batched: true,
     },
@@ -189,7 +201,7 @@ impl Table {
     pub(crate) fn read(&self) -> Vec<&'static str> {
         let set = self.attributes.iter().map(|(name, _)| *name);
         let comment = self.comment.map(|(name, _)| name);
-        let mut all: Vec<&str> = set.chain(comment).collect();
+        let mut all: Vec<&str> = set.chain(comment).chain(self.shown.iter().copied()).collect();
         if !all.contains(&self.mkey) {
             all.push(self.mkey);
         }

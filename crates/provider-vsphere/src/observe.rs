@@ -117,9 +117,9 @@ impl<'a> View<'a> {
             applied: vm.applied.clone(),
             outputs: Facts::from([(REF.to_owned(), json!(vm.slim.mor.to_string()))]),
             identity: vm.slim.instance_uuid.clone(),
-            busy: None,
             interrupted: vm.order.is_some(),
             retired_at: vm.retired,
+            ..Present::default()
         }
     }
 

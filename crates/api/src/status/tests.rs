@@ -30,6 +30,7 @@ fn converged() -> Plan {
         doubts: vec![],
         progress: vec![],
         shown: vec![],
+        notices: vec![],
         tallies: BTreeMap::from([(Kind::from("server"), Tally { ready: 12, total: 12 })]),
         concerns: BTreeMap::new(),
     }

@@ -195,6 +195,44 @@ async fn a_policy_that_was_moved_is_brought_back_and_others_stay_where_they_are(
     }
 }
 
+/// What people added by hand is named where it concerns ours, and nothing else of it.
+#[tokio::test]
+async fn rules_of_others_that_concern_ours_are_shown() {
+    let peer = FortiGate::start(Firmware::new(7, 4, 8)).await;
+    let drive = drive(&peer, example("gratangen"));
+    drive.converge().await;
+    let all = json!([{"name": "all"}]);
+    let rule = |name: &str, from: &str, service: &str| {
+        json!({
+            "name": name, "srcintf": [{"name": from}], "dstintf": [{"name": "any"}], "srcaddr": all, "dstaddr": all,
+            "service": [{"name": service}], "schedule": "always", "action": "deny",
+        })
+    };
+    let first = policy(&peer, "nord/gratangen/policy/municipality-baseline.dns").await;
+    let add = async |rule: Json, place: &str| {
+        let id = peer.raw("POST", "firewall/policy?vdom=root", rule).await["mkey"].as_u64().unwrap();
+        peer.raw("PUT", &format!("firewall/policy/{id}?vdom=root&action=move&{place}={first}"), Json::Null)
+            .await;
+        id
+    };
+    add(rule("elsewhere", "port3", "ALL"), "before").await;
+    let above = add(rule("no-names", "any", "DNS"), "before").await;
+    let amid = add(rule("emergency", "zone.gratangen", "PING"), "after").await;
+    let plan = drive.look().await;
+    let notices: Vec<&str> = plan.notices.iter().map(|it| it.message.as_str()).collect();
+    let expected = [
+        format!(
+            "policy {above} (no-names, deny) is not ours, stands above and takes all packets of municipality-baseline.dns"
+        ),
+        format!("policy {amid} (emergency, deny) is not ours and stands amid this tenant's rules"),
+    ];
+    assert_eq!(notices, expected);
+    drive.converge().await;
+    let plan = drive.look().await;
+    assert!(plan.is_empty());
+    assert_eq!(plan.notices.len(), 1, "what stands above stays and is still told: {:?}", plan.notices);
+}
+
 #[tokio::test]
 async fn lookalikes_stay_as_they_are() {
     let peer = FortiGate::start(Firmware::new(7, 4, 8)).await;

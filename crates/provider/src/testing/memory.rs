@@ -406,8 +406,9 @@ fn present(path: &str, thing: &Thing) -> Present {
         outputs: BTreeMap::from([("ref".to_owned(), json!(path))]),
         identity: identity(path),
         busy: thing.snapshot.then_some(Busy::Snapshot),
-        interrupted: false,
         retired_at: thing.retired_at,
+        notices: thing.notices.clone(),
+        ..Present::default()
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Thing {
     pub retired_at: Option<Timestamp>,
     /// Somebody's snapshot is on it.
     pub snapshot: bool,
+    /// What people should know of it.
+    pub notices: Vec<String>,
 }
 
 /// Where a write is cut.
