@@ -10,7 +10,6 @@ use serde_json::{Value as Json, json};
 use crate::api::{Reply, Request};
 use crate::device::Device;
 use crate::export::{self, Extent};
-use crate::journal::Stats;
 use crate::listener::Gate;
 use crate::orders::{Cut, Denial, Fault};
 use crate::sync::{lock, read, write};
@@ -65,7 +64,7 @@ impl Admin {
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", "stats") => Ok(json!(&*lock(&device.stats))),
             ("POST", "stats/reset") => {
-                *lock(&device.stats) = Stats::default();
+                lock(&device.stats).reset();
                 Ok(json!({}))
             }
             ("GET", "journal") => Ok(json!(lock(&device.journal).entries())),

@@ -1,7 +1,7 @@
 //! The writes in order of arrival, and how many requests there were: what a test asks afterwards.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -72,9 +72,37 @@ pub(crate) struct Stats {
     /// Microseconds by method and table, without ordered delays and without sending.
     #[serde(rename = "busyMicros")]
     pub busy_micros: BTreeMap<String, u64>,
+    /// Microseconds in which there was at least one request that had come and was not answered, ordered delays included.
+    #[serde(rename = "openMicros")]
+    pub open_micros: u64,
+    /// Requests that have come and are not answered.
+    #[serde(skip)]
+    open: u64,
+    #[serde(skip)]
+    since: Option<Instant>,
 }
 
 impl Stats {
+    /// A request has come.
+    pub(crate) fn come(&mut self) {
+        self.open += 1;
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// A request is answered.
+    pub(crate) fn answered(&mut self) {
+        self.open = self.open.saturating_sub(1);
+        if let Some(since) = self.since.take_if(|_| self.open == 0) {
+            self.open_micros += micros(since.elapsed());
+        }
+    }
+
+    /// Counts anew.
+    pub(crate) fn reset(&mut self) {
+        let since = self.since.map(|_| Instant::now());
+        *self = Self { open: self.open, since, ..Self::default() };
+    }
+
     /// Counts a request.
     pub(crate) fn count(&mut self, name: &str, is_write: bool, busy: Duration) {
         if let Some(count) = self.calls.get_mut(name) {
@@ -82,8 +110,11 @@ impl Stats {
         } else {
             self.calls.insert(name.to_owned(), 1);
         }
-        let micros = u64::try_from(busy.as_micros()).unwrap_or(u64::MAX);
-        *self.busy_micros.entry(name.to_owned()).or_default() += micros;
+        *self.busy_micros.entry(name.to_owned()).or_default() += micros(busy);
         self.writes += u64::from(is_write);
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

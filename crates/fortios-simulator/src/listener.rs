@@ -124,12 +124,29 @@ async fn respond(
 ) -> Result<Response<Full<Bytes>>, Cut> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes().to_vec();
+    let _open = Open::new(device);
     let delay = lock(&device.orders).delay;
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
     let request = Request::new(head.method.as_str(), &head.uri, head.headers, body, peer.ip());
     api::answer(device, &request).map(into_response)
+}
+
+/// A request that has come and is not answered.
+struct Open<'a>(&'a Device);
+
+impl<'a> Open<'a> {
+    fn new(device: &'a Device) -> Self {
+        lock(&device.stats).come();
+        Self(device)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.stats).answered();
+    }
 }
 
 fn into_response(reply: Reply) -> Response<Full<Bytes>> {

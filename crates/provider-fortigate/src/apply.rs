@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
+use tokio::time::timeout_at;
 use vertskommune_core::resource::Facts;
 use vertskommune_core::step::Step;
 use vertskommune_provider::{Applied, Ctx};
@@ -65,6 +66,16 @@ impl Fortigate {
         let together = is_batch && Firmware::of(&self.version()).has_transactions();
         let Some(vdom) = steps.first().and_then(vdom_of) else { return Vec::new() };
         let writer = client.writer(permit);
+        let turn = self.turn(vdom);
+        let _turn = if together {
+            let late = |_| Applied::NotSent("transactions of other tenants went first".to_owned());
+            match timeout_at(ctx.deadline, turn.lock()).await.map_err(late) {
+                Ok(turn) => Some(turn),
+                Err(late) => return vec![late],
+            }
+        } else {
+            None
+        };
         let begun = if together { writer.begin(vdom, steps.len()).await } else { Ok(writer) };
         let writer = match begun {
             Ok(writer) => writer,

@@ -20,7 +20,7 @@ mod shadow;
 mod steps;
 mod tables;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -74,6 +74,8 @@ pub(crate) struct Fortigate {
     schema: Schema,
     link: Mutex<Option<(Arc<Client>, String)>>,
     tables: Tables,
+    /// Whose turn it is to have a transaction, by virtual firewall: FortiOS locks the tables of an open one.
+    turns: SyncMutex<BTreeMap<String, Arc<Mutex<()>>>>,
     state: SyncMutex<State>,
 }
 
@@ -96,6 +98,7 @@ impl Fortigate {
             link: Mutex::default(),
             tables: Tables::new(installation, &settings.anchor),
             settings,
+            turns: SyncMutex::default(),
             state: SyncMutex::default(),
         }
     }
@@ -117,6 +120,12 @@ impl Fortigate {
     fn note_no_moves(&self) {
         tracing::warn!(provider = %self.host.name, "the device refuses moves within transactions: rules go one by one");
         self.state().no_moves = true;
+    }
+
+    /// What is held while a transaction of this virtual firewall is open.
+    fn turn(&self, vdom: &str) -> Arc<Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.entry(vdom.to_owned()).or_default().clone()
     }
 
     fn serials(&self) -> impl Iterator<Item = &str> {

@@ -2,10 +2,12 @@
 //! have; nothing here fails because something is slow. `BENCH_MAX` bounds the number of tenants (1,000 by default).
 //!
 //! What is measured runs in a process of its own for each row, this program again with arguments, so that its memory is
-//! that of one run. [`vcenter`] is the engine against the vCenter simulator, [`cluster`] the controller against a real
+//! that of one run. [`vcenter`] is the engine against the vCenter simulator, [`fortigate`] against the FortiOS simulator, [`cluster`] the controller against a real
 //! API server.
 
 mod cluster;
+mod fleet;
+mod fortigate;
 mod measure;
 mod vcenter;
 
@@ -20,6 +22,8 @@ fn main() -> anyhow::Result<()> {
     match words[..] {
         ["vcenter", count] => runtime.block_on(vcenter::row(count.parse()?)),
         ["vcenter-look", count, vcenter] => runtime.block_on(vcenter::look(count.parse()?, vcenter)),
+        ["fortigate", way, count] => runtime.block_on(fortigate::row(way, count.parse()?)),
+        ["fortigate-peer", vdoms] => runtime.block_on(fortigate::peer(vdoms.parse()?)),
         ["controller", kubeconfig, address] => {
             runtime.block_on(cluster::controller(kubeconfig.as_ref(), address.parse()?))
         }
@@ -42,6 +46,9 @@ fn all(runtime: &tokio::runtime::Runtime) -> anyhow::Result<()> {
     }
     if part.is_empty() || part == "cluster" {
         runtime.block_on(cluster::table(most))?;
+    }
+    if part.is_empty() || part == "fortigate" {
+        fortigate::table(most)?;
     }
     Ok(())
 }

@@ -1,28 +1,20 @@
 //! The engine and the vSphere plugin against the vCenter simulator, without any Kubernetes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
-use futures::{TryStreamExt as _, stream};
-use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use vertskommune_api::{Catalogue, validate_host, validate_tenant};
-use vertskommune_core::names::{ProviderName, TenantName};
-use vertskommune_core::plan::Plan;
-use vertskommune_engine::{Changed, Engine, Settings, World};
+use vertskommune_core::names::ProviderName;
+use vertskommune_engine::{Changed, Engine, World};
 use vertskommune_provider::Plugins;
-use vertskommune_provider::context::Always;
-use vertskommune_provider::secrets::FolderSecrets;
 use vertskommune_provider_vsphere::VspherePlugin;
 use vertskommune_tests::estate;
 use vertskommune_tests::lab::{Lab, VCenter};
 
+use crate::fleet;
 use crate::measure::{mebibytes, memory, print, processor, seconds, times};
 
 /// Tenants that are applied at once.
@@ -75,7 +67,7 @@ pub(crate) fn table(most: usize) -> anyhow::Result<()> {
     println!("## vCenter: the engine and the vSphere plugin\n");
     let mut rows: Vec<Row> = Vec::new();
     for count in [1, 10, 100, 1000].into_iter().filter(|count| *count <= most) {
-        rows.push(run(&["vcenter", &count.to_string()])?);
+        rows.push(fleet::run(&["vcenter", &count.to_string()])?);
     }
     let Some(base) = rows.iter().find(|row| row.count == 10).or(rows.first()) else { return Ok(()) };
     println!("\nApply from nothing, {AT_ONCE} tenants at once; growth relative to {} tenants:\n", base.count);
@@ -90,15 +82,6 @@ pub(crate) fn table(most: usize) -> anyhow::Result<()> {
     print_kinds(&rows, |row| &row.looked.again, false);
     println!();
     Ok(())
-}
-
-/// Runs this program with other arguments. The last line that it prints is its result.
-fn run<T: DeserializeOwned>(arguments: &[&str]) -> anyhow::Result<T> {
-    let mut run = Command::new(std::env::current_exe()?).args(arguments).stdout(Stdio::piped()).spawn()?;
-    let output = BufReader::new(run.stdout.take().context("its output")?);
-    let lines: Vec<String> = output.lines().collect::<Result<_, _>>()?;
-    ensure!(run.wait()?.success(), "the run of {arguments:?} failed");
-    Ok(serde_json::from_str(lines.last().context("a result")?)?)
 }
 
 fn print_applied(rows: &[Row], base: &Row) {
@@ -207,13 +190,13 @@ pub(crate) async fn row(count: usize) -> anyhow::Result<()> {
     let engine = bench.engine()?;
     engine.observe(&bench.world).await;
     eprintln!("{count} tenants: applying");
-    let apply = bench.timed(bench.apply(&engine)).await?;
+    let apply = bench.timed(fleet::apply(&engine, &bench.world, &provider(), AT_ONCE)).await?;
     eprintln!("{count} tenants: applied in {}, {} requests", seconds(apply.time), apply.calls());
     let memory = memory("self")?;
     engine.release_claims().await;
     drop(engine);
     // All is done: what follows changes nothing.
-    let looked = run(&["vcenter-look", &count.to_string(), &serde_json::to_string(&peer)?])?;
+    let looked = fleet::run(&["vcenter-look", &count.to_string(), &serde_json::to_string(&peer)?])?;
     println!("{}", serde_json::to_string(&Row { count, apply, memory, looked })?);
     Ok(())
 }
@@ -223,9 +206,9 @@ pub(crate) async fn look(count: usize, peer: &str) -> anyhow::Result<()> {
     let peer: Peer = serde_json::from_str(peer)?;
     let bench = Bench::new(&peer, count)?;
     let engine = bench.engine()?;
-    let cold = bench.timed(bench.plan(&engine, true)).await?;
-    let again = bench.timed(bench.plan(&engine, true)).await?;
-    let warm = bench.timed(bench.plan(&engine, false)).await?;
+    let cold = bench.timed(fleet::plan(&engine, &bench.world, true)).await?;
+    let again = bench.timed(fleet::plan(&engine, &bench.world, true)).await?;
+    let warm = bench.timed(fleet::plan(&engine, &bench.world, false)).await?;
     eprintln!(
         "{count} tenants: a new process plans in {}, a fresh sweep in {}, from what is known in {}",
         seconds(cold.time),
@@ -260,17 +243,7 @@ impl<'a> Bench<'a> {
     }
 
     fn engine(&self) -> anyhow::Result<Engine> {
-        let engine = Engine::new(Settings {
-            installation: "bench".into(),
-            holder: "bench".to_owned(),
-            plugins: Plugins::default().with(VspherePlugin),
-            secrets: Arc::new(FolderSecrets::new(self.secrets.path())),
-            permit: Arc::new(Always),
-            now: Timestamp::now,
-        });
-        let wrong = engine.configure(self.world.hosts());
-        ensure!(wrong.is_empty(), "{wrong:?}");
-        Ok(engine)
+        fleet::engine(&self.world, Plugins::default().with(VspherePlugin), self.secrets.path())
     }
 
     async fn timed(&self, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Timed> {
@@ -284,51 +257,6 @@ impl<'a> Bench<'a> {
             simulator: processor(&process)?.saturating_sub(simulator),
             calls: self.peer.vcenter.calls().await?,
         })
-    }
-
-    async fn apply(&self, engine: &Engine) -> anyhow::Result<()> {
-        let done = std::sync::atomic::AtomicUsize::new(0);
-        let converged = stream::iter(self.world.tenants().keys().map(Ok::<_, anyhow::Error>));
-        converged
-            .try_for_each_concurrent(AT_ONCE, async |tenant| {
-                self.converge(engine, tenant).await?;
-                let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-                if done.is_multiple_of(100) {
-                    eprintln!("  {done} tenants");
-                }
-                Ok(())
-            })
-            .await
-    }
-
-    async fn converge(&self, engine: &Engine, tenant: &TenantName) -> anyhow::Result<()> {
-        for _ in 0..200 {
-            let report = engine.pass(&self.world, tenant).await.context("a plan")?;
-            if let Some(failure) = report.failure() {
-                bail!("{failure:?}");
-            }
-            if report.plan.is_empty() {
-                ensure!(report.plan.findings.is_empty(), "{:?}", report.plan.findings);
-                return Ok(());
-            }
-            if !report.changed_anything() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                engine.observe_tenants(&provider(), &self.world, &BTreeSet::from([tenant.clone()])).await;
-            }
-        }
-        let plan = engine.plan(&self.world, tenant);
-        bail!("{tenant} does not come to an end: {plan:#?}")
-    }
-
-    /// Plans all tenants, after a sweep or without.
-    async fn plan(&self, engine: &Engine, sweep: bool) -> anyhow::Result<()> {
-        if sweep {
-            engine.observe(&self.world).await;
-        }
-        let plans = self.world.tenants().keys().map(|tenant| engine.plan(&self.world, tenant));
-        let left = plans.flatten().find(|plan: &Plan| !plan.is_empty());
-        ensure!(left.is_none(), "there is something left to do: {left:#?}");
-        Ok(())
     }
 
     async fn quiet(&self, engine: &Engine) -> anyhow::Result<()> {
