@@ -8,10 +8,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use crate::api::{Reply, Request};
+use crate::config::Config;
 use crate::device::Device;
 use crate::export::{self, Extent};
 use crate::listener::Gate;
 use crate::orders::{Cut, Denial, Fault};
+use crate::recording::Recording;
+use crate::store::Place;
 use crate::sync::{lock, read, write};
 
 /// What the admin port works on.
@@ -70,6 +73,15 @@ impl Admin {
             ("GET", "journal") => Ok(json!(lock(&device.journal).entries())),
             ("POST", "journal/reset") => {
                 lock(&device.journal).reset();
+                Ok(json!({}))
+            }
+            ("GET", "record") => Ok(json!(lock(&device.recording).as_ref().map(Recording::tables))),
+            ("POST", "record") => {
+                let table = Config::table(text(request, "table")?);
+                let table = table.map_err(|_| OrderError::Wrong("there is no such table".into()))?;
+                let vdom = text(request, "vdom")?.into();
+                let config = read(&device.config);
+                *lock(&device.recording) = Some(Recording::new(Place::of(table, &vdom), &config));
                 Ok(json!({}))
             }
             ("POST", "sessions/expire") => {

@@ -12,6 +12,7 @@ use crate::journal::{Journal, Stats};
 use crate::monitor::Revisions;
 use crate::options::Options;
 use crate::orders::Orders;
+use crate::recording::Recording;
 
 /// A FortiGate.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct Device {
     pub stats: Mutex<Stats>,
     /// What shall go wrong.
     pub orders: Mutex<Orders>,
+    /// The table that is recorded.
+    pub recording: Mutex<Option<Recording>>,
 }
 
 impl Device {
@@ -71,6 +74,7 @@ impl Device {
             journal: Mutex::default(),
             stats: Mutex::default(),
             orders: Mutex::new(orders),
+            recording: Mutex::default(),
         })
     }
 }

@@ -21,6 +21,7 @@ mod listener;
 mod monitor;
 mod options;
 mod orders;
+mod recording;
 mod render;
 mod schema;
 mod simulator;

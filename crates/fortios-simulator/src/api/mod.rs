@@ -44,6 +44,9 @@ pub(crate) fn answer(device: &Device, request: &Request) -> Result<Reply, Cut> {
         Err(Cut)
     } else {
         let (reply, mkey) = meet(device, request);
+        if let Some(recording) = lock(&device.recording).as_mut().filter(|_| request.is_write()) {
+            recording.note(&read(&device.config));
+        }
         if let (Some(seq), Some(mkey)) = (seq, mkey) {
             lock(&device.journal).end(seq, |entry| entry.mkey = Some(mkey));
         }

@@ -5,6 +5,7 @@
 mod drift;
 mod looking;
 mod peer;
+mod random;
 mod sight;
 
 use std::path::Path;
