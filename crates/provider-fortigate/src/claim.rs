@@ -17,6 +17,9 @@ impl Fortigate {
         self.identify(&client).await?;
         let fail = |error: Error| provider_error(&self.host.endpoint, &error);
         let at = At { vdom: &self.settings.vdom, table: "firewall/address" };
+        // A transaction of ours may hold the table.
+        let turn = self.turn(at.vdom);
+        let _turn = turn.lock().await;
         let there = client.row(at, NAME).await.map_err(fail)?;
         if let Some(there) = &there {
             claim.stands_beside(comment(there), Timestamp::now())?;

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vertskommune_core::observation::{Blindness, Scope};
-use vertskommune_provider::context::Never;
+use vertskommune_provider::context::{Always, Never};
 use vertskommune_provider::secrets::{Secret, SecretError, SecretStore};
 use vertskommune_provider::testing::conformance::{self, Peer as _};
 use vertskommune_provider::{Applied, Changes, Claim, Ctx, ProviderError};
@@ -100,6 +100,37 @@ async fn another_device_under_the_same_address_is_not_written_to() {
     let claimed = other.claim(&claim, &ctx(peer.secrets())).await;
     assert!(matches!(claimed, Err(ProviderError::Misidentified { .. })), "{claimed:?}");
     assert_eq!(peer.journal().await, Vec::<String>::new());
+}
+
+/// Transactions lock the table in which the claim stands; ours are waited for.
+#[tokio::test]
+async fn a_claim_is_renewed_while_a_transaction_of_ours_is_open() {
+    let peer = FortiGate::start(Firmware::new(7, 4, 8)).await;
+    let drive = drive(&peer, example("gratangen"));
+    let mut plan = drive.look().await;
+    // Interfaces and zones go before.
+    while plan.ready().any(|it| it.step.batch.is_none()) {
+        let mut alone = plan.clone();
+        alone.steps.retain(|it| it.step.batch.is_none());
+        drive.carry_out(peer.provider().as_ref(), &alone).await;
+        plan = drive.look().await;
+    }
+    let provider = peer.provider();
+    let claim = Claim {
+        installation: "nord".into(),
+        holder: "conformance".to_owned(),
+        expires: jiff::Timestamp::now() + Duration::from_secs(60),
+        take_over: false,
+    };
+    peer.admin("POST", "/delay?ms=10", Json::Null).await;
+    let may_write = Ctx { permit: Arc::new(Always), ..ctx(peer.secrets()) };
+    let renewed = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        provider.claim(&claim, &may_write).await
+    };
+    let (outcomes, renewed) = tokio::join!(drive.carry_out(provider.as_ref(), &plan), renewed);
+    assert_eq!(renewed, Ok(()));
+    assert!(!outcomes.is_empty() && outcomes.iter().all(|it| *it == Applied::Done), "{outcomes:?}");
 }
 
 struct Wrong;
