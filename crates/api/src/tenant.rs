@@ -121,6 +121,11 @@ impl TenantSpec {
         let compute = self.compute.iter().map(|compute| compute.provider.as_str());
         compute.chain(self.firewall.iter().map(|firewall| firewall.provider.as_str()))
     }
+
+    /// The rule sets that it pins, each as name@version.
+    pub fn rule_sets(&self) -> impl Iterator<Item = &str> {
+        self.firewall.iter().flat_map(|firewall| &firewall.rule_sets).map(String::as_str)
+    }
 }
 
 /// A network: one VLAN with its addresses.

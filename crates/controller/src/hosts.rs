@@ -14,7 +14,7 @@ use kube::{Api, ResourceExt as _};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use vertskommune_api::conditions::{Conditions, READY, Truth};
-use vertskommune_api::{HostProvider, HostProviderStatus, REQUESTED_AT, Tenant, validate_host};
+use vertskommune_api::{HostProvider, HostProviderStatus, REQUESTED_AT, RuleSet, Tenant, validate_host};
 use vertskommune_core::error::with_causes;
 use vertskommune_core::host::Host;
 use vertskommune_core::names::ProviderName;
@@ -23,13 +23,15 @@ use vertskommune_core::violation::Violation;
 use vertskommune_engine::{EndpointHealth, Health};
 
 use crate::endpoints::{Followed, Triggers};
-use crate::objects::WriteError;
+use crate::objects::{Cluster, WriteError};
 use crate::reconcile::Context;
 
 /// On a HostProvider while a tenant names it.
 pub(crate) const HOST_FINALIZER: &str = "vertskommune.no/host-provider";
 /// On a Secret while a HostProvider names it.
 pub(crate) const SECRET_FINALIZER: &str = "vertskommune.no/secret";
+/// On a RuleSet while a tenant pins it.
+pub(crate) const RULE_SET_FINALIZER: &str = "vertskommune.no/rule-set";
 
 /// The shortest pause between two passes.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -43,6 +45,8 @@ pub(crate) type SecretMeta = PartialObjectMeta<Secret>;
 pub(crate) struct Hosts {
     pub(crate) ctx: Arc<Context>,
     pub(crate) manifests: Store<HostProvider>,
+    /// Held while a tenant pins them.
+    pub(crate) rule_sets: Store<RuleSet>,
     pub(crate) secrets: Store<SecretMeta>,
     pub(crate) secrets_api: Api<SecretMeta>,
     pub(crate) tenants: Store<Tenant>,
@@ -135,19 +139,24 @@ impl Hosts {
         let tenants = self.tenants.state();
         let named: BTreeSet<&str> = tenants.iter().flat_map(|tenant| tenant.spec.providers()).collect();
         for manifest in manifests {
-            let held = manifest.finalizers().iter().any(|finalizer| finalizer == HOST_FINALIZER);
-            let leaving = manifest.metadata.deletion_timestamp.is_some();
-            let used = named.contains(manifest.name_any().as_str());
-            let result = match (used, held) {
-                (true, false) if !leaving => {
-                    self.ctx.objects.hold(&**manifest, HOST_FINALIZER).await.map(drop)
-                }
-                (false, true) => self.ctx.objects.let_go(&**manifest, HOST_FINALIZER).await,
-                _ => continue,
-            };
-            complain("HostProvider", &manifest.name_any(), result);
+            self.protect_one(&**manifest, HOST_FINALIZER, named.contains(manifest.name_any().as_str())).await;
+        }
+        let pinned: BTreeSet<&str> = tenants.iter().flat_map(|tenant| tenant.spec.rule_sets()).collect();
+        for set in self.rule_sets.state() {
+            self.protect_one(&*set, RULE_SET_FINALIZER, pinned.contains(set.spec.pin().as_str())).await;
         }
         self.protect_secrets(manifests).await;
+    }
+
+    async fn protect_one<K: Cluster>(&self, object: &K, finalizer: &str, used: bool) {
+        let held = object.finalizers().iter().any(|name| name == finalizer);
+        let leaving = object.meta().deletion_timestamp.is_some();
+        let result = match (used, held) {
+            (true, false) if !leaving => self.ctx.objects.hold(object, finalizer).await.map(drop),
+            (false, true) => self.ctx.objects.let_go(object, finalizer).await,
+            _ => return,
+        };
+        complain(&K::kind(&()), &object.name_any(), result);
     }
 
     async fn protect_secrets(&mut self, manifests: &[Arc<HostProvider>]) {

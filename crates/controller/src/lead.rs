@@ -143,7 +143,8 @@ impl Leader {
 
         let (rule_sets, writer) = store();
         let events = watch(Api::<RuleSet>::all(self.client.clone())).reflect(writer);
-        let follow_rule_sets = follow_rule_sets(events, ctx.clone(), tenants.clone(), triggers.clone());
+        let follow_rule_sets =
+            follow_rule_sets(events, ctx.clone(), tenants.clone(), triggers.clone(), news.clone());
 
         let (hosts, writer) = store();
         let events = watch(Api::<HostProvider>::all(self.client.clone())).reflect(writer);
@@ -197,6 +198,7 @@ impl Leader {
         let mut hosts = Hosts {
             ctx: ctx.clone(),
             manifests: stores.hosts.clone(),
+            rule_sets: stores.rule_sets.clone(),
             secrets: stores.secrets.clone(),
             secrets_api: Api::namespaced(self.client.clone(), &self.config.namespace),
             tenants: stores.tenants.clone(),
@@ -319,12 +321,19 @@ async fn follow_rule_sets(
     ctx: Arc<Context>,
     tenants: Store<Tenant>,
     triggers: Triggers,
+    news: Arc<Notify>,
 ) {
     let mut events = std::pin::pin!(events);
     let mut intake = catalogue::Intake::default();
     while let Some(event) = events.next().await {
         let changed = match event {
-            Ok(event) => intake.take(event, &ctx.catalogue),
+            Ok(event) => {
+                if !matches!(event, Event::Init | Event::InitApply(_)) {
+                    // One that came, or lost our finalizer, may be in use.
+                    news.notify_one();
+                }
+                intake.take(event, &ctx.catalogue)
+            }
             Err(error) => {
                 tracing::warn!(
                     kind = "RuleSet",
@@ -334,9 +343,7 @@ async fn follow_rule_sets(
                 continue;
             }
         };
-        let pins = |tenant: &Tenant| {
-            tenant.spec.firewall.iter().flat_map(|it| &it.rule_sets).any(|pin| changed.contains(pin))
-        };
+        let pins = |tenant: &Tenant| tenant.spec.rule_sets().any(|pin| changed.contains(pin));
         for tenant in tenants.state().iter().filter(|tenant| pins(tenant)) {
             tenants::enter(tenant, &ctx.world, &ctx.catalogue);
             // The receiver is gone when the process stops.

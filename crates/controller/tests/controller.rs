@@ -217,27 +217,97 @@ async fn what_is_in_use_stays() {
         secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
     }
     stage.host_with("main", |host| host["spec"]["credentials"] = json!({ "secretName": "used" })).await;
-    let name = stage.tenant(1).await;
+    stage.firewall().await;
+    for version in [1, 2] {
+        stage.rule_set(version).await;
+    }
+    let name = stage.tenant_with(1, |tenant| tenant["spec"]["firewall"] = pinning(1)).await;
     stage.ready(&name, "True").await;
     eventually("the Secret is held", async || {
         (secrets.get("used").await.ok()?.finalizers() == ["vertskommune.no/secret"]).then_some(())
     })
     .await;
+    eventually("the RuleSet is held", async || {
+        let set = stage.rule_sets().get("baseline-v1").await.ok()?;
+        (set.finalizers() == ["vertskommune.no/rule-set"]).then_some(())
+    })
+    .await;
     assert!(secrets.get("unused").await.unwrap().finalizers().is_empty());
+    assert!(stage.rule_sets().get("baseline-v2").await.unwrap().finalizers().is_empty());
 
-    // Pruned by GitOps, both stay until the tenant is gone.
+    // Pruned by GitOps, they stay until the tenant is gone.
     secrets.delete("used", &DeleteParams::default()).await.unwrap();
     stage.hosts().delete("main", &DeleteParams::default()).await.unwrap();
+    stage.rule_sets().delete("baseline-v1", &DeleteParams::default()).await.unwrap();
     sleep(Duration::from_secs(1)).await;
     assert!(stage.hosts().get_opt("main").await.unwrap().is_some());
     assert!(secrets.get_opt("used").await.unwrap().is_some());
-    stage.tenants().delete(&name, &DeleteParams::default()).await.unwrap();
-    eventually("both are gone", async || {
-        let host = stage.hosts().get_opt("main").await.ok()?;
-        let secret = secrets.get_opt("used").await.ok()?;
-        (host.is_none() && secret.is_none()).then_some(())
+    assert!(stage.rule_sets().get_opt("baseline-v1").await.unwrap().is_some());
+    stage.ready(&name, "True").await;
+
+    // Or until it pins another version.
+    stage.patch(&name, json!({ "spec": { "firewall": pinning(2) } })).await;
+    eventually("the first version is gone and the second is held", async || {
+        let second = stage.rule_sets().get("baseline-v2").await.ok()?;
+        let gone = stage.rule_sets().get_opt("baseline-v1").await.ok()?.is_none();
+        (gone && second.finalizers() == ["vertskommune.no/rule-set"]).then_some(())
     })
     .await;
+    stage.tenants().delete(&name, &DeleteParams::default()).await.unwrap();
+    eventually("both are gone, and nothing holds the second version", async || {
+        let host = stage.hosts().get_opt("main").await.ok()?;
+        let secret = secrets.get_opt("used").await.ok()?;
+        let free = stage.rule_sets().get("baseline-v2").await.ok()?.finalizers().is_empty();
+        (host.is_none() && secret.is_none() && free).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_set_that_is_gone_takes_nothing_from_the_firewall() {
+    let Some(stage) = stage().await else { return };
+    let controller = stage.controller("a").await;
+    stage.host("main").await;
+    stage.firewall().await;
+    stage.rule_set(1).await;
+    let name = stage.tenant_with(1, |tenant| tenant["spec"]["firewall"] = pinning(1)).await;
+    stage.ready(&name, "True").await;
+    let rules = stage.firewall.things();
+    assert_eq!(rules.len(), 1);
+
+    // By force: our finalizer does not stop a person.
+    eventually("the RuleSet is held", async || {
+        (!stage.rule_sets().get("baseline-v1").await.ok()?.finalizers().is_empty()).then_some(())
+    })
+    .await;
+    stage.rule_sets().delete("baseline-v1", &DeleteParams::default()).await.unwrap();
+    let forced = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+    stage.rule_sets().patch("baseline-v1", &PatchParams::default(), &forced).await.unwrap();
+    let refused = async || {
+        let tenant = stage.ready(&name, "False").await;
+        let status = tenant.status.unwrap();
+        check::all(&status.conditions, tenant.metadata.generation);
+        let message = status.message.unwrap();
+        assert!(message.contains("\"baseline@1\" is not in the host's catalogue"), "{message}");
+    };
+    refused().await;
+    assert_eq!(stage.firewall.things(), rules);
+    controller.stop().await.unwrap();
+
+    // A process that has never seen the RuleSet leaves it all as it is, too.
+    let next = stage.controller("b").await;
+    eventually("it leads", async || (next.metric("reconciles_total", &["ok"]).await > 0).then_some(())).await;
+    refused().await;
+    assert_eq!(stage.firewall.things(), rules);
+
+    stage.rule_set(1).await;
+    stage.ready(&name, "True").await;
+    assert_eq!(stage.firewall.things(), rules);
+}
+
+/// A firewall that pins a version of the set `baseline`.
+fn pinning(version: i32) -> serde_json::Value {
+    json!({ "provider": "firewall", "ruleSets": [format!("baseline@{version}")] })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -323,8 +393,14 @@ async fn the_rights_of_deploy_base_are_enough() {
     let secret = json!({ "metadata": { "name": "used" }, "stringData": { "password": "hunter2" } });
     secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
     stage.host_with("main", |host| host["spec"]["credentials"] = json!({ "secretName": "used" })).await;
-    let name = stage.tenant(1).await;
+    stage.firewall().await;
+    stage.rule_set(1).await;
+    let name = stage.tenant_with(1, |tenant| tenant["spec"]["firewall"] = pinning(1)).await;
     stage.ready(&name, "True").await;
+    eventually("the RuleSet is held", async || {
+        (!stage.rule_sets().get("baseline-v1").await.ok()?.finalizers().is_empty()).then_some(())
+    })
+    .await;
     eventually("events are taken", async || {
         let created =
             controller.metric("kubernetes_requests_total", &["\"create\"", "\"events\"", "\"201\""]).await;
@@ -333,11 +409,13 @@ async fn the_rights_of_deploy_base_are_enough() {
     .await;
     stage.tenants().delete(&name, &DeleteParams::default()).await.unwrap();
     stage.hosts().delete("main", &DeleteParams::default()).await.unwrap();
+    stage.rule_sets().delete("baseline-v1", &DeleteParams::default()).await.unwrap();
     secrets.delete("used", &DeleteParams::default()).await.unwrap();
     eventually("all is let go", async || {
         let host = stage.hosts().get_opt("main").await.ok()?;
         let secret = secrets.get_opt("used").await.ok()?;
-        (host.is_none() && secret.is_none()).then_some(())
+        let set = stage.rule_sets().get_opt("baseline-v1").await.ok()?;
+        (host.is_none() && secret.is_none() && set.is_none()).then_some(())
     })
     .await;
     assert_eq!(

@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use vertskommune_api::{HostProvider, Tenant, conditions, crds};
+use vertskommune_api::{HostProvider, RuleSet, Tenant, conditions, crds};
 use vertskommune_controller::{Config, Error, run_in};
 use vertskommune_provider::Plugins;
 use vertskommune_provider::testing::{MemoryPlugin, MemorySystem};
@@ -45,12 +45,16 @@ impl Lab {
     pub async fn start() -> Option<Lab> {
         let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/lab"));
         let (up, pins) = (root.join("up"), root.join("build"));
-        let built =
-            Command::new(&pins).args(["--print-path", "kubernetes", "etcd", "starter"]).output().await;
-        let built = built.ok().filter(|built| built.status.success())?;
-        if !PathBuf::from(String::from_utf8_lossy(&built.stdout).trim()).join("kube-apiserver").exists() {
-            eprintln!("skipped: the lab is not built, run tests/lab/build");
-            return None;
+        // Where the whole lab is built, `up` finds its parts.
+        if std::env::var_os("VERTSKOMMUNE_LAB_BIN").is_none() {
+            let built =
+                Command::new(&pins).args(["--print-path", "kubernetes", "etcd", "starter"]).output().await;
+            let built = built.ok().filter(|built| built.status.success())?;
+            let bin = PathBuf::from(String::from_utf8_lossy(&built.stdout).trim());
+            if !bin.join("kube-apiserver").exists() {
+                eprintln!("skipped: the lab is not built, run tests/lab/build");
+                return None;
+            }
         }
         let state = tempfile::tempdir().unwrap();
         let mut starter = Command::new(&up)
@@ -80,6 +84,7 @@ pub struct Stage {
     pub cluster: kube::Config,
     pub client: Client,
     pub system: Arc<MemorySystem>,
+    pub firewall: Arc<MemorySystem>,
     lab: &'static Lab,
     _turn: MutexGuard<'static, ()>,
 }
@@ -103,7 +108,8 @@ pub async fn stage() -> Option<Stage> {
     // A client of its own: the tasks of a client belong to the test that made it.
     let client = Client::try_from(cluster.clone()).unwrap();
     empty(&client).await;
-    Some(Stage { cluster, client, system: Arc::new(MemorySystem::new("system-1")), lab, _turn: turn })
+    let [system, firewall] = ["system-1", "firewall-1"].map(|identity| Arc::new(MemorySystem::new(identity)));
+    Some(Stage { cluster, client, system, firewall, lab, _turn: turn })
 }
 
 /// Puts our kinds in.
@@ -123,6 +129,7 @@ pub async fn install(client: &Client) {
 async fn empty(client: &Client) {
     wipe(&Api::<PartialObjectMeta<Tenant>>::all(client.clone())).await;
     wipe(&Api::<PartialObjectMeta<HostProvider>>::all(client.clone())).await;
+    wipe(&Api::<PartialObjectMeta<RuleSet>>::all(client.clone())).await;
     wipe(&Api::<PartialObjectMeta<Secret>>::default_namespaced(client.clone())).await;
     wipe(&Api::<PartialObjectMeta<Lease>>::default_namespaced(client.clone())).await;
 }
@@ -150,6 +157,10 @@ impl Stage {
         Api::all(self.client.clone())
     }
 
+    pub fn rule_sets(&self) -> Api<RuleSet> {
+        Api::all(self.client.clone())
+    }
+
     /// A controller that runs until it is dropped or stopped.
     pub async fn controller(&self, identity: &str) -> Running {
         self.controller_in(self.cluster.clone(), identity).await
@@ -163,8 +174,10 @@ impl Stage {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let mut config = Config::new("test".into(), namespace, identity);
         config.listen = Some(([127, 0, 0, 1], port).into());
-        let plugins =
-            Plugins::default().with(MemoryPlugin::default().with("memory://main", self.system.clone()));
+        let memory = MemoryPlugin::default()
+            .with("memory://main", self.system.clone())
+            .with("memory://firewall", self.firewall.clone());
+        let plugins = Plugins::default().with(memory);
         let stop = CancellationToken::new();
         let task = tokio::spawn(run_in(cluster, config, plugins, stop.clone()));
         let running = Running { port, stop, task };
@@ -201,6 +214,29 @@ impl Stage {
         });
         change(&mut host);
         self.hosts().create(&PostParams::default(), &serde_json::from_value(host).unwrap()).await.unwrap();
+    }
+
+    /// An endpoint of the name `firewall`, on which rules stand.
+    pub async fn firewall(&self) {
+        self.host_with("firewall", |host| {
+            host["spec"]["endpoint"] = json!("memory://firewall");
+            host["spec"]["identity"] = json!("firewall-1");
+            host["spec"]["settings"] = json!({ "concern": "Firewall" });
+        })
+        .await;
+    }
+
+    /// A version of the set `baseline`, with one rule.
+    pub async fn rule_set(&self, version: i32) {
+        let set = json!({
+            "apiVersion": "vertskommune.no/v1alpha1", "kind": "RuleSet",
+            "metadata": { "name": format!("baseline-v{version}") },
+            "spec": {
+                "name": "baseline", "version": version,
+                "template": "rules: [{id: dns, from: [servers], to: [internet], services: [DNS]}]",
+            },
+        });
+        self.rule_sets().create(&PostParams::default(), &serde_json::from_value(set).unwrap()).await.unwrap();
     }
 
     pub async fn tenant(&self, number: usize) -> String {

@@ -1,4 +1,5 @@
-//! The plugin of the in-memory system: folders, networks and servers, with nothing left out of the contract.
+//! The plugin of the in-memory system: folders, networks and servers, with nothing left out of the contract. With the
+//! setting `concern: Firewall` it is a firewall instead, with one thing for each rule.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use vertskommune_core::difference::{Difference, What};
 use vertskommune_core::domain::{Domain, Inputs, Proposal};
+use vertskommune_core::firewall::Rule;
 use vertskommune_core::host::Host;
 use vertskommune_core::names::{Installation, Kind, Mark, ProviderName, ResourceId, ResourceKey};
 use vertskommune_core::observation::{Blindness, Busy, Capacity, Foreign, Observation, Present, Scope, Seen};
@@ -69,7 +71,7 @@ impl Memory {
         Self {
             installation: installation.clone(),
             host: host.clone(),
-            schema: schema(),
+            schema: schema(host),
             system,
             seen_revision: Mutex::new(None),
         }
@@ -80,7 +82,7 @@ impl Memory {
     }
 }
 
-fn schema() -> Schema {
+fn schema(host: &Host) -> Schema {
     let plain = KindRules { outputs: vec!["ref".to_owned()], ..KindRules::default() };
     let server = KindRules {
         holds_data: true,
@@ -93,9 +95,11 @@ fn schema() -> Schema {
             FieldRule::new("power", Change::ShownOnly),
         ],
     };
-    let kinds = [("folder", plain.clone()), ("network", plain), ("server", server)];
+    let rule = KindRules::default();
+    let kinds = [("folder", plain.clone()), ("network", plain), ("server", server), ("rule", rule)];
+    let is_firewall = host.settings.get("concern").and_then(Json::as_str) == Some("Firewall");
     Schema {
-        concern: Concern::Servers,
+        concern: if is_firewall { Concern::Firewall } else { Concern::Servers },
         kinds: kinds.into_iter().map(|(kind, rules)| (Kind::from(kind), rules)).collect(),
     }
 }
@@ -111,6 +115,9 @@ impl Domain for Memory {
 
     fn expand(&self, inputs: &Inputs) -> Result<Vec<Resource>, Vec<Violation>> {
         let tenant = &inputs.tenant;
+        if self.schema.concern == Concern::Firewall {
+            return Ok(self.rules(tenant));
+        }
         if tenant.compute.as_ref().is_none_or(|compute| compute.provider != self.host.name) {
             return Ok(Vec::new());
         }
@@ -143,6 +150,17 @@ impl Domain for Memory {
             }
         }
         proposal
+    }
+}
+
+impl Memory {
+    fn rules(&self, tenant: &ValidatedTenant) -> Vec<Resource> {
+        let firewall = tenant.firewall.iter().filter(|firewall| firewall.provider == self.host.name);
+        let rule = |rule: &Rule| {
+            let id = ResourceId::new(&tenant.name, &self.host.name, ResourceKey::new("rule", &*rule.id));
+            Resource::new(id, &rule.written.origin).with("services", rule.services.clone())
+        };
+        firewall.flat_map(|firewall| firewall.rules.iter().map(rule)).collect()
     }
 }
 
