@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use kube::ResourceExt;
 use serde::Serialize;
@@ -16,8 +17,10 @@ use vertskommune_core::violation::Violation;
 use crate::schema::{self, Walk};
 use crate::{GROUP, HostProvider, RuleSet, Tenant, VERSION};
 
+mod repin;
 pub(crate) mod yaml;
 
+pub use repin::{Repin, repin};
 pub use yaml::MAX_FILE;
 use yaml::{Content, Node};
 
@@ -56,6 +59,7 @@ pub struct Origin {
     /// The line on which it begins, counted from 1.
     pub line: u64,
     lines: BTreeMap<String, u64>,
+    bytes: BTreeMap<String, Range<usize>>,
 }
 
 /// An object of a kind that is not ours, such as a Secret or a Kustomization.
@@ -221,7 +225,8 @@ impl Manifests {
         let mut walk = Walk::default();
         let value = walk.object(schema, node);
         let object = format!("{}/{}", head.kind, head.name);
-        let origin = Origin { file: file.to_owned(), object, line: node.line, lines: walk.lines };
+        let origin =
+            Origin { file: file.to_owned(), object, line: node.line, lines: walk.lines, bytes: walk.bytes };
         let sound = walk.violations.is_empty();
         self.problems.extend(walk.violations.into_iter().map(|(line, violation)| {
             let problem = origin.problem(violation);

@@ -2,6 +2,7 @@
 //! an enumeration, all at once. What a value means is read later, by `validate`.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -52,6 +53,8 @@ pub(crate) struct Walk {
     pub(crate) violations: Vec<(u64, Violation)>,
     /// The line of every field.
     pub(crate) lines: BTreeMap<String, u64>,
+    /// The bytes in the file of every field's value.
+    pub(crate) bytes: BTreeMap<String, Range<usize>>,
 }
 
 impl Walk {
@@ -71,6 +74,7 @@ impl Walk {
 
     fn value(&mut self, schema: &Value, node: &Node, line: u64, path: &str) -> Value {
         self.lines.insert(path.to_owned(), line);
+        self.bytes.extend(node.bytes.clone().map(|bytes| (path.to_owned(), bytes)));
         if schema["x-kubernetes-preserve-unknown-fields"] == true && schema["properties"].is_null() {
             let fits = schema["type"] != "object" || matches!(node.content, Content::Map(_));
             return if fits { node.json() } else { self.wrong(line, path, unlike(node, "an object")) };

@@ -2,6 +2,7 @@
 //! small is an accident or an attack (a file of aliases upon aliases).
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -16,6 +17,8 @@ pub const MAX_FILE: usize = 4 << 20;
 pub(crate) struct Node {
     /// Its line in the file, counted from 1.
     pub(crate) line: u64,
+    /// Its bytes in the file; none where it is a copy of what an anchor names.
+    pub(crate) bytes: Option<Range<usize>>,
     /// What it is.
     pub(crate) content: Content,
 }
@@ -76,16 +79,17 @@ impl Node {
         }
     }
 
-    fn moved(mut self, lines: u64) -> Self {
+    fn moved(mut self, lines: u64, bytes: usize) -> Self {
         self.line += lines;
+        self.bytes = self.bytes.map(|range| range.start + bytes..range.end + bytes);
         match &mut self.content {
             Content::List(items) => {
-                *items = std::mem::take(items).into_iter().map(|item| item.moved(lines)).collect();
+                *items = std::mem::take(items).into_iter().map(|item| item.moved(lines, bytes)).collect();
             }
             Content::Map(fields) => {
                 *fields = std::mem::take(fields)
                     .into_iter()
-                    .map(|(key, line, node)| (key, line + lines, node.moved(lines)))
+                    .map(|(key, line, node)| (key, line + lines, node.moved(lines, bytes)))
                     .collect();
             }
             _ => {}
@@ -100,19 +104,27 @@ pub(crate) fn documents(text: &str) -> Vec<Result<Node, Unreadable>> {
         let message = format!("has more than {} MiB: a manifest is smaller", MAX_FILE >> 20);
         return vec![Err(Unreadable { line: 1, message })];
     }
-    split(text).into_iter().flat_map(|(line, document)| parse(line, document)).collect()
+    split(text).into_iter().flat_map(|part| parse(&part)).collect()
 }
 
-/// The documents' texts, each with the number of lines before it. A line that begins with `---` always separates
+/// The text of a document, with what stands before it in the file.
+struct Part<'a> {
+    lines: u64,
+    bytes: usize,
+    text: &'a str,
+}
+
+/// The documents' texts. A line that begins with `---` always separates
 /// documents (<https://yaml.org/spec/1.2.2/#22-structures>), whatever it stands in.
-fn split(text: &str) -> Vec<(u64, &str)> {
+fn split(text: &str) -> Vec<Part<'_>> {
     let (mut parts, mut start, mut start_line, mut at, mut line) = (Vec::new(), 0, 0, 0, 0);
     let mut content = false;
+    let part = |lines, start, end| Part { lines, bytes: start, text: &text[start..end] };
     for each in text.split_inclusive('\n') {
         let plain = each.trim();
         let marker = each.starts_with("---") && each[3..].chars().next().is_none_or(char::is_whitespace);
         if marker && content {
-            parts.push((start_line, &text[start..at]));
+            parts.push(part(start_line, start, at));
             (start, start_line, content) = (at, line, false);
         }
         content |= !(plain.is_empty() || plain.starts_with(['#', '%']) || plain == "---");
@@ -120,19 +132,19 @@ fn split(text: &str) -> Vec<(u64, &str)> {
         line += 1;
     }
     if content {
-        parts.push((start_line, &text[start..]));
+        parts.push(part(start_line, start, text.len()));
     }
     parts
 }
 
-fn parse(before: u64, text: &str) -> Vec<Result<Node, Unreadable>> {
-    match serde_saphyr::from_multiple_with_options::<Node>(text, options()) {
-        Ok(nodes) => nodes.into_iter().map(|node| Ok(node.moved(before))).collect(),
+fn parse(part: &Part<'_>) -> Vec<Result<Node, Unreadable>> {
+    match serde_saphyr::from_multiple_with_options::<Node>(part.text, options()) {
+        Ok(nodes) => nodes.into_iter().map(|node| Ok(node.moved(part.lines, part.bytes))).collect(),
         Err(error) => {
             let line = error.location().map_or(1, |location| location.line().max(1));
             let message = one_line(&error.without_snippet().to_string());
             vec![Err(Unreadable {
-                line: before + line,
+                line: part.lines + line,
                 message: format!("cannot be read as YAML: {message}"),
             })]
         }
@@ -163,7 +175,13 @@ fn options() -> Options {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Content>::deserialize(deserializer)?;
-        Ok(Self { line: spanned.referenced.line(), content: spanned.value })
+        let (here, there) = (spanned.referenced, spanned.defined);
+        let bytes = here.span().byte_offset().zip(here.span().byte_len()).filter(|_| here == there);
+        let bytes = bytes.and_then(|(start, length)| {
+            let start = usize::try_from(start).ok()?;
+            Some(start..start.checked_add(usize::try_from(length).ok()?)?)
+        });
+        Ok(Self { line: here.line(), bytes, content: spanned.value })
     }
 }
 
