@@ -6,6 +6,7 @@ mod controller;
 mod crd;
 mod plan;
 mod preflight;
+mod ruleset;
 mod validate;
 
 use clap::Subcommand;
@@ -19,6 +20,7 @@ pub(crate) enum Command {
     Preflight(preflight::Preflight),
     Plan(plan::Plan),
     Apply(apply::Apply),
+    Ruleset(ruleset::Ruleset),
     Crd(crd::Crd),
     Controller(controller::Controller),
     Completion(completion::Completion),
@@ -39,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Preflight(preflight) => preflight.run(&global),
         Command::Plan(plan) => plan.run(&global),
         Command::Apply(apply) => apply.run(&global),
+        Command::Ruleset(ruleset) => ruleset.run(&global),
         Command::Crd(crd) => crd.run(),
         Command::Controller(controller) => controller.run(),
         Command::Completion(completion) => completion.run(),

@@ -8,14 +8,18 @@ use anyhow::bail;
 use futures::future::join_all;
 use jiff::Timestamp;
 use vertskommune_api::manifest::{Origin, Problem};
+use vertskommune_core::check::FindingReason;
 use vertskommune_core::names::{Installation, ProviderName, TenantName};
 use vertskommune_core::plan::Plan;
+use vertskommune_core::violation::Violation;
 use vertskommune_engine::{Engine, Settings, World};
+use vertskommune_provider::context::Never;
 use vertskommune_provider::secrets::{FolderSecrets, SecretStore};
 use vertskommune_provider::{Permit, Plugins};
 
 use crate::arguments::Source;
 use crate::manifests::{self, Manifests};
+use crate::plugins::plugins;
 use crate::{output, progress};
 
 /// An engine with all that the manifests say.
@@ -157,6 +161,30 @@ fn configure(engine: &Engine, manifests: &mut Manifests) {
         manifests.problems.extend(violations.into_iter().map(|violation| origin.problem(violation)));
         manifests.refused_hosts.insert(name);
     }
+}
+
+/// All that is wrong with manifests, by the same calls that plan: what an engine finds that has seen nothing.
+pub(crate) fn problems(manifests: Manifests) -> Vec<Problem> {
+    let sound = manifests.sound();
+    // Nothing is observed, so neither is asked for anything.
+    let secrets = Arc::new(FolderSecrets::new(""));
+    let ground = Ground { manifests, secrets };
+    let mut embedded = Embedded::new(ground, &Installation::from("validate"), Arc::new(Never), plugins());
+    for part in sound.values() {
+        embedded.world.insert(part.tenant.clone(), false);
+    }
+    let mut problems = std::mem::take(&mut embedded.problems);
+    for (name, part) in &sound {
+        let held_up = part.tenant.providers().any(|provider| embedded.refused_hosts.contains(provider));
+        for finding in embedded.plan(name).into_iter().flat_map(|plan| plan.findings) {
+            // Of an endpoint that is there and refused, the endpoint's own problems tell.
+            if !(held_up && finding.reason == FindingReason::UnknownProvider) {
+                let violation = Violation::new(part.field(&finding.field), finding.message);
+                problems.push(part.origin.problem(violation));
+            }
+        }
+    }
+    problems
 }
 
 /// The name of this machine.

@@ -6,13 +6,16 @@ mod commands;
 mod convergence;
 mod embedded;
 mod exit;
+mod forecast;
 mod interrupt;
 mod logs;
 mod manifests;
 mod output;
 mod plugins;
 mod progress;
+mod rewrite;
 mod saved_plan;
+mod upgrade;
 
 use std::process::ExitCode;
 

@@ -48,8 +48,27 @@ pub(crate) struct Written<T> {
     pub(crate) origin: Origin,
 }
 
-/// Reads files, and folders with all that is below them.
+/// The texts of files, as they were when they were read.
+pub(crate) struct Files {
+    /// By the name that people know a file by.
+    pub(crate) texts: BTreeMap<String, FileText>,
+    unreadable: Vec<Problem>,
+}
+
+/// The text of one file.
+#[derive(Clone)]
+pub(crate) struct FileText {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+/// Reads manifests from files, and from folders with all that is below them.
 pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Manifests> {
+    Ok(validate(files(paths)?.parse()))
+}
+
+/// Reads files, and folders with all that is below them.
+pub(crate) fn files(paths: &[PathBuf]) -> anyhow::Result<Files> {
     let mut files = BTreeSet::new();
     for path in paths {
         let kind = path.metadata().with_context(|| {
@@ -61,12 +80,12 @@ pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Manifests> {
             files.insert(path.clone());
         }
     }
-    let mut texts = Vec::new();
+    let mut texts = BTreeMap::new();
     let mut unreadable = Vec::new();
-    for file in &files {
-        let name = file.display().to_string();
-        match text(file) {
-            Ok(text) => texts.push((name, text)),
+    for path in files {
+        let name = path.display().to_string();
+        match text(&path) {
+            Ok(text) => drop(texts.insert(name, FileText { path, text })),
             Err(message) => {
                 unreadable.push(Problem {
                     file: name,
@@ -78,11 +97,22 @@ pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Manifests> {
             }
         }
     }
-    let texts = texts.iter().map(|(file, text)| (file.as_str(), text.as_str()));
-    let mut manifests = validate(manifest::read(texts));
-    manifests.problems.extend(unreadable);
-    manifests.problems.sort();
-    Ok(manifests)
+    Ok(Files { texts, unreadable })
+}
+
+impl Files {
+    /// The same files with other texts.
+    pub(crate) fn with(&self, texts: BTreeMap<String, FileText>) -> Self {
+        Self { texts, unreadable: self.unreadable.clone() }
+    }
+
+    /// What the files say, as far as it has the form of manifests.
+    pub(crate) fn parse(&self) -> manifest::Manifests {
+        let texts = self.texts.iter().map(|(name, file)| (name.as_str(), file.text.as_str()));
+        let mut manifests = manifest::read(texts);
+        manifests.problems.extend(self.unreadable.iter().cloned());
+        manifests
+    }
 }
 
 /// All manifests below a folder. What is hidden belongs to some tool, such as the links of a mounted ConfigMap.
@@ -142,7 +172,7 @@ fn in_cluster<K>(kind: &str, name: Option<String>, object: K) -> manifest::Manif
 }
 
 /// Sorts what is right in itself from what is not.
-fn validate(read: manifest::Manifests) -> Manifests {
+pub(crate) fn validate(read: manifest::Manifests) -> Manifests {
     let mut manifests = Manifests { skipped: read.skipped, problems: read.problems, ..Manifests::default() };
     // The catalogue first: tenants pin what is in it.
     for manifest::Manifest { object, origin } in read.rule_sets {

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use crate::difference::{text, value_text};
 use crate::plan::{Plan, PlannedStep};
-use crate::step::Class;
+use crate::step::{Class, Step};
 
 /// Whether the text is for a terminal that shows colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub fn plan(plan: &Plan, colour: Colour) -> String {
 }
 
 fn write_plan(out: &mut String, plan: &Plan, colour: Colour) -> fmt::Result {
-    writeln!(out, "{}  {}", colour.paint("1", &format!("tenant {}", plan.tenant)), headline(plan))?;
+    writeln!(out, "{}  {}", heading(&format!("tenant {}", plan.tenant), colour), headline(plan))?;
     for finding in &plan.findings {
         let mark = if finding.blocks { colour.paint("31", "✗") } else { colour.paint("33", "!") };
         writeln!(out, "  {mark} {finding}  [{}]", finding.reason.word())?;
@@ -76,17 +76,33 @@ fn write_plan(out: &mut String, plan: &Plan, colour: Colour) -> fmt::Result {
     Ok(())
 }
 
+/// The head of a part of the text, such as `tenant ibestad`.
+pub fn heading(text: &str, colour: Colour) -> String {
+    colour.paint("1", text)
+}
+
+/// What would change, without the ids of steps and what they wait for: of a proposal nothing can be carried out.
+pub fn changes<'a>(steps: impl IntoIterator<Item = &'a Step>, colour: Colour) -> String {
+    let mut out = String::new();
+    for step in steps {
+        // Writing to a String does not fail.
+        let _ = write_change(&mut out, step, "", colour);
+    }
+    out
+}
+
 fn write_step(out: &mut String, planned: &PlannedStep, colour: Colour) -> fmt::Result {
-    let step = &planned.step;
+    let id = format!("{}  ", colour.paint("2", planned.id.short()));
+    write_change(out, &planned.step, &id, colour)?;
+    match &planned.wait {
+        Some(wait) => writeln!(out, "      {}", colour.paint("33", &format!("{wait}  [{}]", wait.word()))),
+        None => Ok(()),
+    }
+}
+
+fn write_change(out: &mut String, step: &Step, id: &str, colour: Colour) -> fmt::Result {
     let (sign, code) = sign(step.class);
-    writeln!(
-        out,
-        "  {} {}  {}  {}",
-        colour.paint(code, sign),
-        colour.paint("2", planned.id.short()),
-        step.resource.key,
-        step.summary
-    )?;
+    writeln!(out, "  {} {id}{}  {}", colour.paint(code, sign), step.resource.key, step.summary)?;
     if step.class != Class::Create {
         for (field, to) in &step.fields {
             writeln!(
@@ -97,10 +113,7 @@ fn write_step(out: &mut String, planned: &PlannedStep, colour: Colour) -> fmt::R
             )?;
         }
     }
-    match &planned.wait {
-        Some(wait) => writeln!(out, "      {}", colour.paint("33", &format!("{wait}  [{}]", wait.word()))),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn sign(class: Class) -> (&'static str, &'static str) {

@@ -3,23 +3,16 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
 use vertskommune_api::manifest::{Problem, Skipped};
-use vertskommune_core::check::FindingReason;
-use vertskommune_core::names::Installation;
-use vertskommune_core::violation::Violation;
-use vertskommune_provider::context::Never;
-use vertskommune_provider::secrets::FolderSecrets;
 
 use crate::arguments::Format;
-use crate::embedded::{Embedded, Ground};
+use crate::embedded;
 use crate::exit::Exit;
 use crate::manifests::{self, Manifests};
 use crate::output;
-use crate::plugins::plugins;
 
 /// Checks manifests: each in itself, against each other and against what the host grants
 #[derive(Args)]
@@ -50,7 +43,7 @@ impl Validate {
         let manifests = manifests::read(&self.paths)?;
         let counts = Counts::of(&manifests);
         let skipped = manifests.skipped.clone();
-        let mut problems = problems(manifests);
+        let mut problems = embedded::problems(manifests);
         if counts.are_none() && problems.is_empty() {
             let paths: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
             anyhow::bail!("there is no Tenant, HostProvider or RuleSet in {}", paths.join(", "));
@@ -80,30 +73,6 @@ impl Validate {
         }
         Ok(if valid { Exit::Success } else { Exit::Failure })
     }
-}
-
-/// All that is wrong, by the same calls that plan: what an engine finds that has seen nothing.
-fn problems(manifests: Manifests) -> Vec<Problem> {
-    let sound = manifests.sound();
-    // Nothing is observed, so neither is asked for anything.
-    let secrets = Arc::new(FolderSecrets::new(""));
-    let ground = Ground { manifests, secrets };
-    let mut embedded = Embedded::new(ground, &Installation::from("validate"), Arc::new(Never), plugins());
-    for part in sound.values() {
-        embedded.world.insert(part.tenant.clone(), false);
-    }
-    let mut problems = std::mem::take(&mut embedded.problems);
-    for (name, part) in &sound {
-        let held_up = part.tenant.providers().any(|provider| embedded.refused_hosts.contains(provider));
-        for finding in embedded.plan(name).into_iter().flat_map(|plan| plan.findings) {
-            // Of an endpoint that is there and refused, the endpoint's own problems tell.
-            if !(held_up && finding.reason == FindingReason::UnknownProvider) {
-                let violation = Violation::new(part.field(&finding.field), finding.message);
-                problems.push(part.origin.problem(violation));
-            }
-        }
-    }
-    problems
 }
 
 /// How many objects there are of each kind, readable or not.

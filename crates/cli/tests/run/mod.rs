@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)] // each test uses a part
 #![allow(clippy::unwrap_used)] // only tests are allowed it by themselves, and this is what they share
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -47,10 +48,15 @@ pub fn manifests() -> PathBuf {
 
 /// A copy of the good manifests, to be changed.
 pub fn copy_of_good() -> TempDir {
+    copy_of("good")
+}
+
+/// A copy of some manifests, to be changed.
+pub fn copy_of(which: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let tenants = folder.path().join("tenants");
     std::fs::create_dir(&tenants).unwrap();
-    for entry in manifests().join("good").read_dir().unwrap() {
+    for entry in manifests().join(which).read_dir().unwrap() {
         let path = entry.unwrap().path();
         std::fs::copy(&path, tenants.join(path.file_name().unwrap())).unwrap();
     }
@@ -63,4 +69,11 @@ pub fn edit(folder: &TempDir, file: &str, from: &str, to: &str) {
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{from:?} is not in {file}");
     std::fs::write(path, text.replace(from, to)).unwrap();
+}
+
+/// The files of such a copy, by their names.
+pub fn files(folder: &TempDir) -> BTreeMap<String, String> {
+    let entries = folder.path().join("tenants").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    entries.map(|path| (name(&path), std::fs::read_to_string(&path).unwrap())).collect()
 }
