@@ -18,7 +18,7 @@ use crate::marks;
 use crate::names;
 use crate::observe::{anchor_attribute, facts, id_of, identity, is_anchor, written};
 use crate::schema::{Table, VDOM, table};
-use crate::steps::{MKEY, PLACE, operation};
+use crate::steps::{MKEY, PLACE, TRANSACTION, operation};
 
 /// Why a step was not carried out to its end.
 enum Stop {
@@ -62,8 +62,11 @@ impl Fortigate {
             move || ctx.permit().map_err(|error| error.to_string())
         };
         let permit: &Permit = &permit;
-        let is_batch = steps.iter().any(|step| step.batch.is_some());
-        let together = is_batch && Firmware::of(&self.version()).has_transactions();
+        let together = steps.iter().any(|step| step.batch.as_deref() == Some(TRANSACTION));
+        if together && !Firmware::of(&self.version()).has_transactions() {
+            let why = "it was planned for a transaction, which this device does not do: it is planned anew";
+            return vec![Applied::NotSent(why.to_owned())];
+        }
         let Some(vdom) = steps.first().and_then(vdom_of) else { return Vec::new() };
         let writer = client.writer(permit);
         let turn = self.turn(vdom);

@@ -162,11 +162,12 @@ impl Fortigate {
         Ok(client)
     }
 
-    /// Whether the one that answers is pinned. Gives its version.
+    /// Whether the one that answers is pinned. Gives its version, and notes it.
     async fn identify(&self, client: &Client) -> Result<String, ProviderError> {
         let (_, serial, version) =
             client.monitor("system/status", None).await.map_err(|error| self.fail(&error))?;
         self.is_pinned(&serial)?;
+        self.state().version.clone_from(&version);
         Ok(version)
     }
 
@@ -179,8 +180,7 @@ impl Fortigate {
 
     async fn look(&self, scope: &Scope, ctx: &Ctx) -> Result<Observation, ProviderError> {
         let client = self.client(ctx).await?;
-        let version = self.identify(&client).await?;
-        self.state().version = version;
+        self.identify(&client).await?;
         let read = self.read(&client, scope.tenants.as_ref()).await?;
         Ok(self.seen(&read, scope.tenants.as_ref()))
     }

@@ -31,8 +31,10 @@ pub(crate) mod operation {
 pub(crate) const PLACE: &str = "place";
 /// What a step expects the row's key to be.
 pub(crate) const MKEY: &str = "mkey";
-/// All that belongs to a rule set is carried out together.
-const BATCH: &str = "rules";
+/// All that belongs to a rule set is carried out together: one step after the other, each of them safe,
+const RULES: &str = "rules";
+/// or in one transaction and no other way, since no table between its steps is meant to be seen.
+pub(crate) const TRANSACTION: &str = "transaction";
 
 /// The steps for these differences of one tenant.
 pub(crate) fn steps(differences: &[Difference], seen: &Observation, now: Timestamp) -> Proposal {
@@ -60,6 +62,10 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
+    fn has_transactions(&self) -> bool {
+        Firmware::of(&self.seen.version).has_transactions()
+    }
+
     fn object(&self, difference: &Difference) -> Result<Option<Step>, Box<Refusal>> {
         match (&difference.what, &difference.desired, &difference.present) {
             (What::Missing, Some(desired), _) => self.create(desired).map(Some),
@@ -133,7 +139,8 @@ impl Maker<'_> {
         summary: String,
     ) -> Step {
         let batched = table(id.key.kind.as_str()).is_some_and(|table| table.batched);
-        let batch = batched.then(|| BATCH.to_owned());
+        let batch = if self.has_transactions() { TRANSACTION } else { RULES };
+        let batch = batched.then(|| batch.to_owned());
         let mut step = Step { summary, batch, ..Step::new(id, operation, class, self.now) };
         step.expects.extend(vdom.map(|vdom| (VDOM.to_owned(), vdom.clone())));
         step
@@ -169,7 +176,7 @@ impl Maker<'_> {
         let there = order.map(standing).unwrap_or_default();
         let wanted_in = differences.iter().find_map(|it| it.desired.as_ref()?.fields.get(VDOM)?.as_known());
         let vdom = order.and_then(|order| order.outputs.get(VDOM)).or(wanted_in);
-        let way = if Firmware::of(&self.seen.version).has_transactions() { in_one } else { one_by_one };
+        let way = if self.has_transactions() { in_one } else { one_by_one };
         let rules = Rules {
             maker: self,
             tenant,

@@ -123,9 +123,12 @@ async fn a_claim_is_renewed_while_a_transaction_of_ours_is_open() {
         take_over: false,
     };
     peer.admin("POST", "/delay?ms=10", Json::Null).await;
+    peer.reset().await;
     let may_write = Ctx { permit: Arc::new(Always), ..ctx(peer.secrets()) };
     let renewed = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        while !peer.journal().await.iter().any(|write| write.contains("firewall/address")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         provider.claim(&claim, &may_write).await
     };
     let (outcomes, renewed) = tokio::join!(drive.carry_out(provider.as_ref(), &plan), renewed);
