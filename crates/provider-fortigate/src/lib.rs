@@ -1,8 +1,8 @@
 //! FortiGate as a plugin: a tenant's firewall in one piece, in the right order.
 //!
 //! `settings` reads what a `HostProvider` says, `expand` says what a tenant should have, `observe` what is there, `steps`
-//! which way leads from the one to the other (`order` the part of it that needs thought), and `apply` goes it. `client`
-//! speaks FortiOS's REST API and knows no tenant. How facts lie in FortiOS: docs/adr/0008.
+//! which way leads from the one to the other (`order` the part of it that needs thought, `offered` what it may name), and
+//! `apply` goes it. `client` speaks FortiOS's REST API and knows no tenant. How facts lie in FortiOS: docs/adr/0008.
 
 mod apply;
 mod claim;
@@ -12,6 +12,7 @@ mod firmware;
 mod marks;
 mod names;
 mod observe;
+mod offered;
 mod order;
 mod preflight;
 mod schema;
@@ -41,6 +42,7 @@ use vertskommune_provider::{Applied, Changes, Checked, Claim, Ctx, Plugin, Provi
 
 use client::{Client, Config, Error, Token, provider_error};
 use observe::View;
+use offered::{Offered, Offers};
 use settings::Settings;
 use tables::{Known, Read, Tables};
 
@@ -74,6 +76,7 @@ pub(crate) struct Fortigate {
     schema: Schema,
     link: Mutex<Option<(Arc<Client>, String)>>,
     tables: Tables,
+    offers: Offers,
     /// Whose turn it is to have a transaction, by virtual firewall: FortiOS locks the tables of an open one.
     turns: SyncMutex<BTreeMap<String, Arc<Mutex<()>>>>,
     state: SyncMutex<State>,
@@ -84,6 +87,8 @@ pub(crate) struct Fortigate {
 struct State {
     /// Whether the last question for changes was answered.
     watches: bool,
+    /// What was offered when all tenants were last told to look.
+    offered: Option<Offered>,
     version: String,
     /// The device refused a move within a transaction.
     no_moves: bool,
@@ -97,6 +102,7 @@ impl Fortigate {
             schema: schema::schema(),
             link: Mutex::default(),
             tables: Tables::new(installation, &settings.anchor),
+            offers: Offers::default(),
             settings,
             turns: SyncMutex::default(),
             state: SyncMutex::default(),
@@ -182,7 +188,11 @@ impl Fortigate {
         let client = self.client(ctx).await?;
         self.identify(&client).await?;
         let read = self.read(&client, scope.tenants.as_ref()).await?;
-        Ok(self.seen(&read, scope.tenants.as_ref()))
+        let offered = self.offered(&client, &read).await?;
+        if scope.tenants.is_none() {
+            self.state().offered = Some(offered.clone());
+        }
+        Ok(Observation { offered, ..self.seen(&read, scope.tenants.as_ref()) })
     }
 
     /// All tables, at least as far as these tenants are concerned.
@@ -200,6 +210,12 @@ impl Fortigate {
             return Err(other);
         }
         Ok(read)
+    }
+
+    /// What tenants' things may name besides their own.
+    async fn offered(&self, client: &Client, read: &Read) -> Result<Offered, ProviderError> {
+        let offered = self.offers.look(client, &self.settings, &self.installation, read).await;
+        offered.map_err(|error| self.fail(&error))
     }
 
     /// What these tables say of these tenants, or of all.
@@ -242,6 +258,12 @@ impl Fortigate {
         let before = self.tables.last().await.filter(|_| self.state().watches);
         let Some(before) = before else { return Ok(Changes::Anything) };
         let now = self.read(&client, None).await?;
+        let offered = self.offered(&client, &now).await?;
+        let before_offered = self.state().offered.replace(offered.clone());
+        if before_offered.is_some_and(|before| before != offered) {
+            // Whose rules wait for it is not known here.
+            return Ok(Changes::Anything);
+        }
         if tables::is_same(&before, &now) {
             return Ok(Changes::Tenants(BTreeSet::new()));
         }

@@ -15,6 +15,7 @@ use crate::firmware::Firmware;
 use crate::marks::{OLD, ORDER, POLICY};
 use crate::names;
 use crate::observe::{ANCHOR, NAME, standing};
+use crate::offered;
 use crate::order::{Place, Wanted, Write, in_one, one_by_one};
 use crate::schema::{TABLES, VDOM, table};
 
@@ -47,12 +48,16 @@ pub(crate) fn steps(differences: &[Difference], seen: &Observation, now: Timesta
     for difference in others {
         match maker.object(difference) {
             Ok(step) => proposal.steps.extend(step),
-            Err(refusal) => proposal.refusals.push(*refusal),
+            Err(refused) => proposal.refusals.extend(refused),
         }
     }
-    proposal.steps.extend(maker.policies(&rules));
-    // What nobody refers to any more goes last: users before what they use.
-    proposal.steps.extend(users_first(&gone).into_iter().filter_map(|it| maker.remove(it)));
+    let refused: Vec<Refusal> = rules.iter().flat_map(|it| maker.missing(it)).collect();
+    let whole = refused.is_empty();
+    proposal.refusals.extend(refused);
+    proposal.steps.extend(maker.policies(&rules, whole));
+    // What nobody refers to any more goes last, users before what they use. Rules that are not changed may still name it.
+    let gone = if whole { users_first(&gone) } else { Vec::new() };
+    proposal.steps.extend(gone.into_iter().filter_map(|it| maker.remove(it)));
     proposal
 }
 
@@ -66,14 +71,25 @@ impl Maker<'_> {
         Firmware::of(&self.seen.version).has_transactions()
     }
 
-    fn object(&self, difference: &Difference) -> Result<Option<Step>, Box<Refusal>> {
+    fn object(&self, difference: &Difference) -> Result<Option<Step>, Vec<Refusal>> {
+        let missing = self.missing(difference);
+        if !missing.is_empty() {
+            return Err(missing);
+        }
         match (&difference.what, &difference.desired, &difference.present) {
-            (What::Missing, Some(desired), _) => self.create(desired).map(Some),
+            (What::Missing, Some(desired), _) => {
+                self.create(desired).map(Some).map_err(|refusal| vec![*refusal])
+            }
             (What::Changed(changes), Some(_), Some(present)) => {
                 Ok(Some(self.set(&difference.id, changes, present)))
             }
             _ => Ok(None),
         }
+    }
+
+    /// What it names and is not there.
+    fn missing(&self, difference: &Difference) -> Vec<Refusal> {
+        difference.desired.iter().flat_map(|desired| offered::missing(desired, self.seen)).collect()
     }
 
     fn create(&self, desired: &Resource) -> Result<Step, Box<Refusal>> {
@@ -146,8 +162,8 @@ impl Maker<'_> {
         step
     }
 
-    /// All policies of the tenant as one: content, order, what comes and what goes.
-    fn policies(&self, differences: &[&Difference]) -> Vec<Step> {
+    /// All policies of the tenant as one: content, order, what comes and what goes, where all of it can be done.
+    fn policies(&self, differences: &[&Difference], whole: bool) -> Vec<Step> {
         let Some(first) = differences.first() else { return Vec::new() };
         let (tenant, provider) = (&first.id.tenant, &first.id.provider);
         let order_id = ResourceId::new(tenant, provider, ResourceKey::new(ORDER, "policies"));
@@ -187,9 +203,9 @@ impl Maker<'_> {
             names: self.names(tenant.as_str()),
         };
         let writes = way(&there, &wanted, ANCHOR);
-        let steps: Option<Vec<Step>> = writes.iter().map(|write| rules.step(write)).collect();
+        let steps = || writes.iter().map(|write| rules.step(write)).collect::<Option<Vec<Step>>>();
         // What cannot be done whole is not begun: only what is without effect goes, which makes room for the rest.
-        steps.unwrap_or_else(|| {
+        whole.then(steps).flatten().unwrap_or_else(|| {
             let idle = writes.iter().filter(|write| rules.is_idle(write));
             idle.filter_map(|write| rules.step(write)).collect()
         })

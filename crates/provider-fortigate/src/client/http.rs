@@ -158,6 +158,7 @@ impl Http {
         request: reqwest::RequestBuilder,
         write: Option<Asked>,
     ) -> Result<Vec<Envelope>, Error> {
+        let asked = write.unwrap_or(Asked::Row);
         let failed = |error| failure(write.is_some(), error);
         let answer = request.send().await.map_err(failed)?;
         let status = answer.status().as_u16();
@@ -165,21 +166,23 @@ impl Http {
         let text = answer.text().await.map_err(failed)?;
         let body: Option<Json> = serde_json::from_str(&text).ok();
         match (status, body) {
-            (200..300, Some(Json::Array(answers))) => answers.iter().map(answered).collect(),
-            (200..300, Some(body)) => answered(&body).map(|answer| vec![answer]),
+            (200..300, Some(Json::Array(answers))) => {
+                answers.iter().map(|answer| answered(asked, answer)).collect()
+            }
+            (200..300, Some(body)) => answered(asked, &body).map(|answer| vec![answer]),
             (200..300, None) => Err(Error::Protocol("an answer that is no JSON".to_owned())),
             (429, _) => Err(Error::Throttled(after.map(Duration::from_secs))),
             (401, _) => Err(Error::Token),
-            (status, body) => Err(refusal(write.unwrap_or(Asked::Row), status, body.as_ref())),
+            (status, body) => Err(refusal(asked, status, body.as_ref())),
         }
     }
 }
 
 /// One virtual firewall's answer.
-fn answered(body: &Json) -> Result<Envelope, Error> {
+fn answered(asked: Asked, body: &Json) -> Result<Envelope, Error> {
     if body["status"] == "error" {
         let status = body["http_status"].as_u64().and_then(|status| u16::try_from(status).ok());
-        return Err(refusal(status.unwrap_or(500), Some(body)));
+        return Err(refusal(asked, status.unwrap_or(500), Some(body)));
     }
     Ok(Envelope::of(body))
 }

@@ -6,6 +6,7 @@ mod drift;
 mod looking;
 mod peer;
 mod random;
+mod refused;
 mod sight;
 
 use std::path::Path;
