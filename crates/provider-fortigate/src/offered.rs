@@ -133,6 +133,17 @@ pub(crate) fn missing(desired: &Resource, seen: &Observation) -> Vec<Refusal> {
     refusals
 }
 
+/// The tables besides our own whose names must be known for these settings.
+pub(crate) fn tables(settings: &Settings) -> impl Iterator<Item = &'static str> {
+    let profiles = PROFILES.iter().filter(|_| !settings.profiles.is_empty()).map(|(_, table, _)| *table);
+    settings.ip_pool.iter().map(|_| POOLS).chain(profiles)
+}
+
+/// The sorts of security profiles, and their tables.
+pub(crate) fn profiles() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PROFILES.iter().map(|(sort, table, _)| (sort.word(), *table))
+}
+
 /// What means all or nothing and is no thing.
 fn is_word(sort: Sort, name: &str) -> bool {
     name.is_empty() || (sort == Sort::Address && name == "all")
@@ -187,13 +198,10 @@ impl Offers {
             }
         }
         add(Sort::Address, addresses);
-        if settings.ip_pool.is_some() {
-            add(Sort::Pool, last.names(client, vdom, POOLS).await?);
-        }
-        if !settings.profiles.is_empty() {
-            for (sort, table, _) in PROFILES {
-                add(sort, last.names(client, vdom, table).await?);
-            }
+        for table in self::tables(settings) {
+            let profile = PROFILES.iter().find(|(_, of, _)| *of == table);
+            let sort = profile.map_or(Sort::Pool, |(sort, ..)| *sort);
+            add(sort, last.names(client, vdom, table).await?);
         }
         Ok(offered)
     }

@@ -167,8 +167,9 @@ pub(crate) fn provider_error(endpoint: &str, error: &Error) -> ProviderError {
         Error::Throttled(after) => ProviderError::Throttled { retry_after: *after },
         Error::Right(_) => ProviderError::Permission(text),
         Error::Full(_) => ProviderError::Capacity(text),
-        Error::NotFound | Error::InUse(_) | Error::Locked(_) => ProviderError::Conflict(text),
-        Error::Expired(_) => ProviderError::Conflict(text),
+        Error::NotFound | Error::InUse(_) | Error::Locked(_) | Error::Expired(_) => {
+            ProviderError::Conflict(text)
+        }
         Error::Duplicate(_)
         | Error::Missing(_)
         | Error::Dependency(_)

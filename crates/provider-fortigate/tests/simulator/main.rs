@@ -5,6 +5,7 @@
 mod drift;
 mod looking;
 mod peer;
+mod preflight;
 mod random;
 mod refused;
 mod sight;
