@@ -65,6 +65,9 @@ pub struct Arguments {
     /// Refuse action=move within a transaction
     #[arg(long)]
     no_move_in_transactions: bool,
+    /// How many saved configurations the device keeps; 0 is a device without a disk
+    #[arg(long, default_value_t = 20)]
+    revisions: usize,
     /// Configuration to start with: JSON, {vdom or "global": {"path/name": [rows]}}
     #[arg(long)]
     seed: Option<PathBuf>,
@@ -126,6 +129,7 @@ fn options(arguments: &Arguments) -> anyhow::Result<Options> {
         token: arguments.token_file.as_deref().map(secret).transpose()?,
         vdom_limit: arguments.vdoms,
         moves_in_transactions: !arguments.no_move_in_transactions,
+        revisions: arguments.revisions,
         delay: Duration::from_millis(arguments.latency),
         seed: seed.transpose()?,
     })

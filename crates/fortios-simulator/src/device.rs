@@ -70,7 +70,7 @@ impl Device {
             clock: Clock::default(),
             config: RwLock::new(config),
             access: Mutex::default(),
-            revisions: Mutex::default(),
+            revisions: Mutex::new(Revisions::with_room(options.revisions)),
             journal: Mutex::default(),
             stats: Mutex::default(),
             orders: Mutex::new(orders),

@@ -27,6 +27,8 @@ pub struct Options {
     pub vdom_limit: usize,
     /// Whether a transaction may move rows.
     pub moves_in_transactions: bool,
+    /// How many saved configurations the device keeps; 0 is a device without a disk.
+    pub revisions: usize,
     /// Every answer is so much slower.
     pub delay: Duration,
     /// A configuration to start with: `{vdom or "global": {"path/name": [rows]}}`.
@@ -73,6 +75,7 @@ impl Default for Options {
             token: None,
             vdom_limit: 10,
             moves_in_transactions: true,
+            revisions: 20,
             delay: Duration::ZERO,
             seed: None,
         }

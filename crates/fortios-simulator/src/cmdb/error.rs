@@ -85,6 +85,9 @@ pub enum CmdbError {
     /// The administrator may not.
     #[error("permission denied")]
     Permission,
+    /// Nothing can be saved here.
+    #[error("there is no disk to save it on")]
+    NoDisk,
     /// A method that the resource has not.
     #[error("method not allowed")]
     MethodNotAllowed,
@@ -121,6 +124,7 @@ impl CmdbError {
             Self::VlanStays => (500, -522),
             Self::Overlap { .. } => (500, -54),
             Self::TableFull => (500, -4),
+            Self::NoDisk => (500, -1),
             Self::Permission => (403, -37),
             Self::MethodNotAllowed => (405, 0),
             Self::BadRequest(_) => (400, 0),

@@ -39,8 +39,10 @@ pub(crate) fn serve(device: &Device, request: &Request, principal: &Principal, r
         Err(error) => return reply(&[envelope(request, "", rest, Err(&error))], false, &device.identity),
     };
     if let Some(raw) = scope.vdoms.first().and_then(|vdom| {
+        let denied = lock(&device.orders).denies(vdom, &format!("{path}/{name}"));
         let question = Question { device, request, principal, vdom };
-        backup::raw(&question, &scope, path, name, action)
+        let raw = backup::raw(&question, &scope, path, name, action)?;
+        Some(if denied { Err(CmdbError::Permission) } else { raw })
     }) {
         return raw.unwrap_or_else(|error| {
             reply(&[envelope(request, "", rest, Err(&error))], scope.as_list, &device.identity)
@@ -80,7 +82,10 @@ fn answer(question: &Question<'_>, full: &str, action: &str) -> Result<Json, Cmd
         ("firewall/policy", "clear_counters" | "reset") if !get => Ok(Json::Null),
         ("system/object", "usage") => usage::usage(question),
         ("system/config-revision", "" | "select") => Ok(backup::revisions(question)),
+        ("system/config-revision", "info") => backup::info(question),
         ("system/config-revision", "save") if !get => backup::save(question),
+        ("system/config-revision", "update-comments") if !get => backup::update_comments(question),
+        ("system/config-revision", "delete") if !get => backup::delete(question),
         _ => Err(CmdbError::NoSuchTable),
     }
 }

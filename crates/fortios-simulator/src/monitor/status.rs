@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::identity::Identity;
 use crate::schema::{Scope, catalogue};
 use crate::store::{Place, Vdom, View};
-use crate::sync::read;
+use crate::sync::{lock, read};
 use crate::value::{Key, short};
 
 /// A text of `system global`.
@@ -28,7 +28,7 @@ pub(crate) fn status(question: &Question<'_>) -> Json {
         "model_number": "VM64",
         "model": Identity::MODEL,
         "hostname": hostname(question),
-        "log_disk_status": "available",
+        "log_disk_status": if lock(&question.device.revisions).has_disk() { "available" } else { "not_available" },
     })
 }
 

@@ -79,3 +79,50 @@ async fn revisions_are_kept() {
         "saving is a POST"
     );
 }
+
+#[tokio::test]
+async fn so_many_revisions_are_kept_and_their_ids_never_come_again() {
+    let peer = Peer::start_with(|options| options.revisions = 2).await;
+    let revisions = "monitor/system/config-revision";
+    let ids = async || {
+        let kept = peer.get(&format!("{revisions}?vdom=root")).await.well("list").body;
+        let listed = kept["results"]["revisions"].as_array().unwrap().clone();
+        listed.iter().map(|it| it["id"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    let save = async |comment: &str| {
+        peer.post(&format!("{revisions}/save"), json!({"comments": comment})).await.well(comment);
+    };
+    for comment in ["first", "second", "third"] {
+        save(comment).await;
+    }
+    assert_eq!(ids().await, [3, 2], "the oldest went");
+    assert_eq!(peer.get(&format!("{revisions}/file?config_id=1")).await.status, 404);
+    peer.post(&format!("{revisions}/update-comments"), json!({"config_id": 3, "comments": "last"}))
+        .await
+        .well("3");
+    let info = peer.get(&format!("{revisions}/info?config_id=3")).await.well("info").body;
+    assert_eq!(info["results"]["comment"], "last");
+    assert_eq!(peer.post(&format!("{revisions}/delete"), json!({"config_ids": [3, 9]})).await.status, 404);
+    assert_eq!(ids().await, [3, 2], "all or none of them");
+    peer.post(&format!("{revisions}/delete"), json!({"config_ids": [3]})).await.well("delete");
+    save("fourth").await;
+    assert_eq!(ids().await, [4, 2]);
+}
+
+#[tokio::test]
+async fn without_a_disk_or_a_right_nothing_is_kept() {
+    let bare = Peer::start_with(|options| options.revisions = 0).await;
+    let revisions = "monitor/system/config-revision";
+    let saved = bare.post(&format!("{revisions}/save"), json!({})).await;
+    assert_eq!((saved.status, saved.error()), (500, -1));
+    assert_eq!(bare.get(revisions).await.well("list").body["results"]["revisions"], json!([]));
+    let status = bare.get("monitor/system/status").await.well("status").body;
+    assert_eq!(status["results"]["log_disk_status"], "not_available");
+    let peer = Peer::start().await;
+    peer.post(&format!("{revisions}/save"), json!({})).await.well("save");
+    peer.order("hide?table=system/config-revision").await;
+    for path in ["", "/file?config_id=1", "/info?config_id=1"] {
+        assert_eq!(peer.get(&format!("{revisions}{path}")).await.status, 403, "{path}");
+    }
+    assert_eq!(peer.post(&format!("{revisions}/save"), json!({})).await.status, 403);
+}
