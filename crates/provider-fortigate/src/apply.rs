@@ -79,7 +79,7 @@ impl Fortigate {
         } else {
             None
         };
-        let begun = if together { writer.begin(vdom, steps.len()).await } else { Ok(writer) };
+        let begun = if together { self.begin(&writer, vdom, steps).await } else { Ok(writer) };
         let writer = match begun {
             Ok(writer) => writer,
             Err(error) => return vec![not_in_force(applied(&self.host.endpoint, &error))],
@@ -87,6 +87,14 @@ impl Fortigate {
         let made = BTreeMap::new();
         let act = Act { fortigate: self, client: &client, writer, vdom, made, in_transaction: together };
         if together { act.all_or_nothing(steps).await } else { act.one_after_the_other(steps).await }
+    }
+
+    /// Opens a transaction for these steps, once the device's configuration is kept as it is before them.
+    async fn begin<'a>(&self, writer: &Writer<'a>, vdom: &str, steps: &[Step]) -> Result<Writer<'a>, Error> {
+        if let Some(first) = steps.first() {
+            self.keep_record(writer, first).await?;
+        }
+        writer.begin(vdom, steps.len()).await
     }
 }
 
@@ -162,6 +170,14 @@ impl Act<'_> {
         }
     }
 
+    /// Where a step's writes go, once the device's configuration is kept as it is before them.
+    async fn writing(&self, step: &Step) -> Result<&Writer<'_>, Error> {
+        if !self.in_transaction {
+            self.fortigate.keep_record(&self.writer, step).await?;
+        }
+        Ok(&self.writer)
+    }
+
     fn at(&self, table: &'static Table) -> At<'_> {
         let vdom = if table.is_global { &self.fortigate.settings.vdom } else { self.vdom };
         At { vdom, table: table.path }
@@ -173,7 +189,7 @@ impl Act<'_> {
             // Its key is the device's to choose, so its mark is what tells it.
             return Ok(());
         }
-        match self.writer.create(self.at(table), &written(table, &wanted)).await {
+        match self.writing(step).await?.create(self.at(table), &written(table, &wanted)).await {
             Ok(_) => Ok(()),
             Err(Error::Duplicate(why)) => {
                 let name = wanted.get("name").and_then(Json::as_str).unwrap_or_default();
@@ -213,7 +229,7 @@ impl Act<'_> {
                 return Err(Stop::NotSent(format!("{field} is {is} and not {expected} any more")));
             }
         }
-        Ok(self.writer.update(self.at(table), mkey, &written(table, &wanted)).await?)
+        Ok(self.writing(step).await?.update(self.at(table), mkey, &written(table, &wanted)).await?)
     }
 
     /// The row that a step changes, as it is now, where it is still ours.
@@ -232,7 +248,7 @@ impl Act<'_> {
         if !self.fortigate.is_ours(table, &row, &step.resource) {
             return Err(Stop::NotSent("it does not carry our mark any more".to_owned()));
         }
-        match self.writer.delete(self.at(table), mkey).await {
+        match self.writing(step).await?.delete(self.at(table), mkey).await {
             Ok(()) | Err(Error::NotFound) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -250,13 +266,13 @@ impl Act<'_> {
         let id = if let Some(id) = self.half_made(table, &wanted).await? {
             id
         } else {
-            let key = self.writer.create(self.at(table), &written(table, &wanted)).await?;
+            let key = self.writing(step).await?.create(self.at(table), &written(table, &wanted)).await?;
             key.as_u64().ok_or_else(|| Error::Protocol("a policy without an id".to_owned()))?
         };
         self.place(id, step).await?;
         if !self.in_transaction && status != json!("disable") {
             let on = Row::from_iter([("status".to_owned(), status)]);
-            self.writer.update(self.at(table), &id.to_string(), &on).await?;
+            self.writing(step).await?.update(self.at(table), &id.to_string(), &on).await?;
         }
         self.made.insert(step.resource.key.name.clone(), id);
         Ok(())
@@ -287,7 +303,7 @@ impl Act<'_> {
             }
             _ => return Err(gone()),
         };
-        let moved = self.writer.move_policy(self.vdom, id, beside).await;
+        let moved = self.writing(step).await?.move_policy(self.vdom, id, beside).await;
         // Whether a move may stand in a transaction is documented nowhere: a device that says that it may not is taken at its
         // word, and the next plan goes the other way. A move that is refused for a reason of its own says nothing of others.
         if self.in_transaction && matches!(moved, Err(Error::NotInTransaction(_))) {

@@ -260,6 +260,21 @@ impl Client {
         Ok((answer.results, answer.serial, answer.version))
     }
 
+    /// A file that a monitor gives.
+    pub(crate) async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, Error> {
+        let _slot = self.enter().await;
+        self.http.text(&format!("/api/v2/monitor/{path}"), query).await
+    }
+
+    /// A row of a table of which nothing is set.
+    pub(crate) async fn defaults(&self, at: At<'_>) -> Result<Row, Error> {
+        let query = [("vdom", at.vdom), ("action", "default")];
+        match self.get(&cmdb(at.table, None), &query).await?.results {
+            Json::Object(row) => Ok(row),
+            _ => Err(Error::Protocol(format!("the defaults of {} are no object", at.table))),
+        }
+    }
+
     /// The one object of a table without rows, such as `system/global`.
     pub(crate) async fn single(&self, table: &str) -> Result<Row, Error> {
         match self.get(&cmdb(table, None), &[]).await?.results {
@@ -317,6 +332,12 @@ impl Writer<'_> {
     async fn end(&self, action: &str, vdom: &str) -> Result<(), Error> {
         let body = json!({"transaction-id": self.transaction});
         self.post(TRANSACTIONS, &[("action", action), ("vdom", vdom)], &body).await.map(drop)
+    }
+
+    /// Has the device save its configuration as it is, under this comment.
+    pub(crate) async fn save_revision(&self, monitor: &str, comment: &str) -> Result<(), Error> {
+        let path = format!("/api/v2/monitor/{monitor}/save");
+        self.post(&path, &[], &json!({"comments": comment})).await.map(drop)
     }
 
     /// A new row. Gives the key by which it is addressed.

@@ -15,6 +15,7 @@ mod observe;
 mod offered;
 mod order;
 mod preflight;
+mod record;
 mod schema;
 mod settings;
 mod shadow;
@@ -38,7 +39,9 @@ use vertskommune_core::resource::Resource;
 use vertskommune_core::schema::Schema;
 use vertskommune_core::step::Step;
 use vertskommune_core::violation::Violation;
-use vertskommune_provider::{Applied, Changes, Checked, Claim, Ctx, Plugin, Provider, ProviderError};
+use vertskommune_provider::{
+    Applied, Changes, Checked, Claim, Ctx, Plugin, Provider, ProviderError, Record, Recorded,
+};
 
 use client::{Client, Config, Error, Token, provider_error};
 use observe::View;
@@ -80,6 +83,8 @@ pub(crate) struct Fortigate {
     /// Whose turn it is to have a transaction, by virtual firewall: FortiOS locks the tables of an open one.
     turns: SyncMutex<BTreeMap<String, Arc<Mutex<()>>>>,
     state: SyncMutex<State>,
+    /// When the device's configuration is saved before a change.
+    keeping: Mutex<record::Keeping>,
 }
 
 /// What is remembered. All of it can be lost: the next look brings it back.
@@ -106,6 +111,7 @@ impl Fortigate {
             settings,
             turns: SyncMutex::default(),
             state: SyncMutex::default(),
+            keeping: Mutex::default(),
         }
     }
 
@@ -322,6 +328,25 @@ impl Provider for Fortigate {
 
     fn preflight<'a>(&'a self, ctx: &'a Ctx) -> BoxFuture<'a, Vec<Checked>> {
         Box::pin(self.check_all(ctx))
+    }
+
+    fn records<'a>(&'a self, ctx: &'a Ctx) -> BoxFuture<'a, Result<Vec<Record>, ProviderError>> {
+        Box::pin(async move {
+            let late = |_| Err(ProviderError::Timeout("the revisions were not listed in time".to_owned()));
+            timeout_at(ctx.deadline, self.list_records(ctx)).await.unwrap_or_else(late)
+        })
+    }
+
+    fn recorded<'a>(
+        &'a self,
+        record: &'a str,
+        tenant: &'a TenantName,
+        ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Recorded, ProviderError>> {
+        Box::pin(async move {
+            let late = |_| Err(ProviderError::Timeout("the revision was not read in time".to_owned()));
+            timeout_at(ctx.deadline, self.read_record(record, tenant, ctx)).await.unwrap_or_else(late)
+        })
     }
 
     fn claim<'a>(&'a self, claim: &'a Claim, ctx: &'a Ctx) -> BoxFuture<'a, Result<(), ProviderError>> {

@@ -52,7 +52,24 @@ impl Fortigate {
             all.push(checked(&format!("profile {profile}"), self.profile(&client, profile).await));
         }
         all.push(checked("anchor", self.anchored(&client).await));
+        all.push(checked("revisions", Ok(self.revisions(&client, ctx).await)));
         all
+    }
+
+    /// Whether the device keeps what a rollback needs. It works well without, so this is never wrong.
+    async fn revisions(&self, client: &Client, ctx: &Ctx) -> String {
+        let kept = match self.list_records(ctx).await {
+            Ok(kept) => kept,
+            Err(error) => return format!("none can be seen, so no rollback is possible: {error}"),
+        };
+        if let Some(newest) = kept.first() {
+            return format!("{} kept, the newest of {:.0}", kept.len(), newest.saved_at);
+        }
+        let status = client.monitor("system/status", None).await.unwrap_or_default().0;
+        match status["log_disk_status"].as_str() {
+            None | Some("available") => "none kept yet: one is saved before the first change".to_owned(),
+            Some(disk) => format!("none kept, and its disk is {disk}: a rollback may not be possible"),
+        }
     }
 
     /// All members of the cluster are those that are pinned, and they are in step.

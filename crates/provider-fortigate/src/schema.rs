@@ -191,6 +191,18 @@ pub(crate) const TABLES: &[Table] = &[
     },
 ];
 
+/// Attributes that FortiOS has only where another one has this value: kind, attributes, the other one and its value.
+const ONLY: &[(&str, &[&str], &str, &str)] = &[
+    (marks::ADDRESS, &["subnet"], "type", "ipmask"),
+    (marks::ADDRESS, &["start-ip", "end-ip"], "type", "iprange"),
+    (marks::ADDRESS, &["fqdn"], "type", "fqdn"),
+    (marks::VIP, &["protocol", "extport", "mappedport"], "portforward", "enable"),
+    (marks::POLICY, INSPECTION, "action", "accept"),
+];
+/// What says how the traffic of a rule that lets it through is inspected.
+const INSPECTION: &[&str] =
+    &["utm-status", "av-profile", "ips-sensor", "webfilter-profile", "application-list", "ssl-ssh-profile"];
+
 impl Table {
     /// Whether we set this attribute.
     pub(crate) fn has(&self, attribute: &str) -> bool {
@@ -206,6 +218,12 @@ impl Table {
             all.push(self.mkey);
         }
         all
+    }
+
+    /// The attribute and its value on which it depends whether there is this one.
+    pub(crate) fn only(&self, attribute: &str) -> Option<(&'static str, &'static str)> {
+        let rule = ONLY.iter().find(|(kind, names, ..)| *kind == self.kind && names.contains(&attribute))?;
+        Some((rule.2, rule.3))
     }
 }
 

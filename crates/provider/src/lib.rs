@@ -21,6 +21,7 @@
 pub mod claim;
 pub mod context;
 pub mod error;
+pub mod record;
 pub mod registry;
 pub mod secrets;
 #[cfg(feature = "testing")]
@@ -33,6 +34,7 @@ use std::collections::BTreeSet;
 pub use claim::Claim;
 pub use context::{Ctx, Fenced, Permit};
 pub use error::{Left, ProviderError};
+pub use record::{Record, Recorded};
 pub use registry::{Plugin, Plugins};
 pub use vertskommune_core::domain::{Domain, Inputs, Proposal};
 
@@ -65,6 +67,30 @@ pub trait Provider: Domain {
 
     /// Whether identity, rights, licences and reachability are as needed, one line for each, for `preflight`.
     fn preflight<'a>(&'a self, ctx: &'a Ctx) -> BoxFuture<'a, Vec<Checked>>;
+
+    /// What the system keeps of how it was before, the newest first; nothing where it keeps none.
+    ///
+    /// # Errors
+    /// Where it cannot be told.
+    fn records<'a>(&'a self, _ctx: &'a Ctx) -> BoxFuture<'a, Result<Vec<Record>, ProviderError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// What the record with this id says of a tenant: all of its things here as they were then. Never writes, and says
+    /// nothing of others.
+    ///
+    /// # Errors
+    /// Where it cannot be read completely.
+    fn recorded<'a>(
+        &'a self,
+        _record: &'a str,
+        _tenant: &'a TenantName,
+        _ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Recorded, ProviderError>> {
+        Box::pin(async {
+            Err(ProviderError::Refused("this system keeps no record of how it was".to_owned()))
+        })
+    }
 
     /// Takes or renews our claim as the one writer of this system, until `ttl` from now.
     ///

@@ -120,6 +120,14 @@ impl Http {
         self.send(self.request(Method::GET, path, query), None).await
     }
 
+    /// An answer that is a file and no envelope.
+    pub(super) async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, Error> {
+        match self.answer(self.request(Method::GET, path, query), false).await? {
+            (200..300, text) => Ok(text),
+            (status, text) => Err(refusal(Asked::Row, status, serde_json::from_str(&text).ok().as_ref())),
+        }
+    }
+
     pub(super) async fn write(
         &self,
         method: Method,
@@ -159,11 +167,7 @@ impl Http {
         write: Option<Asked>,
     ) -> Result<Vec<Envelope>, Error> {
         let asked = write.unwrap_or(Asked::Row);
-        let failed = |error| failure(write.is_some(), error);
-        let answer = request.send().await.map_err(failed)?;
-        let status = answer.status().as_u16();
-        let after = answer.headers().get("retry-after").and_then(|after| after.to_str().ok()?.parse().ok());
-        let text = answer.text().await.map_err(failed)?;
+        let (status, text) = self.answer(request, write.is_some()).await?;
         let body: Option<Json> = serde_json::from_str(&text).ok();
         match (status, body) {
             (200..300, Some(Json::Array(answers))) => {
@@ -171,9 +175,21 @@ impl Http {
             }
             (200..300, Some(body)) => answered(asked, &body).map(|answer| vec![answer]),
             (200..300, None) => Err(Error::Protocol("an answer that is no JSON".to_owned())),
-            (429, _) => Err(Error::Throttled(after.map(Duration::from_secs))),
-            (401, _) => Err(Error::Token),
             (status, body) => Err(refusal(asked, status, body.as_ref())),
+        }
+    }
+
+    /// The status and the text of an answer, where it is one to this request and not to who asks or how often.
+    async fn answer(&self, request: reqwest::RequestBuilder, is_write: bool) -> Result<(u16, String), Error> {
+        let failed = |error| failure(is_write, error);
+        let answer = request.send().await.map_err(failed)?;
+        let status = answer.status().as_u16();
+        let after = answer.headers().get("retry-after").and_then(|after| after.to_str().ok()?.parse().ok());
+        match status {
+            429 => Err(Error::Throttled(after.map(Duration::from_secs))),
+            401 => Err(Error::Token),
+            // The length that the device announces is held: what breaks off is no answer.
+            status => Ok((status, answer.text().await.map_err(failed)?)),
         }
     }
 }
