@@ -9,6 +9,7 @@ mod claim;
 mod endpoint;
 mod observe;
 mod pass;
+mod records;
 mod report;
 mod watch;
 mod world;

@@ -48,10 +48,17 @@ impl Engine {
         }
         let observations: Observations =
             endpoints.iter().map(|(name, endpoint)| (name.clone(), endpoint.observation())).collect();
-        let (desired, mut findings) = self.expand(world, tenant, &endpoints);
+        let past = world.past(&tenant.name);
+        let (desired, mut findings) = match past {
+            None => self.expand(world, tenant, &endpoints),
+            Some(past) => (BTreeMap::from([(past.provider.clone(), past.resources.clone())]), Vec::new()),
+        };
         findings.extend(world.check(tenant, &observations));
+        // A record is one provider's: what others hold is neither wanted nor unwanted.
+        let concerned = |name: &ProviderName| past.is_none_or(|past| past.provider == *name);
         let domains: BTreeMap<ProviderName, &dyn Domain> = endpoints
             .iter()
+            .filter(|(name, _)| concerned(name))
             .map(|(name, endpoint)| (name.clone(), endpoint.provider.as_ref() as &dyn Domain))
             .collect();
         let retries = self.retries.of(&tenant.name);

@@ -7,7 +7,9 @@ use vertskommune_core::check::{Claims, Finding, check_one};
 use vertskommune_core::host::Host;
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::observation::{Observations, Scope};
+use vertskommune_core::resource::Resource;
 use vertskommune_core::tenant::ValidatedTenant;
+use vertskommune_provider::Recorded;
 
 /// All manifests as they are now. A tenant whose manifest is refused is not in it, or is with its last valid form.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,16 @@ pub struct World {
     leaving: BTreeSet<TenantName>,
     claims: Claims,
     hosts: BTreeMap<ProviderName, Host>,
+    /// Tenants that are to be as they were, and not as their manifests say.
+    past: BTreeMap<TenantName, Past>,
+}
+
+/// What a record says of a tenant, in the place of what its manifest asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Past {
+    /// The one provider whose record it is. What others hold of the tenant is not touched.
+    pub(crate) provider: ProviderName,
+    pub(crate) resources: Vec<Resource>,
 }
 
 impl World {
@@ -34,8 +46,31 @@ impl World {
         self.tenants.insert(tenant.name.clone(), tenant);
     }
 
+    /// Puts what a record says of a tenant in the place of what its manifest asks for, until its manifest is put in again:
+    /// the way there is that of any other plan, and the check holds it against what others want by now. A suspended
+    /// tenant is waked, since a person asks for this.
+    pub fn roll_back(&mut self, tenant: &TenantName, provider: &ProviderName, recorded: Recorded) {
+        let Some(mut past) = self.tenants.get(tenant).cloned() else { return };
+        past.suspend = false;
+        past.networks = recorded.networks;
+        // Nothing of them is touched, so nothing that is wrong with them is in the way.
+        past.servers.clear();
+        if let Some(firewall) = past.firewall.as_mut() {
+            firewall.published = recorded.published;
+        }
+        self.insert(past, false);
+        let past = Past { provider: provider.clone(), resources: recorded.resources };
+        self.past.insert(tenant.clone(), past);
+    }
+
+    /// What this tenant is to be again, where that is not what its manifest says.
+    pub(crate) fn past(&self, tenant: &TenantName) -> Option<&Past> {
+        self.past.get(tenant)
+    }
+
     /// Takes out a tenant. Its real things stay as they are.
     pub fn remove(&mut self, tenant: &TenantName) {
+        self.past.remove(tenant);
         self.leaving.remove(tenant);
         if let Some(tenant) = self.tenants.remove(tenant) {
             self.claims.remove(&tenant);
