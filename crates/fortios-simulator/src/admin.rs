@@ -99,6 +99,13 @@ impl Admin {
                 write(&device.config).limits.insert(table.to_owned(), rows);
                 Ok(json!({}))
             }
+            ("POST", "revision") => {
+                let text = String::from_utf8(request.body.to_vec());
+                let text = text.map_err(|error| OrderError::Wrong(error.to_string()))?;
+                let damaged = lock(&device.revisions).damage(number(request, "id")?, text);
+                damaged.map_err(|error| OrderError::Wrong(error.to_string()))?;
+                Ok(json!({}))
+            }
             ("POST", "seed") => {
                 let seed: Json = body(request)?;
                 write(&device.config)

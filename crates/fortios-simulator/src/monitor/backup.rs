@@ -33,6 +33,11 @@ impl Revisions {
         self.room > 0
     }
 
+    /// Puts another text in the place of a saved one, as a disk that fails does.
+    pub(crate) fn damage(&mut self, id: u64, text: String) -> Result<(), CmdbError> {
+        self.find(Some(id)).map(|revision| revision.text = text)
+    }
+
     fn find(&mut self, id: Option<u64>) -> Result<&mut Revision, CmdbError> {
         self.saved.iter_mut().find(|revision| Some(revision.id) == id).ok_or(CmdbError::NotFound)
     }

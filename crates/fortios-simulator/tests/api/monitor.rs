@@ -69,6 +69,8 @@ async fn revisions_are_kept() {
     let text = text.as_str().unwrap();
     assert!(text.contains("edit \"before\"") && !text.contains("edit \"later\""));
     assert_eq!(peer.get(&format!("{revisions}/file?config_id=9")).await.status, 404);
+    peer.admin("POST", &format!("revision?id={id}"), json!("another")).await.well("damage");
+    assert_eq!(peer.get(&format!("{revisions}/file?config_id={id}")).await.body, "another");
     assert_eq!(peer.get("monitor/system/config/backup").await.status, 400, "scope is required");
     peer.post("monitor/system/config/backup", json!({"scope": "global", "destination": "file"}))
         .await

@@ -8,6 +8,7 @@ mod peer;
 mod preflight;
 mod random;
 mod refused;
+mod rollback;
 mod sight;
 
 use std::path::Path;

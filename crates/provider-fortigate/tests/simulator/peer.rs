@@ -57,6 +57,13 @@ impl FortiGate {
         serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default()
     }
 
+    /// Another text in the place of a saved one.
+    pub(crate) async fn damage(&self, id: &str, text: &str) {
+        let url = format!("{}/revision?id={id}", self.simulator().admin_url());
+        let answer = self.http.post(url).body(text.to_owned()).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
     pub(crate) async fn export(&self) -> String {
         let url = format!("{}/export", self.simulator().admin_url());
         self.http.get(url).send().await.unwrap().text().await.unwrap()
@@ -82,6 +89,15 @@ impl FortiGate {
 
     /// Another client: raw REST with the API user's token.
     pub(crate) async fn raw(&self, method: &str, path: &str, body: Json) -> Json {
+        self.request(method, &format!("cmdb/{path}"), body).await
+    }
+
+    /// The same to the monitor.
+    pub(crate) async fn monitor(&self, method: &str, path: &str, body: Json) -> Json {
+        self.request(method, &format!("monitor/{path}"), body).await
+    }
+
+    async fn request(&self, method: &str, path: &str, body: Json) -> Json {
         let simulator = self.simulator();
         let ca = simulator.authority.clone().unwrap();
         let mut roots = rustls::RootCertStore::empty();
@@ -89,8 +105,7 @@ impl FortiGate {
             roots.add(certificate.unwrap()).unwrap();
         }
         let http = http_client(roots);
-        let request =
-            http.request(method.parse().unwrap(), format!("{}/api/v2/cmdb/{path}", simulator.url()));
+        let request = http.request(method.parse().unwrap(), format!("{}/api/v2/{path}", simulator.url()));
         let request = request.bearer_auth(TOKEN);
         let request = if body.is_null() { request } else { request.json(&body) };
         let answer: Json = request.send().await.unwrap().json().await.unwrap();
@@ -158,7 +173,7 @@ impl SecretStore for OneToken {
 }
 
 /// Each `edit … next` of an export, with its table and its place among the rows of that table.
-fn rows(export: &str) -> Vec<(String, String)> {
+pub(crate) fn rows(export: &str) -> Vec<(String, String)> {
     let (mut table, mut row, mut depth) = (String::new(), Vec::new(), 0);
     let mut rows = Vec::new();
     // The head counts the saves.
@@ -198,7 +213,7 @@ fn is_ours(table: &str, row: &str) -> bool {
 }
 
 /// Without what the device draws: ids and UUIDs, and which of its two names a policy has.
-fn lasting(table: &str, row: &str) -> String {
+pub(crate) fn lasting(table: &str, row: &str) -> String {
     let numbered = table.ends_with("policy") || table.ends_with("static");
     let drawn = |line: &&str| {
         let id = numbered && line.starts_with("edit ");
