@@ -100,7 +100,7 @@ impl Admin {
                 Ok(json!({}))
             }
             ("POST", "revision") => {
-                let text = String::from_utf8(request.body.to_vec());
+                let text = String::from_utf8(request.body.clone());
                 let text = text.map_err(|error| OrderError::Wrong(error.to_string()))?;
                 let damaged = lock(&device.revisions).damage(number(request, "id")?, text);
                 damaged.map_err(|error| OrderError::Wrong(error.to_string()))?;

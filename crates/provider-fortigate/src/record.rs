@@ -210,3 +210,6 @@ fn published(name: &str, vip: &Present, origin: &str) -> Option<Published> {
         written: Written { origin: origin.to_owned(), comment: String::new() },
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -196,6 +196,7 @@ const ONLY: &[(&str, &[&str], &str, &str)] = &[
     (marks::ADDRESS, &["subnet"], "type", "ipmask"),
     (marks::ADDRESS, &["start-ip", "end-ip"], "type", "iprange"),
     (marks::ADDRESS, &["fqdn"], "type", "fqdn"),
+    (marks::SERVICE, &["tcp-portrange", "udp-portrange"], "protocol", "TCP/UDP/SCTP"),
     (marks::VIP, &["protocol", "extport", "mappedport"], "portforward", "enable"),
     (marks::POLICY, INSPECTION, "action", "accept"),
 ];
