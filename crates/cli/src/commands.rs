@@ -4,6 +4,7 @@ mod apply;
 mod completion;
 mod controller;
 mod crd;
+mod firewall;
 mod plan;
 mod preflight;
 mod ruleset;
@@ -20,6 +21,7 @@ pub(crate) enum Command {
     Preflight(preflight::Preflight),
     Plan(plan::Plan),
     Apply(apply::Apply),
+    Firewall(firewall::Firewall),
     Ruleset(ruleset::Ruleset),
     Crd(crd::Crd),
     Controller(controller::Controller),
@@ -41,6 +43,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Preflight(preflight) => preflight.run(&global),
         Command::Plan(plan) => plan.run(&global),
         Command::Apply(apply) => apply.run(&global),
+        Command::Firewall(firewall) => firewall.run(&global),
         Command::Ruleset(ruleset) => ruleset.run(&global),
         Command::Crd(crd) => crd.run(),
         Command::Controller(controller) => controller.run(),

@@ -1,6 +1,7 @@
 //! The `vertskommune` program: a thin shell around the same calls that the controller makes.
 
 mod arguments;
+mod carrying_out;
 mod color;
 mod commands;
 mod convergence;

@@ -1,25 +1,21 @@
 //! `vertskommune apply`: carries out what `plan` shows, until all that is left needs a person or a time.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{bail, ensure};
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 use vertskommune_core::names::TenantName;
 use vertskommune_core::plan::Plan;
-use vertskommune_core::render;
-use vertskommune_core::step::{StepId, Wait};
+use vertskommune_core::step::StepId;
 use vertskommune_provider::context::Always;
 
 use crate::arguments::{Global, Source};
-use crate::convergence::{Convergence, Ended};
+use crate::carrying_out::Writer;
 use crate::embedded::{self, Embedded};
 use crate::exit::Exit;
 use crate::plugins::plugins;
 use crate::saved_plan::SavedPlan;
-use crate::{interrupt, output, progress};
 
 /// Carries out what `plan` shows, until all that is left needs a person or a maintenance window
 ///
@@ -34,9 +30,8 @@ pub(crate) struct Apply {
     /// Allow a step that destroys data, by its id or at least the first 12 characters of it
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     allow_destroy: Vec<String>,
-    /// Write even where another holds a living claim. Only when that one has stopped for good
-    #[arg(long)]
-    take_over: bool,
+    #[command(flatten)]
+    writer: Writer,
 }
 
 impl Apply {
@@ -61,33 +56,8 @@ impl Apply {
         if let Some(saved) = &saved {
             saved.must_be_fresh(&plans)?;
         }
-        let ended = self.converge(&embedded, tenants, saved.map(|saved| saved.steps())).await;
-        // Whatever happened, the next one need not wait for the end of our claims.
-        progress::during("giving our claims back", embedded.engine.release_claims()).await;
-        let ended = ended?;
-        let colour = global.color.on(&std::io::stdout());
-        output::write(|out| {
-            ended.plans.iter().try_for_each(|plan| out.write_all(render::plan(plan, colour).as_bytes()))?;
-            for why in ended.given_up.values() {
-                writeln!(out, "{why}")?;
-            }
-            Ok(())
-        })?;
-        Ok(exit(&ended, &embedded))
-    }
-
-    async fn converge(
-        &self,
-        embedded: &Embedded,
-        tenants: BTreeSet<TenantName>,
-        agreed: Option<BTreeSet<StepId>>,
-    ) -> anyhow::Result<Ended> {
-        let interrupted = CancellationToken::new();
-        let _listening = interrupt::listen(interrupted.clone())?;
-        if self.take_over {
-            progress::during("taking over", embedded.engine.take_over()).await?;
-        }
-        Ok(Convergence::new(embedded, tenants, agreed, interrupted).run().await)
+        let agreed = saved.map(|saved| saved.steps());
+        self.writer.carry_out(&embedded, tenants, agreed, global).await
     }
 
     /// The saved plan and the tenants that the command line names.
@@ -121,25 +91,5 @@ impl Apply {
             );
         }
         Ok(())
-    }
-}
-
-fn exit(ended: &Ended, embedded: &Embedded) -> Exit {
-    let intended = |plan: &Plan| {
-        plan.steps
-            .iter()
-            .filter(|planned| !planned.is_deferred())
-            .all(|planned| matches!(planned.wait, Some(Wait::Suspended | Wait::ObserveOnly)))
-            && plan.refusals.is_empty()
-            && plan.doubts.is_empty()
-            && plan.progress.is_empty()
-            && !plan.findings.iter().any(|finding| finding.blocks)
-    };
-    if ended.interrupted {
-        Exit::Interrupted
-    } else if ended.given_up.is_empty() && embedded.problems.is_empty() && ended.plans.iter().all(intended) {
-        Exit::Success
-    } else {
-        Exit::Failure
     }
 }

@@ -8,10 +8,10 @@ use serde::Serialize;
 use vertskommune_api::manifest::Problem;
 use vertskommune_core::names::TenantName;
 use vertskommune_core::plan;
-use vertskommune_core::render;
 use vertskommune_provider::context::Never;
 
 use crate::arguments::{Format, Global, Source};
+use crate::carrying_out::show;
 use crate::embedded::{self, Embedded};
 use crate::exit::Exit;
 use crate::output;
@@ -60,15 +60,7 @@ impl Plan {
         let saved = SavedPlan::new(&embedded.installation, embedded.plans(&tenants));
         match self.output {
             Format::Json => output::json(&Report { plan: &saved, problems: &embedded.problems })?,
-            Format::Text => {
-                let colour = global.color.on(&std::io::stdout());
-                output::write(|out| {
-                    saved
-                        .tenants
-                        .iter()
-                        .try_for_each(|plan| out.write_all(render::plan(plan, colour).as_bytes()))
-                })?;
-            }
+            Format::Text => show(&saved.tenants, global)?,
         }
         if let Some(file) = &self.out {
             saved.write(file)?;
@@ -78,7 +70,8 @@ impl Plan {
     }
 }
 
-fn exit(plans: &[plan::Plan], problems: &[Problem]) -> Exit {
+/// How it ends where these plans were shown.
+pub(super) fn exit(plans: &[plan::Plan], problems: &[Problem]) -> Exit {
     let stuck = |plan: &plan::Plan| {
         !plan.refusals.is_empty()
             || !plan.doubts.is_empty()
