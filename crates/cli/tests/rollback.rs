@@ -216,3 +216,23 @@ fn a_device_without_revisions_says_so_and_another_writer_stops_it() {
     assert_eq!(held.code, Some(1), "{}", held.out);
     assert!(held.err.contains("another of installation sor writes here until"), "{}", held.err);
 }
+
+#[test]
+fn what_another_has_by_now_is_not_taken_back() {
+    let host = Host::start(20);
+    let extra = "\n    - {name: extra, vlan: 1311, cidr: 10.13.11.0/24, gateway: 10.13.11.1}";
+    host.edit("gateway: 10.13.10.1}", &format!("gateway: 10.13.10.1}}{extra}"));
+    assert_eq!(host.run(&["apply"]).code, Some(0));
+    host.edit(extra, "");
+    assert_eq!(host.run(&["apply"]).code, Some(0));
+    let other =
+        "gateway: 10.13.20.1}\n    - {name: other, vlan: 1311, cidr: 10.13.21.0/24, gateway: 10.13.21.1}";
+    edit(&host.folder, "dyroy.yaml", "gateway: 10.13.20.1}", other);
+    assert_eq!(host.run(&["apply"]).code, Some(0));
+    let before = host.admin("GET", "/export", "");
+    let refused = host.run(&["firewall", "rollback", "ibestad", "--to", "2", "--although-not-suspended"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.err);
+    assert!(refused.out.contains("VLAN 1311 is also wanted by dyroy"), "{}", refused.out);
+    assert!(!refused.err.contains(": done"), "{}", refused.err);
+    assert_eq!(host.admin("GET", "/export", ""), before);
+}

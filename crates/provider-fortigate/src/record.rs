@@ -118,7 +118,8 @@ fn recorded(
         match seen {
             Seen::Present(_) if key.name.ends_with(OLD) => {
                 return Err(format!(
-                    "it was saved while {} was being replaced: choose one from before or after",
+                    "it was saved while {}/{} was being replaced: choose one from before or after",
+                    key.kind,
                     key.name.trim_end_matches(OLD)
                 ));
             }

@@ -19,6 +19,9 @@ use super::error::{Asked, Error, refusal};
 /// How long one request may take.
 const CALL: Duration = Duration::from_secs(30);
 
+/// How long a file may take, such as the whole configuration.
+const FILE: Duration = Duration::from_mins(2);
+
 /// The token of an API user. Prints as nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token(Arc<str>);
@@ -122,7 +125,7 @@ impl Http {
 
     /// An answer that is a file and no envelope.
     pub(super) async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, Error> {
-        match self.answer(self.request(Method::GET, path, query), false).await? {
+        match self.answer(self.request(Method::GET, path, query).timeout(FILE), false).await? {
             (200..300, text) => Ok(text),
             (status, text) => Err(refusal(Asked::Row, status, serde_json::from_str(&text).ok().as_ref())),
         }

@@ -376,6 +376,18 @@ async fn a_revision_that_is_cut_off_or_is_none_is_an_error() {
             "the policy deny-and-log that tenants' rules stand above is not there",
         ),
         (
+            // Both forms of a rule stand in it.
+            &whole
+                .replace("nord/ibestad/policy/clients-to-cases", "nord/ibestad/policy/clients-to-files")
+                .replace("\"ibestad.clients-to-cases\"", "\"ibestad.clients-to-files~2\""),
+            "it was saved while policy/clients-to-files was being replaced",
+        ),
+        (
+            // Two addresses with one mark.
+            &whole.replace("nord/ibestad/address/ibe-app01", "nord/ibestad/address/ibe-fs01"),
+            "several things carry the same mark",
+        ),
+        (
             &whole.replacen("edit \"zone.ibestad\"", "edit \"zone\"\n    next\n    edit \"zone.ibestad", 1),
             "a part of the text is missing",
         ),
