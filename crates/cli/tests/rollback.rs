@@ -1,4 +1,5 @@
 //! `firewall revisions` and `firewall rollback`, against the simulator of a FortiGate.
+#![expect(clippy::unwrap_used, reason = "a test fails where it must")]
 
 mod run;
 
