@@ -21,7 +21,7 @@ use vertskommune_engine::{Changed, Engine, Health, RunReport, Settings, World};
 use vertskommune_provider::context::Always;
 use vertskommune_provider::secrets::FolderSecrets;
 use vertskommune_provider::testing::{Cut, MemoryPlugin, MemorySystem, Thing};
-use vertskommune_provider::{Applied, Fenced, Permit, Plugins, ProviderError};
+use vertskommune_provider::{Applied, Fenced, Permit, Plugins, ProviderError, Recorded};
 
 fn host(name: &str) -> Host {
     Host {
@@ -170,6 +170,32 @@ async fn plan_apply_plan_again_is_empty_and_writes_nothing() {
         assert!(converge(&engine, &world, number).await.is_empty());
     }
     assert_eq!(lab.writes(), 8);
+}
+
+#[tokio::test]
+async fn a_record_is_one_providers_and_what_others_hold_is_neither_wanted_nor_unwanted() {
+    let lab = Lab::new(&["a", "b"]);
+    let mut suspended = tenant(1, "a");
+    suspended.suspend = true;
+    let (t1, engine) = (TenantName::from("t1"), lab.engine());
+    let mut world = lab.world([tenant(1, "a")]);
+    engine.observe(&world).await;
+    converge(&engine, &world, 1).await;
+    world.insert(suspended.clone(), false);
+    world.roll_back(&t1, &"b".into(), Recorded::default());
+    assert!(engine.plan(&world, &t1).unwrap().is_empty(), "its servers are on a");
+    world.roll_back(&t1, &"a".into(), Recorded::default());
+    let plan = engine.plan(&world, &t1).unwrap();
+    let waits: Vec<_> = plan.steps.iter().filter_map(|planned| planned.wait.as_ref()).collect();
+    assert!(!plan.steps.is_empty() && !waits.contains(&&Wait::Suspended), "a person asks for it: {plan:#?}");
+    world.insert(suspended, false);
+    assert!(engine.plan(&world, &t1).unwrap().is_empty(), "the manifest counts again");
+    let writes = lab.writes();
+    assert_eq!(engine.records(&"a".into()).await, Ok(Vec::new()));
+    let recorded = engine.recorded(&"a".into(), "1", &t1).await;
+    assert!(matches!(recorded, Err(ProviderError::Refused(_))), "it keeps none: {recorded:?}");
+    assert!(engine.records(&"c".into()).await.is_err(), "there is none");
+    assert_eq!(lab.writes(), writes);
 }
 
 #[tokio::test]
