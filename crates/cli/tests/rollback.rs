@@ -83,7 +83,7 @@ impl Host {
             let mut answer = String::new();
             connection.read_to_string(&mut answer).await.unwrap();
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-            answer
+            answer.split_once("\r\n\r\n").unwrap().1.to_owned()
         })
     }
 
@@ -145,7 +145,18 @@ fn a_change_is_taken_back_and_a_second_rollback_takes_back_the_first() {
     );
     assert_eq!(host.policies(), changed);
 
-    let back = host.run(&["firewall", "rollback", "ibestad"]);
+    host.admin(
+        "POST",
+        "/fault",
+        r#"{"method": "POST", "path": "cmdb/firewall/policy", "status": 500, "error": -651}"#,
+    );
+    let stopped = host.run(&["firewall", "rollback", "ibestad"]);
+    assert_eq!(stopped.code, Some(1), "{}", stopped.err);
+    assert!(stopped.err.ends_with("to go on, name the revision: --to 2\n"), "{}", stopped.err);
+    assert_eq!(host.policies(), changed, "all or nothing");
+    host.admin("DELETE", "/fault", "");
+
+    let back = host.run(&["firewall", "rollback", "ibestad", "--to", "2"]);
     assert_eq!(back.code, Some(0), "{}", back.err);
     assert!(back.out.ends_with("tenant ibestad  nothing to do\n"), "{}", back.out);
     assert!(back.err.contains("stays so while it is suspended: revert its manifest"), "{}", back.err);
@@ -155,7 +166,7 @@ fn a_change_is_taken_back_and_a_second_rollback_takes_back_the_first() {
     let ways: Vec<&str> = shown.out.lines().map(|line| line.get(29..49).unwrap_or(line)).collect();
     assert_eq!(shown.code, Some(0));
     assert!(shown.out.starts_with("ID  SAVED                 BY   WAY BACK"), "{}", shown.out);
-    assert!(ways[2].contains("as it is") && ways[3].contains("removes all"), "{ways:?}");
+    assert!(ways[3].contains("as it is") && ways[4].contains("removes all"), "{ways:?}");
 
     let again = host.run(&["firewall", "rollback", "ibestad"]);
     assert_eq!(again.code, Some(0), "{}", again.err);
@@ -168,7 +179,7 @@ fn a_revision_is_named_and_one_from_before_the_tenant_takes_a_word() {
     assert_eq!(host.run(&["apply"]).code, Some(0));
     let (with_both, first) = (host.policies(), host.revisions());
     assert_eq!(first.len(), 1, "one for both: {first:?}");
-    assert_eq!((&first[0]["id"], &first[0]["isBeforeTenant"]), (&"1".into(), &true.into()));
+    assert_eq!((&first[0]["id"], &first[0]["is_before_tenant"]), (&"1".into(), &true.into()));
     host.edit("spec:", "spec:\n  suspend: true");
     for arguments in
         [&["firewall", "rollback", "ibestad"][..], &["firewall", "rollback", "ibestad", "--to", "1"]]

@@ -24,7 +24,6 @@ pub(super) struct Revisions {
 
 /// One revision.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Line {
     #[serde(flatten)]
     record: Record,

@@ -20,9 +20,9 @@ const NAMED: usize = 5;
 
 /// Brings one tenant's rules and objects back to where a configuration revision of the firewall has them
 ///
-/// Shows the plan, and carries it out as `apply` does: what others have stays as it is, and what it was stopped in the next
-/// run takes up. Without --to it is the newest revision in which this tenant's part is another than now; since a
-/// revision is saved before a rollback too, a second one takes back the first.
+/// Shows the plan, and carries it out as `apply` does: what others have stays as it is. Without --to it is the newest
+/// revision in which this tenant's part is another than now; since a revision is saved before a rollback too, a second
+/// one takes back the first. What it was stopped in, a run with --to takes up.
 ///
 /// The controller converges a tenant to its manifest again. So this is refused unless the manifest says
 /// `spec.suspend: true`; afterwards, revert the manifest before you let the controller go on.
@@ -72,13 +72,18 @@ impl Rollback {
         }
         let tenants = BTreeSet::from([tenant.clone()]);
         let exit = self.writer.carry_out(&kept.embedded, tenants, None, global).await?;
-        output::note(if kept.suspended {
-            format!("{tenant} stays so while it is suspended: revert its manifest before you end that")
+        if exit != Exit::Success {
+            // By now the newest revision is from before this rollback.
+            output::note(format_args!("to go on, name the revision: --to {id}"));
+        } else if kept.suspended {
+            output::note(format_args!(
+                "{tenant} stays so while it is suspended: revert its manifest before you end that"
+            ));
         } else {
-            format!(
+            output::note(format_args!(
                 "{tenant} is not suspended: the controller converges it to its manifest again, unless that is reverted"
-            )
-        });
+            ));
+        }
         Ok(exit)
     }
 
