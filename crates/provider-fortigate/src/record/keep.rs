@@ -65,7 +65,13 @@ impl Fortigate {
             let comment: String = comment.chars().take(COMMENT).collect();
             match writer.save_revision(REVISIONS, &comment).await {
                 Ok(()) => keeping.said = None,
-                Err(error @ (Error::Right(_) | Error::NotFound | Error::Full(_) | Error::Refused { .. })) => {
+                Err(
+                    error @ (Error::Right(_)
+                    | Error::NotFound
+                    | Error::Missing(_)
+                    | Error::Full(_)
+                    | Error::Refused { .. }),
+                ) => {
                     let why = error.to_string();
                     if keeping.said.as_ref() != Some(&why) {
                         tracing::warn!(provider = %self.host.name, why, "no configuration revision can be saved");
