@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use vertskommune_provider::Claim;
 
 const TOKEN: &str = "canary-f0rt1";
 
@@ -89,8 +90,13 @@ impl Host {
 
     /// Another installation's claim, as it would have written it.
     fn claim_for_another(&self) {
-        let expires = jiff::Timestamp::now() + std::time::Duration::from_mins(5);
-        let claim = json!({"installation": "sor", "holder": "another", "expires": expires}).to_string();
+        let claim = Claim {
+            installation: "sor".into(),
+            holder: "another".to_owned(),
+            expires: jiff::Timestamp::now() + std::time::Duration::from_mins(5),
+            take_over: false,
+        };
+        let claim = claim.text();
         let seed = json!({"root": {"firewall/address": [{"name": "vertskommune.claim", "comment": claim}]}});
         self.admin("POST", "/seed", &seed.to_string());
     }
