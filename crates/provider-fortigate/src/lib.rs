@@ -4,6 +4,7 @@
 //! which way leads from the one to the other (`order` the part of it that needs thought), and `apply` goes it. `client`
 //! speaks FortiOS's REST API and knows no tenant. How facts lie in FortiOS: docs/adr/0008.
 
+mod adoptees;
 mod apply;
 mod claim;
 mod client;
@@ -85,8 +86,17 @@ struct State {
     /// Whether the last question for changes was answered.
     watches: bool,
     version: String,
+    /// What tenants name for adoption, as the last looks were told.
+    adopt: BTreeMap<TenantName, BTreeSet<String>>,
     /// The device refused a move within a transaction.
     no_moves: bool,
+}
+
+impl State {
+    fn note_adoptions(&mut self, scope: &Scope) {
+        self.adopt.retain(|tenant, _| !scope.includes(tenant));
+        self.adopt.extend(scope.adopt.clone());
+    }
 }
 
 impl Fortigate {
@@ -181,18 +191,15 @@ impl Fortigate {
     async fn look(&self, scope: &Scope, ctx: &Ctx) -> Result<Observation, ProviderError> {
         let client = self.client(ctx).await?;
         self.identify(&client).await?;
-        let read = self.read(&client, scope.tenants.as_ref()).await?;
-        Ok(self.seen(&read, scope.tenants.as_ref()))
+        let read = self.read(&client, scope).await?;
+        self.state().note_adoptions(scope);
+        Ok(self.seen(&read, scope))
     }
 
-    /// All tables, at least as far as these tenants are concerned.
-    async fn read(
-        &self,
-        client: &Client,
-        tenants: Option<&BTreeSet<TenantName>>,
-    ) -> Result<Read, ProviderError> {
+    /// All tables, at least as far as this scope goes.
+    async fn read(&self, client: &Client, scope: &Scope) -> Result<Read, ProviderError> {
         let vdoms = [self.settings.vdom.as_str()];
-        let read = self.tables.read(client, &vdoms, tenants).await.map_err(|error| self.fail(&error))?;
+        let read = self.tables.read(client, &vdoms, scope).await.map_err(|error| self.fail(&error))?;
         let serials = read.values().flatten().flat_map(Known::values).map(|read| &read.serial);
         if let Some(Err(other)) = serials.map(|serial| self.is_pinned(serial)).find(Result::is_err) {
             // What another device said is not to be taken for this one's.
@@ -202,14 +209,14 @@ impl Fortigate {
         Ok(read)
     }
 
-    /// What these tables say of these tenants, or of all.
-    fn seen(&self, read: &Read, tenants: Option<&BTreeSet<TenantName>>) -> Observation {
+    /// What these tables say of what is looked at.
+    fn seen(&self, read: &Read, scope: &Scope) -> Observation {
         let view = View {
             provider: &self.host.name,
             installation: &self.installation,
             anchor: &self.settings.anchor,
             version: &self.version(),
-            tenants,
+            scope,
             read,
         };
         view.observation()
@@ -241,11 +248,12 @@ impl Fortigate {
         let client = self.client(ctx).await?;
         let before = self.tables.last().await.filter(|_| self.state().watches);
         let Some(before) = before else { return Ok(Changes::Anything) };
-        let now = self.read(&client, None).await?;
+        let scope = Scope { tenants: None, adopt: self.state().adopt.clone() };
+        let now = self.read(&client, &scope).await?;
         if tables::is_same(&before, &now) {
             return Ok(Changes::Tenants(BTreeSet::new()));
         }
-        let (before, now) = (self.seen(&before, None), self.seen(&now, None));
+        let (before, now) = (self.seen(&before, &scope), self.seen(&now, &scope));
         if before.coverage != now.coverage {
             return Ok(Changes::Anything);
         }
@@ -271,7 +279,7 @@ impl Domain for Fortigate {
     }
 
     fn steps(&self, differences: &[Difference], seen: &Observation, now: Timestamp) -> Proposal {
-        steps::steps(differences, seen, now)
+        steps::steps(differences, seen, &self.settings, now)
     }
 }
 

@@ -1,5 +1,9 @@
 //! The steps that close differences: which way a rule set is brought into its order. Pure.
 
+mod adopt;
+mod kept;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -9,7 +13,7 @@ use vertskommune_core::domain::Proposal;
 use vertskommune_core::names::{ResourceId, ResourceKey};
 use vertskommune_core::observation::{Observation, Present, Seen};
 use vertskommune_core::resource::{Resource, Value};
-use vertskommune_core::step::{Class, Refusal, RefusalReason, Step};
+use vertskommune_core::step::{Class, Refusal, Step, Wait};
 
 use crate::firmware::Firmware;
 use crate::marks::{OLD, ORDER, POLICY};
@@ -17,9 +21,11 @@ use crate::names;
 use crate::observe::{ANCHOR, NAME, standing};
 use crate::order::{Place, Wanted, Write, in_one, one_by_one};
 use crate::schema::{TABLES, VDOM, table};
+use crate::settings::Settings;
 
 /// What steps do; the words that stand in plans.
 pub(crate) mod operation {
+    pub(crate) const ADOPT: &str = "adopt";
     pub(crate) const CREATE: &str = "create";
     pub(crate) const SET: &str = "set";
     pub(crate) const REMOVE: &str = "remove";
@@ -37,20 +43,26 @@ const RULES: &str = "rules";
 pub(crate) const TRANSACTION: &str = "transaction";
 
 /// The steps for these differences of one tenant.
-pub(crate) fn steps(differences: &[Difference], seen: &Observation, now: Timestamp) -> Proposal {
-    let maker = Maker { seen, now };
-    let mut proposal = Proposal::default();
+pub(crate) fn steps(
+    differences: &[Difference],
+    seen: &Observation,
+    settings: &Settings,
+    now: Timestamp,
+) -> Proposal {
+    let maker = Maker { seen, settings, now };
+    let (differences, shown) = kept::kept(differences);
+    let mut proposal = Proposal { shown, ..Proposal::default() };
     let (rules, objects): (Vec<&Difference>, Vec<&Difference>) =
         differences.iter().partition(|it| matches!(it.id.key.kind.as_str(), POLICY | ORDER));
     let (gone, others): (Vec<&Difference>, Vec<&Difference>) =
         objects.into_iter().partition(|it| it.what == What::Remove);
     for difference in others {
         match maker.object(difference) {
-            Ok(step) => proposal.steps.extend(step),
+            Ok(steps) => proposal.steps.extend(steps),
             Err(refusal) => proposal.refusals.push(*refusal),
         }
     }
-    proposal.steps.extend(maker.policies(&rules));
+    maker.rules(&rules, &mut proposal);
     // What nobody refers to any more goes last: users before what they use.
     proposal.steps.extend(users_first(&gone).into_iter().filter_map(|it| maker.remove(it)));
     proposal
@@ -58,6 +70,7 @@ pub(crate) fn steps(differences: &[Difference], seen: &Observation, now: Timesta
 
 struct Maker<'a> {
     seen: &'a Observation,
+    settings: &'a Settings,
     now: Timestamp,
 }
 
@@ -66,44 +79,34 @@ impl Maker<'_> {
         Firmware::of(&self.seen.version).has_transactions()
     }
 
-    fn object(&self, difference: &Difference) -> Result<Option<Step>, Box<Refusal>> {
+    fn object(&self, difference: &Difference) -> Result<Vec<Step>, Box<Refusal>> {
         match (&difference.what, &difference.desired, &difference.present) {
-            (What::Missing, Some(desired), _) => self.create(desired).map(Some),
+            (What::Missing, Some(desired), _) => match self.stands_already(desired) {
+                Some(steps) => steps,
+                None => Ok(vec![self.create(desired)]),
+            },
             (What::Changed(changes), Some(_), Some(present)) => {
-                Ok(Some(self.set(&difference.id, changes, present)))
+                Ok(vec![self.set(&difference.id, changes, present)])
             }
-            _ => Ok(None),
+            _ => Ok(Vec::new()),
         }
     }
 
-    fn create(&self, desired: &Resource) -> Result<Step, Box<Refusal>> {
-        let name = desired.fields.get("name").and_then(Value::as_known).and_then(Json::as_str);
-        let stranger = self
-            .seen
-            .foreign
-            .iter()
-            .find(|it| it.kind == desired.id.key.kind && Some(it.name.as_str()) == name);
-        if let Some(stranger) = stranger {
-            let owner = stranger
-                .mark
-                .as_ref()
-                .map_or_else(|| "has no mark of ours".to_owned(), |mark| format!("belongs to {mark}"));
-            return Err(Box::new(Refusal {
-                resource: desired.id.clone(),
-                field: desired.origin.clone(),
-                reason: RefusalReason::NotOurs,
-                message: format!(
-                    "{} stands in its place and {owner}: rename it on the firewall",
-                    stranger.path
-                ),
-            }));
+    /// What becomes of a thing that is missing where something stands that is to be taken over, or is in its place.
+    fn stands_already(&self, desired: &Resource) -> Option<Result<Vec<Step>, Box<Refusal>>> {
+        if let Some(word) = &desired.permits.adopt {
+            return Some(self.adopt(desired, word));
         }
+        self.stranger(desired).map(|stranger| Err(Box::new(adopt::in_the_way(desired, stranger))))
+    }
+
+    fn create(&self, desired: &Resource) -> Step {
         let summary = format!("make {} {}", label(&desired.id), desired.id.key.name);
         let vdom = desired.fields.get(VDOM).and_then(Value::as_known);
         let mut step = self.step(&desired.id, vdom, operation::CREATE, Class::Create, summary);
         step.fields.clone_from(&desired.fields);
         step.after.clone_from(&desired.after);
-        Ok(step)
+        step
     }
 
     fn set(&self, id: &ResourceId, changes: &[FieldChange], present: &Present) -> Step {
@@ -146,8 +149,61 @@ impl Maker<'_> {
         step
     }
 
-    /// All policies of the tenant as one: content, order, what comes and what goes.
-    fn policies(&self, differences: &[&Difference]) -> Vec<Step> {
+    /// All rules of the tenant. While one of them is yet to be taken over or named, or has something in its way, the
+    /// others wait: half a rule set is never in force.
+    fn rules(&self, differences: &[&Difference], proposal: &mut Proposal) {
+        let mut first: Option<&ResourceId> = None;
+        // What stands already and is not ours has no part in the order yet.
+        let mut aside: BTreeSet<&str> = BTreeSet::new();
+        let mut others: Vec<Cow<'_, Difference>> = Vec::new();
+        for difference in differences.iter().copied() {
+            let stands = match (&difference.what, &difference.desired) {
+                (What::Missing, Some(desired)) if is_policy(difference) => self.stands_already(desired),
+                _ => None,
+            };
+            if let Some(outcome) = stands {
+                aside.insert(&difference.id.key.name);
+                match outcome {
+                    Ok(steps) => proposal.steps.extend(steps),
+                    Err(refusal) => proposal.refusals.push(*refusal),
+                }
+            } else if let Some((step, rest)) = self.named_first(difference) {
+                proposal.steps.push(step);
+                others.extend(rest.map(Cow::Owned));
+            } else {
+                others.push(Cow::Borrowed(difference));
+                continue;
+            }
+            first.get_or_insert(&difference.id);
+        }
+        let held = |step: Step| match first {
+            Some(first) => Step { blocked: Some(Wait::After(first.clone())), ..step },
+            None => step,
+        };
+        let others: Vec<&Difference> = others.iter().map(AsRef::as_ref).collect();
+        proposal.steps.extend(self.policies(&others, &aside).into_iter().map(held));
+    }
+
+    /// Where rules are replaced one by one, a policy first gets one of our names: while its successor stands above it,
+    /// both have its mark, and one of another name would be a copy that somebody made. Gives what else differs as well.
+    fn named_first(&self, difference: &Difference) -> Option<(Step, Option<Difference>)> {
+        if !is_policy(difference) || self.has_transactions() {
+            return None;
+        }
+        let What::Changed(changes) = &difference.what else { return None };
+        let (name, rest): (Vec<FieldChange>, Vec<FieldChange>) =
+            changes.iter().cloned().partition(|change| change.field == NAME);
+        if name.is_empty() {
+            return None;
+        }
+        let mut step = self.set(&difference.id, &name, difference.present.as_ref()?);
+        step.batch = None;
+        let rest = (!rest.is_empty()).then(|| Difference { what: What::Changed(rest), ..difference.clone() });
+        Some((step, rest))
+    }
+
+    /// All policies of the tenant but those `aside` as one: content, order, what comes and what goes.
+    fn policies(&self, differences: &[&Difference], aside: &BTreeSet<&str>) -> Vec<Step> {
         let Some(first) = differences.first() else { return Vec::new() };
         let (tenant, provider) = (&first.id.tenant, &first.id.provider);
         let order_id = ResourceId::new(tenant, provider, ResourceKey::new(ORDER, "policies"));
@@ -168,6 +224,7 @@ impl Maker<'_> {
             .collect();
         let wanted: Vec<Wanted> = keys
             .iter()
+            .filter(|key| !aside.contains(*key))
             .map(|key| {
                 let changed = by_key.get(key).is_some_and(|it| matches!(it.what, What::Changed(_)));
                 Wanted { key: (*key).to_owned(), changed }
@@ -291,6 +348,10 @@ impl Rules<'_> {
             Place::Below(key) => format!("below {key}"),
         }
     }
+}
+
+fn is_policy(difference: &Difference) -> bool {
+    difference.id.key.kind.as_str() == POLICY
 }
 
 fn ids(standing: &[crate::order::Standing]) -> BTreeMap<String, u64> {
