@@ -14,7 +14,7 @@ use vertskommune_provider::{Applied, Ctx};
 use crate::Fortigate;
 use crate::client::{self, Ask, At, Beside, Client, Error, Permit, Row, Writer, applied};
 use crate::firmware::Firmware;
-use crate::marks;
+use crate::marks::{self, INTERFACE};
 use crate::names;
 use crate::observe::{anchor_attribute, facts, id_of, identity, is_anchor, written};
 use crate::schema::{Table, VDOM, table};
@@ -187,8 +187,31 @@ impl Act<'_> {
                     )))
                 }
             }
+            Err(Error::Refused { code, text }) => {
+                let text = self.same_vlan(table, &wanted).await?.unwrap_or(text);
+                Err(Error::Refused { code, text }.into())
+            }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What has the VLAN of an interface that cannot be made, and what to do about it. No name of ours tells of it, so that
+    /// a plan does not see it.
+    async fn same_vlan(&self, table: &'static Table, wanted: &Facts) -> Result<Option<String>, Error> {
+        if table.kind != INTERFACE {
+            return Ok(None);
+        }
+        let vlan = wanted.get("vlanid").unwrap_or(&Json::Null);
+        let parent = wanted.get("interface").and_then(Json::as_str).unwrap_or_default();
+        let filter = client::equals("vlanid", &vlan.to_string());
+        let rows = self.client.rows(self.at(table), &Ask::those(&table.read(), &filter)).await?;
+        let same = rows.iter().find(|row| row.get("interface").and_then(Json::as_str) == Some(parent));
+        Ok(same.map(|row| {
+            let name = identity(table, row);
+            format!(
+                "VLAN {vlan} on {parent} is {name} already: name it in spec.firewall.adopt, or take it off the firewall"
+            )
+        }))
     }
 
     /// Whether a row carries the mark of what a step makes.

@@ -13,7 +13,7 @@ use vertskommune_core::step::{Class, RefusalReason};
 use vertskommune_core::tenant::{Deletion, ValidatedTenant};
 use vertskommune_provider::context::Always;
 use vertskommune_provider::testing::conformance::{self, Drive, Peer as _};
-use vertskommune_provider::{Applied, Changes, Ctx};
+use vertskommune_provider::{Applied, Changes, Ctx, ProviderError};
 
 use super::peer::{FortiGate, example, example_with};
 use super::sight::ctx;
@@ -460,6 +460,22 @@ async fn what_changed_since_the_plan_is_not_taken_over() {
     }
     assert_eq!(tried, 2);
     assert_eq!(difference(&before, &peer.export().await), (vec![], vec![]));
+}
+
+/// A VLAN has one interface, whatever that is called.
+#[tokio::test]
+async fn an_interface_of_the_same_vlan_is_in_the_way() {
+    let peer = migrated(Firmware::new(7, 4, 8)).await;
+    let drive = drive(&peer, gratangen_but("interface: vlan1330, address", "address"));
+    let plan = drive.look().await;
+    let makes = plan.ready().find(|it| it.step.resource.key.to_string() == "interface/servers").cloned();
+    let outcomes =
+        drive.carry_out(peer.provider().as_ref(), &Plan { steps: makes.into_iter().collect(), ..plan }).await;
+    let says = "VLAN 1330 on port2 is vlan1330 already: name it in spec.firewall.adopt";
+    assert!(
+        matches!(&outcomes[..], [Applied::Failed(ProviderError::Refused(why))] if why.contains(says)),
+        "{outcomes:?}"
+    );
 }
 
 /// By its id and by its name: the first has it, and the second is told so.
