@@ -11,7 +11,8 @@ use vertskommune_core::resource::Facts;
 use crate::adoptees::Adoptees;
 use crate::client::Row;
 use crate::marks::{
-    self, ADDRESS, ADDRESS_GROUP, OLD, ORDER, POLICY, SCHEDULE, SERVICE, SERVICE_GROUP, VIP, ZONE,
+    self, ADDRESS, ADDRESS_GROUP, INTERFACE, OLD, ORDER, POLICY, ROUTE, SCHEDULE, SERVICE, SERVICE_GROUP,
+    VIP, ZONE,
 };
 use crate::names;
 use crate::order::Standing;
@@ -53,6 +54,9 @@ impl View<'_> {
             }
             if let Some(Ok(known)) = self.read.get(table.kind) {
                 seen.foreign.extend(self.named(table, known, &adoptees));
+                if table.kind == ROUTE {
+                    seen.foreign.extend(self.routes_by_hand(table, known, &adoptees));
+                }
             }
         }
         seen.coverage = coverage;
@@ -74,6 +78,26 @@ impl View<'_> {
             found.extend(others.map(|tenant| stranger(table, vdom, row, tenant)));
         }
         found
+    }
+
+    /// Routes without a mark over tenants' interfaces: they have no name that would say in whose place they stand.
+    fn routes_by_hand(&self, table: &Table, known: &Known, adoptees: &Adoptees<'_>) -> Vec<Foreign> {
+        let interfaces = crate::schema::table(INTERFACE).zip(self.read.get(INTERFACE));
+        let mut owners: BTreeMap<String, TenantName> = BTreeMap::new();
+        if let Some((interfaces, Ok(known))) = interfaces {
+            for row in known.values().flat_map(|read| &read.rows) {
+                let marked = self.mark(row, "description").map(|mark| mark.tenant);
+                let owner = marked.or_else(|| adoptees.of(interfaces, row).into_iter().next().cloned());
+                owners.extend(owner.map(|owner| (identity(interfaces, row), owner)));
+            }
+        }
+        let rows = known.iter().flat_map(|(vdom, read)| read.rows.iter().map(move |row| (vdom, row)));
+        let by_hand = rows.filter(|(_, row)| self.mark(row, "comment").is_none());
+        let of = |(vdom, row): (&String, &Arc<Row>)| {
+            let owner = owners.get(row.get("device")?.as_str()?).filter(|owner| self.includes(owner))?;
+            Some(stranger(table, vdom, row, owner))
+        };
+        by_hand.filter_map(of).collect()
     }
 
     /// Which tenants have a zone of ours, by what their schedules' names begin with.

@@ -7,15 +7,20 @@ use vertskommune_core::resource::{Resource, Value};
 use vertskommune_core::step::{Class, Refusal, RefusalReason, Step, Wait};
 
 use super::{MKEY, Maker, label, operation};
-use crate::marks::{self, POLICY, SCHEDULE};
+use crate::marks::{self, POLICY, ROUTE, SCHEDULE};
 use crate::observe::NAME;
 use crate::schema::{Form, Table, VDOM, rules, table};
 
 impl Maker<'_> {
-    /// What stands in the place of a thing that is to be made.
+    /// What stands in the place of a thing that is to be made: what is called so, or for a route what goes the same way.
     pub(super) fn stranger(&self, desired: &Resource) -> Option<&Foreign> {
-        let name = desired.fields.get("name")?.as_known()?.as_str()?;
-        self.seen.foreign.iter().find(|it| it.kind == desired.id.key.kind && it.name == name)
+        let wanted = |field: &str| desired.fields.get(field).and_then(Value::as_known);
+        let has = |it: &Foreign, field: &str| it.present.fields.get(field) == wanted(field);
+        let name = wanted("name").and_then(Json::as_str);
+        self.seen.foreign.iter().filter(|it| it.kind == desired.id.key.kind).find(|it| match name {
+            Some(name) => it.name == name,
+            None => desired.id.key.kind.as_str() == ROUTE && has(it, "dst") && has(it, "device"),
+        })
     }
 
     /// The mark on what the manifest names, and then what would change: those steps wait for the first, and are planned
@@ -121,11 +126,12 @@ pub(super) fn in_the_way(desired: &Resource, stranger: &Foreign) -> Refusal {
         .mark
         .as_ref()
         .map_or_else(|| "has no mark of ours".to_owned(), |mark| format!("belongs to {mark}"));
+    let kind = stranger.kind.as_str();
     let by_rule_set = desired.origin.starts_with("spec.firewall.ruleSets");
     let adopt = match stranger.mark {
         // What belongs to others, what cannot carry a mark, and what every tenant gets is not to be taken over.
-        None if stranger.kind.as_str() != SCHEDULE && !by_rule_set => {
-            let named = if stranger.kind.as_str() == POLICY { &stranger.identity } else { &stranger.name };
+        None if kind != SCHEDULE && !by_rule_set => {
+            let named = if kind == POLICY { &stranger.identity } else { &stranger.name };
             let own = desired.origin.starts_with("spec.firewall");
             if own {
                 format!(", or set adopt: {named:?}")
@@ -135,8 +141,8 @@ pub(super) fn in_the_way(desired: &Resource, stranger: &Foreign) -> Refusal {
         }
         _ => String::new(),
     };
-    let message =
-        format!("{} stands in its place and {owner}: rename it on the firewall{adopt}", stranger.path);
+    let away = if kind == ROUTE { "take it off" } else { "rename it on" };
+    let message = format!("{} stands in its place and {owner}: {away} the firewall{adopt}", stranger.path);
     refusal(desired, RefusalReason::NotOurs, message)
 }
 

@@ -462,6 +462,25 @@ async fn what_changed_since_the_plan_is_not_taken_over() {
     assert_eq!(difference(&before, &peer.export().await), (vec![], vec![]));
 }
 
+/// Two routes to one network would share its traffic.
+#[tokio::test]
+async fn a_route_that_goes_the_same_way_is_in_the_way() {
+    let peer = migrated(Firmware::new(7, 4, 8)).await;
+    let drive = drive(&peer, gratangen_but(", adopt: \"7\"", ""));
+    let says = "router/static 7 stands in its place and has no mark of ours: take it off the firewall, or set adopt: \"7\"";
+    let first = drive.look().await;
+    let last = drive.converge().await;
+    for plan in [first, last] {
+        let [refusal] = &plan.refusals[..] else { panic!("{plan:#?}") };
+        assert_eq!(
+            (refusal.resource.key.to_string().as_str(), refusal.message.as_str()),
+            ("route/water-works", says)
+        );
+    }
+    let routes = peer.tables(&["static"]).await;
+    assert_eq!(routes.matches("set dst").count(), 1, "{routes}");
+}
+
 /// A VLAN has one interface, whatever that is called.
 #[tokio::test]
 async fn an_interface_of_the_same_vlan_is_in_the_way() {
