@@ -56,6 +56,7 @@ pub(crate) fn steps(
         differences.iter().partition(|it| matches!(it.id.key.kind.as_str(), POLICY | ORDER));
     let (gone, others): (Vec<&Difference>, Vec<&Difference>) =
         objects.into_iter().partition(|it| it.what == What::Remove);
+    let gone = unnamed(gone, &others);
     for difference in others {
         match maker.object(difference) {
             Ok(steps) => proposal.steps.extend(steps),
@@ -348,6 +349,19 @@ impl Rules<'_> {
             Place::Below(key) => format!("below {key}"),
         }
     }
+}
+
+/// What is to go, but for what another entry names for adoption: an entry that got another name takes nothing away.
+fn unnamed<'a>(mut gone: Vec<&'a Difference>, others: &[&Difference]) -> Vec<&'a Difference> {
+    fn adopts(it: &Difference) -> Option<&str> {
+        it.desired.as_ref()?.permits.adopt.as_deref()
+    }
+    gone.retain(|gone| {
+        let identity = gone.present.as_ref().map(|present| present.identity.as_str());
+        let same = others.iter().filter(|it| it.id.key.kind == gone.id.key.kind && it.what == What::Missing);
+        !same.filter_map(|it| adopts(it)).any(|word| Some(word) == identity)
+    });
+    gone
 }
 
 fn is_policy(difference: &Difference) -> bool {

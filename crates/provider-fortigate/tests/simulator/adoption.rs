@@ -497,6 +497,25 @@ async fn an_interface_of_the_same_vlan_is_in_the_way() {
     );
 }
 
+/// What an entry of another name names is the old entry's by its mark: it is neither taken over nor taken away.
+#[tokio::test]
+async fn an_entry_of_another_name_takes_nothing_away() {
+    let peer = migrated(Firmware::new(7, 4, 8)).await;
+    drive(&peer, gratangen()).converge().await;
+    let before = peer.export().await;
+    let renamed = GRATANGEN.replace("case-system", "sak").replace("case-supplier", "vendor");
+    let plan = drive(&peer, example_with("gratangen", &renamed)).converge().await;
+    let refused: Vec<_> = plan.refusals.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(
+        refused,
+        [
+            "firewall/address H-supplier is address/case-supplier already: one thing can be only one entry",
+            "firewall.service/custom TCP-8443 is service/case-system already: one thing can be only one entry",
+        ]
+    );
+    assert_eq!(difference(&before, &peer.export().await), (vec![], vec![]));
+}
+
 /// By its id and by its name: the first has it, and the second is told so.
 #[tokio::test]
 async fn one_policy_is_only_one_rule() {
