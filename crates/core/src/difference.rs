@@ -152,10 +152,12 @@ impl Compared {
             Change::Immutable => self.refusals.push(refuse(
                 RefusalReason::Immutable,
                 format!(
-                    "{path} of {} is {} and cannot become {}: it can only be set at creation",
+                    "{path} of {} is {} and cannot become {}: it can only be set at creation{}{}",
                     desired.id.key,
                     text(path, from),
-                    value_text(path, to)
+                    value_text(path, to),
+                    if rule.remedy.is_empty() { "" } else { "; " },
+                    rule.remedy
                 ),
             )),
             Change::GrowOnly if shrinks(from, to) && cause == Cause::Drift => self.shown.push(shown()),

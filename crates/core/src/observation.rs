@@ -26,6 +26,9 @@ pub struct Observation {
     pub foreign: Vec<Foreign>,
     /// What is left of things that run out, such as free bytes of a datastore.
     pub capacity: BTreeMap<String, Capacity>,
+    /// Names that tenants' things may refer to and that are not theirs, such as services that a firewall knows by itself,
+    /// by what they are. Of what has no entry it is not known which there are.
+    pub offered: BTreeMap<Kind, BTreeSet<String>>,
     /// The version of the system, for the status.
     pub version: String,
     /// Tenants that once had several things here. Outlives a blind sweep.
@@ -292,6 +295,7 @@ impl Observation {
             seen: BTreeMap::new(),
             foreign: Vec::new(),
             capacity: BTreeMap::new(),
+            offered: BTreeMap::new(),
             version: String::new(),
             established: BTreeSet::new(),
         }
@@ -383,6 +387,7 @@ impl Observation {
             self.foreign.retain(|foreign| !tenants.contains(&foreign.tenant));
             self.foreign.extend(part.foreign);
             self.capacity.extend(part.capacity);
+            self.offered = part.offered;
         }
     }
 

@@ -54,6 +54,8 @@ pub struct FieldRule {
     pub comparison: Comparison,
     /// What a value means that is there and that the manifest does not name.
     pub surplus: Surplus,
+    /// What to do where another value is refused, for people; nothing where that goes without saying.
+    pub remedy: String,
 }
 
 /// What a value means that is there and that the manifest does not name.
@@ -111,7 +113,15 @@ impl FieldRule {
             healing: Healing::Always,
             comparison: Comparison::Exact,
             surplus: Surplus::Ignore,
+            remedy: String::new(),
         }
+    }
+
+    /// The same, with what to do where another value is refused.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = remedy.into();
+        self
     }
 
     /// The same, healed by the tenant's policy.

@@ -323,9 +323,9 @@ impl Act<'_> {
             _ => return Err(gone()),
         };
         let moved = self.writer.move_policy(self.vdom, id, beside).await;
-        // Whether a move may stand in a transaction is documented nowhere: a device that refuses it is taken at its word,
-        // and the next plan goes the other way.
-        if self.in_transaction && matches!(moved, Err(Error::Refused { .. })) {
+        // Whether a move may stand in a transaction is documented nowhere: a device that says that it may not is taken at its
+        // word, and the next plan goes the other way. A move that is refused for a reason of its own says nothing of others.
+        if self.in_transaction && matches!(moved, Err(Error::NotInTransaction(_))) {
             self.fortigate.note_no_moves();
         }
         Ok(moved?)

@@ -30,7 +30,14 @@ impl Fortigate {
         let row = row(claim);
         match there {
             Some(_) => writer.update(at, NAME, &row).await.map_err(fail)?,
-            None => drop(writer.create(at, &row).await.map_err(fail)?),
+            None => match writer.create(at, &row).await {
+                // It was not there a moment ago.
+                Err(Error::Duplicate(_)) => {
+                    let why = "another made its claim at the same moment".to_owned();
+                    return Err(ProviderError::Conflict(why));
+                }
+                made => drop(made.map_err(fail)?),
+            },
         }
         // Nothing here is atomic: of two that wrote at once, the one whose claim was overwritten must not begin.
         match client.row(at, NAME).await.map_err(fail)? {

@@ -18,6 +18,8 @@ pub(crate) use error::{Error, applied, provider_error};
 pub(crate) use http::Token;
 use http::{Envelope, Http};
 
+/// Where transactions begin and end.
+const TRANSACTIONS: &str = "/api/v2/cmdb";
 /// Rows in one answer.
 const PAGE: usize = 1000;
 /// How many virtual firewalls a request names at most; of more it asks for all.
@@ -296,7 +298,7 @@ impl Writer<'_> {
     pub(crate) async fn begin(&self, vdom: &str, steps: usize) -> Result<Self, Error> {
         let body = json!({"timeout": TRANSACTION + TRANSACTION_STEP * steps as u64});
         let answer =
-            self.post("/api/v2/cmdb", &[("action", "transaction-start"), ("vdom", vdom)], &body).await?;
+            self.post(TRANSACTIONS, &[("action", "transaction-start"), ("vdom", vdom)], &body).await?;
         let id = answer.results["transaction-id"].as_u64();
         let id = id.ok_or_else(|| Error::Protocol("a transaction without an id".to_owned()))?;
         Ok(Self { client: self.client, permit: self.permit, transaction: Some(id) })
@@ -314,7 +316,7 @@ impl Writer<'_> {
 
     async fn end(&self, action: &str, vdom: &str) -> Result<(), Error> {
         let body = json!({"transaction-id": self.transaction});
-        self.post("/api/v2/cmdb", &[("action", action), ("vdom", vdom)], &body).await.map(drop)
+        self.post(TRANSACTIONS, &[("action", action), ("vdom", vdom)], &body).await.map(drop)
     }
 
     /// A new row. Gives the key by which it is addressed.

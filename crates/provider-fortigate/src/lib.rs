@@ -1,8 +1,8 @@
 //! FortiGate as a plugin: a tenant's firewall in one piece, in the right order.
 //!
 //! `settings` reads what a `HostProvider` says, `expand` says what a tenant should have, `observe` what is there, `steps`
-//! which way leads from the one to the other (`order` the part of it that needs thought), and `apply` goes it. `client`
-//! speaks FortiOS's REST API and knows no tenant. How facts lie in FortiOS: docs/adr/0008.
+//! which way leads from the one to the other (`order` the part of it that needs thought, `offered` what it may name), and
+//! `apply` goes it. `client` speaks FortiOS's REST API and knows no tenant. How facts lie in FortiOS: docs/adr/0008.
 
 mod adoptees;
 mod apply;
@@ -13,6 +13,7 @@ mod firmware;
 mod marks;
 mod names;
 mod observe;
+mod offered;
 mod order;
 mod preflight;
 mod schema;
@@ -42,6 +43,7 @@ use vertskommune_provider::{Applied, Changes, Checked, Claim, Ctx, Plugin, Provi
 
 use client::{Client, Config, Error, Token, provider_error};
 use observe::View;
+use offered::{Offered, Offers};
 use settings::Settings;
 use tables::{Known, Read, Tables};
 
@@ -75,6 +77,7 @@ pub(crate) struct Fortigate {
     schema: Schema,
     link: Mutex<Option<(Arc<Client>, String)>>,
     tables: Tables,
+    offers: Offers,
     /// Whose turn it is to have a transaction, by virtual firewall: FortiOS locks the tables of an open one.
     turns: SyncMutex<BTreeMap<String, Arc<Mutex<()>>>>,
     state: SyncMutex<State>,
@@ -85,6 +88,8 @@ pub(crate) struct Fortigate {
 struct State {
     /// Whether the last question for changes was answered.
     watches: bool,
+    /// What was offered when all tenants were last told to look.
+    offered: Option<Offered>,
     version: String,
     /// What tenants name for adoption, as the last looks were told.
     adopt: BTreeMap<TenantName, BTreeSet<String>>,
@@ -107,6 +112,7 @@ impl Fortigate {
             schema: schema::schema(),
             link: Mutex::default(),
             tables: Tables::new(installation, &settings.anchor),
+            offers: Offers::default(),
             settings,
             turns: SyncMutex::default(),
             state: SyncMutex::default(),
@@ -192,8 +198,12 @@ impl Fortigate {
         let client = self.client(ctx).await?;
         self.identify(&client).await?;
         let read = self.read(&client, scope).await?;
+        let offered = self.offered(&client, &read).await?;
         self.state().note_adoptions(scope);
-        Ok(self.seen(&read, scope))
+        if scope.tenants.is_none() {
+            self.state().offered = Some(offered.clone());
+        }
+        Ok(Observation { offered, ..self.seen(&read, scope) })
     }
 
     /// All tables, at least as far as this scope goes.
@@ -207,6 +217,12 @@ impl Fortigate {
             return Err(other);
         }
         Ok(read)
+    }
+
+    /// What tenants' things may name besides their own.
+    async fn offered(&self, client: &Client, read: &Read) -> Result<Offered, ProviderError> {
+        let offered = self.offers.look(client, &self.settings, &self.installation, read).await;
+        offered.map_err(|error| self.fail(&error))
     }
 
     /// What these tables say of what is looked at.
@@ -250,6 +266,12 @@ impl Fortigate {
         let Some(before) = before else { return Ok(Changes::Anything) };
         let scope = Scope { tenants: None, adopt: self.state().adopt.clone() };
         let now = self.read(&client, &scope).await?;
+        let offered = self.offered(&client, &now).await?;
+        let before_offered = self.state().offered.replace(offered.clone());
+        if before_offered.is_some_and(|before| before != offered) {
+            // Whose rules wait for it is not known here.
+            return Ok(Changes::Anything);
+        }
         if tables::is_same(&before, &now) {
             return Ok(Changes::Tenants(BTreeSet::new()));
         }

@@ -24,10 +24,26 @@ const BETWEEN: &str = " | ";
 /// What the name of a policy's predecessor ends with, while both stand in the table.
 pub(crate) const OLD: char = '~';
 
-/// A comment that begins with the mark.
+/// A comment that begins with the mark, of at most so many bytes: whether FortiOS counts bytes or characters is not said.
 pub(crate) fn comment(mark: &Mark, text: &str, most: usize) -> String {
-    let whole = if text.is_empty() { mark.to_string() } else { format!("{mark}{BETWEEN}{text}") };
-    whole.chars().take(most).collect()
+    let mark = mark.to_string();
+    let text = plain(text);
+    let room = most.saturating_sub(mark.len() + BETWEEN.len());
+    let text = text[..text.floor_char_boundary(room)].trim();
+    if text.is_empty() { mark } else { format!("{mark}{BETWEEN}{text}") }
+}
+
+/// The text with others in place of the signs that FortiOS refuses in comments.
+fn plain(text: &str) -> String {
+    let plain = |it: char| match it {
+        '<' | '(' => '[',
+        '>' | ')' => ']',
+        '"' | '\'' => '`',
+        '#' => '*',
+        it if it.is_control() => ' ',
+        it => it,
+    };
+    text.chars().map(plain).collect()
 }
 
 /// What stands of a comment where a mark would.
@@ -76,6 +92,28 @@ mod tests {
             assert_eq!(taken_over(wanted, theirs, most).as_deref(), Some(expected));
         }
         assert_eq!(taken_over("no mark", "theirs", 255), None);
+    }
+
+    #[test]
+    fn a_comment_is_cut_between_characters_and_has_no_sign_that_fortios_refuses() {
+        let ours = mark(&"nord".into(), &"ibestad".into(), &ResourceKey::new(POLICY, "dns"));
+        // The mark and what stands behind it are 26 bytes.
+        for (text, most, expected) in [
+            ("Gáivuotna", 36, "Gáivuotna"),
+            ("Gáivuotna", 35, "Gáivuotn"),
+            ("Gáivuotna", 28, "G"),
+            ("Gáivuotna", 29, "Gá"),
+            ("🏫 school", 29, ""),
+            ("🏫 school", 30, "🏫"),
+            ("🏫 school", 31, "🏫"),
+            ("Bo's \"old\" <rule>\n(#2)", 255, "Bo`s `old` [rule] [*2]"),
+        ] {
+            let whole = comment(&ours, text, most);
+            assert!(whole.len() <= most, "{whole}");
+            let said = whole.split_once(BETWEEN).map_or("", |(_, said)| said);
+            assert_eq!(said, expected, "{text:?} in {most} bytes");
+            assert_eq!(read(&whole, &"nord".into()), Some(ours.clone()), "{whole}");
+        }
     }
 
     #[test]

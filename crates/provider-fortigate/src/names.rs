@@ -1,5 +1,6 @@
 //! What a tenant's things are called on the device: names that follow from the manifest alone, within FortiOS's limits
-//! (`config firewall …` in the CLI reference gives the size of each).
+//! (`config firewall …` in the CLI reference gives the size of each). All of them have a dot or a
+//! tilde, so that none is a word of FortiOS's own such as `all` or `any`, or the name of a virtual firewall.
 
 use std::collections::BTreeMap;
 
@@ -138,7 +139,7 @@ fn fit(name: &str, most: usize) -> String {
     if name.len() <= most {
         return name.to_owned();
     }
-    let head: String = name.chars().take(most - HASH - 1).collect();
+    let head = &name[..name.floor_char_boundary(most - HASH - 1)];
     format!("{head}~{}", hash(name))
 }
 
@@ -176,6 +177,19 @@ mod tests {
         assert_eq!(read_schedule("nord", &name), Some(("ibestad", schedule_key("office-hours").as_str())));
         assert_eq!(read_schedule("sor", &name), None, "another installation's");
         assert_eq!(read_schedule("nord", "ibestad.office-hours"), None, "a lookalike");
+        for word in ["all", "any", "none", "always", "root", "global", "ALL"] {
+            for name in [
+                interface(word, word),
+                zone(word),
+                object(word, word),
+                policy(word, word),
+                schedule("nord", word, word),
+            ] {
+                assert!(name.contains(['.', '~']), "{name}");
+            }
+        }
+        let long = "Gáivuotna-".repeat(12);
+        assert!(object("x", &long).len() <= 79 && interface("x", &long).len() <= 15, "bytes are counted");
         assert_eq!(interface("ibestad", "servers"), "ibestad.servers");
         assert_eq!(policy("ibestad", "clients-to-files"), "ibestad.clients-to-files");
         for tenant in ["ibestad", tenant] {

@@ -1,10 +1,25 @@
-//! Whether a FortiGate is as needed, one line for each.
+//! Whether a FortiGate is as needed, one line for each. What the device does not tell is said, and is no fault.
+
+mod rights;
 
 use serde_json::Value as Json;
 use vertskommune_provider::{Checked, Ctx};
 
 use crate::Fortigate;
-use crate::client::{At, Client, Error};
+use crate::client::{self, Ask, At, Client, Error};
+use crate::offered;
+
+/// What a virtual firewall has of the things that tenants get, as `system/vdom-resource` calls them.
+const RESOURCES: [&str; 6] = [
+    "firewall-policy",
+    "firewall-address",
+    "firewall-addrgrp",
+    "custom-service",
+    "service-group",
+    "recurring-schedule",
+];
+/// From how much of a hundred on a table counts as good as full.
+const FULL: u64 = 90;
 
 impl Fortigate {
     pub(crate) async fn check_all(&self, ctx: &Ctx) -> Vec<Checked> {
@@ -15,7 +30,11 @@ impl Fortigate {
         };
         let version = self.identify(&client).await;
         let mut all = vec![checked("identity", version.map_err(|error| error.to_string()))];
-        all.push(checked("cluster", self.cluster(&client).await.map_err(|error| said(&error))));
+        all.push(checked("cluster", self.cluster(&client).await));
+        all.push(checked("rights to read", self.may_read(&client).await));
+        all.push(checked("rights to write", self.may_write(&client).await));
+        all.push(checked("room", self.room(&client).await));
+        all.push(checked("virtual firewalls", Self::virtual_firewalls(&client).await));
         all.push(checked("saving", self.saving(&client).await));
         all.push(checked("manager", self.manager(&client).await));
         all.push(checked("parent", self.there(&client, "system/interface", &self.settings.parent).await));
@@ -26,25 +45,101 @@ impl Fortigate {
                 all.push(checked(&format!("place {name}/{object}"), self.address(&client, object).await));
             }
         }
+        if let Some(pool) = &self.settings.ip_pool {
+            all.push(checked("ip pool", self.there(&client, "firewall/ippool", pool).await));
+        }
+        for profile in &self.settings.profiles {
+            all.push(checked(&format!("profile {profile}"), self.profile(&client, profile).await));
+        }
         all.push(checked("anchor", self.anchored(&client).await));
         all
     }
 
     /// All members of the cluster are those that are pinned, and they are in step.
-    async fn cluster(&self, client: &Client) -> Result<String, Error> {
-        let (peers, ..) = client.monitor("system/ha-checksums", None).await?;
-        let peers = peers.as_array().cloned().unwrap_or_default();
-        let pinned: Vec<&str> = self.serials().collect();
-        for peer in &peers {
-            let serial = peer["serial_no"].as_str().unwrap_or_default();
-            if !pinned.contains(&serial) {
-                return Err(Error::Protocol(format!("{serial} is in the cluster and not in spec.identity")));
-            }
-            if peer["checksum"]["all"] != peers[0]["checksum"]["all"] {
-                return Err(Error::Protocol(format!("{serial} is not in step with the others")));
+    async fn cluster(&self, client: &Client) -> Result<String, String> {
+        let (peers, ..) = client.monitor("system/ha-checksums", None).await.map_err(|error| said(&error))?;
+        let peers = peers.as_array().map(Vec::as_slice).unwrap_or_default();
+        let serial = |peer: &Json| peer["serial_no"].as_str().unwrap_or_default().to_owned();
+        let there: Vec<String> = peers.iter().map(serial).collect();
+        let mut wrong = Vec::new();
+        let unknown = there.iter().filter(|serial| !self.serials().any(|pinned| pinned == *serial));
+        wrong.extend(unknown.map(|serial| {
+            format!(
+                "{serial} is in the cluster and not in spec.identity: add it, or take it out of the cluster"
+            )
+        }));
+        // One that stands alone may name no members, and it answered.
+        let missing = self
+            .serials()
+            .filter(|pinned| self.serials().count() > 1 && !there.iter().any(|it| it == pinned));
+        wrong.extend(missing.map(|serial| {
+            format!("{serial} is in spec.identity and not in the cluster: bring it back, or take it out of spec.identity")
+        }));
+        let behind = peers.iter().filter(|peer| peer["checksum"]["all"] != peers[0]["checksum"]["all"]);
+        wrong.extend(behind.map(|peer| format!("{} is not in step with the others", serial(peer))));
+        if wrong.is_empty() { Ok(format!("{} in step", peers.len().max(1))) } else { Err(wrong.join("; ")) }
+    }
+
+    /// How much room the tables have, where the device tells.
+    async fn room(&self, client: &Client) -> Result<String, String> {
+        let told = client.monitor("system/vdom-resource", Some(&self.settings.vdom)).await;
+        let told = match told {
+            Ok((told, ..)) => told,
+            Err(error) => return Ok(format!("the device does not tell: {error}")),
+        };
+        let (mut free, mut short) = (Vec::new(), Vec::new());
+        for name in RESOURCES {
+            let number = |field: &str| told[name][field].as_u64().filter(|number| *number > 0);
+            // What the VDOM is given, or else what the device has; 0 is no limit.
+            let Some(most) = number("custom_max").or_else(|| number("global_max")) else { continue };
+            let used = number("current_usage").unwrap_or_default();
+            let line = format!("{used} of {most} {name}");
+            if used.saturating_mul(100) >= most.saturating_mul(FULL) {
+                short.push(line);
+            } else {
+                free.push(line);
             }
         }
-        Ok(format!("{} in step", if peers.is_empty() { 1 } else { peers.len() }))
+        match (short.as_slice(), free.as_slice()) {
+            ([], []) => Ok("the device tells no limits".to_owned()),
+            ([], _) => Ok(free.join(", ")),
+            _ => Err(format!(
+                "{} are used in {}: take away what is not needed there, or raise the limit of the VDOM",
+                short.join(", "),
+                self.settings.vdom
+            )),
+        }
+    }
+
+    /// How many virtual firewalls the licence has left, where the device tells.
+    async fn virtual_firewalls(client: &Client) -> Result<String, String> {
+        match client.monitor("license/status", None).await {
+            Ok((told, ..)) => match (told["vdom"]["used"].as_u64(), told["vdom"]["max"].as_u64()) {
+                (Some(used), Some(max)) => Ok(format!("{used} of {max} are used")),
+                _ => Ok("the device does not tell how many there may be".to_owned()),
+            },
+            Err(error) => Ok(format!("the device does not tell: {error}")),
+        }
+    }
+
+    /// A security profile of any sort.
+    async fn profile(&self, client: &Client, name: &str) -> Result<String, String> {
+        let mut sorts = Vec::new();
+        let filter = client::equals("name", name);
+        for (word, table) in offered::profiles() {
+            let at = At { vdom: &self.settings.vdom, table };
+            let rows =
+                client.rows(at, &Ask::those(&["name"], &filter)).await.map_err(|error| said(&error))?;
+            if rows.iter().any(|row| row.get("name").and_then(Json::as_str) == Some(name)) {
+                sorts.push(word);
+            }
+        }
+        if sorts.is_empty() {
+            return Err(format!(
+                "there is no security profile {name}: make it, or correct spec.settings.profiles"
+            ));
+        }
+        Ok(sorts.join(", "))
     }
 
     /// A device that saves only when it is told to would forget us at its next start.

@@ -227,10 +227,24 @@ pub(crate) fn schema() -> Schema {
 /// The rules of the fields of a table.
 pub(crate) fn rules(table: &Table) -> KindRules {
     let fields = table.attributes.iter().map(|(name, form)| match form {
-        Fixed => FieldRule::new(*name, Change::Immutable),
+        Fixed => FieldRule::new(*name, Change::Immutable).remedy(remedy(name)),
         Names | Interfaces | Words => FieldRule::new(*name, Change::Mutable).compared(Comparison::Unordered),
         Plain | Range => FieldRule::new(*name, Change::Mutable),
     });
     let vdom = (!table.has(VDOM)).then(|| FieldRule::new(VDOM, Change::Immutable));
     KindRules { holds_data: false, fields: fields.chain(vdom).collect(), outputs: Vec::new() }
+}
+
+/// What to do where FortiOS does not take another value: it keeps a VLAN's id and port from its creation on (-522).
+fn remedy(attribute: &str) -> &'static str {
+    match attribute {
+        "vlanid" => {
+            "add a network of another name with this VLAN and a cidr of its own, move there what is in this one, and then \
+             take this one away"
+        }
+        "interface" => {
+            "write the former one in spec.settings.parent of the HostProvider, or move the tenant to new networks"
+        }
+        _ => "",
+    }
 }

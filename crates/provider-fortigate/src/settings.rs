@@ -72,6 +72,12 @@ struct Internet {
 }
 
 impl Settings {
+    /// All interfaces and zones that it names.
+    pub(crate) fn interfaces(&self) -> impl Iterator<Item = &str> {
+        let places = self.places.values().map(|place| place.interface.as_str());
+        [self.parent.as_str(), self.internet.as_str()].into_iter().chain(places)
+    }
+
     /// Reads the settings, or says all that is wrong with them.
     pub(crate) fn read(settings: &Json) -> Result<Self, Vec<Violation>> {
         let written: Written = Written::deserialize(settings)
@@ -93,13 +99,13 @@ impl Settings {
             written.places.iter().map(|(name, place)| (format!("places.{name}.interface"), &place.interface));
         for (field, name) in names.into_iter().map(|(field, name)| (field.to_owned(), name)).chain(places) {
             must(
-                !name.is_empty() && name.len() <= 35,
+                !name.is_empty() && name.len() <= 35 && name != "any",
                 &field,
-                format!("{name:?} is no interface: write its name"),
+                format!("{name:?} is no interface: write the name of one, or of a zone"),
             );
         }
         must(
-            !written.vdom.is_empty() && written.vdom.len() <= 31,
+            !written.vdom.is_empty() && written.vdom.len() <= 31 && written.vdom.chars().all(is_plain),
             "vdom",
             format!("{:?} is no VDOM: write its name, such as root", written.vdom),
         );
@@ -155,6 +161,11 @@ impl Settings {
     }
 }
 
+/// What names of virtual firewalls are made of.
+fn is_plain(it: char) -> bool {
+    it.is_ascii_alphanumeric() || matches!(it, '-' | '_')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,8 +206,10 @@ mod tests {
     fn each_mistake_is_named_by_its_field() {
         type Break = fn(&mut Json);
         assert!(Settings::read(&valid()).is_ok());
-        let rows: [(Break, &str); 6] = [
+        let rows: [(Break, &str); 8] = [
             (|it| it["vdom"] = json!(""), "spec.settings.vdom"),
+            (|it| it["vdom"] = json!("a/b"), "spec.settings.vdom"),
+            (|it| it["internet"]["interface"] = json!("any"), "spec.settings.internet.interface"),
             (|it| it["policyAnchor"]["before"] = json!(null), "spec.settings.policyAnchor.before"),
             (|it| it["internet"]["interface"] = json!(""), "spec.settings.internet.interface"),
             (

@@ -19,6 +19,7 @@ use crate::firmware::Firmware;
 use crate::marks::{OLD, ORDER, POLICY};
 use crate::names;
 use crate::observe::{ANCHOR, NAME, standing};
+use crate::offered;
 use crate::order::{Place, Wanted, Write, in_one, one_by_one};
 use crate::schema::{TABLES, VDOM, table};
 use crate::settings::Settings;
@@ -49,8 +50,8 @@ pub(crate) fn steps(
     settings: &Settings,
     now: Timestamp,
 ) -> Proposal {
-    let maker = Maker { seen, settings, now };
     let (differences, shown) = kept::kept(differences);
+    let maker = Maker { seen, settings, own: own(&differences, seen), now };
     let mut proposal = Proposal { shown, ..Proposal::default() };
     let (rules, objects): (Vec<&Difference>, Vec<&Difference>) =
         differences.iter().partition(|it| matches!(it.id.key.kind.as_str(), POLICY | ORDER));
@@ -60,19 +61,33 @@ pub(crate) fn steps(
     for difference in others {
         match maker.object(difference) {
             Ok(steps) => proposal.steps.extend(steps),
-            Err(refusal) => proposal.refusals.push(*refusal),
+            Err(refused) => proposal.refusals.extend(refused),
         }
     }
-    maker.rules(&rules, &mut proposal);
-    // What nobody refers to any more goes last: users before what they use.
-    proposal.steps.extend(users_first(&gone).into_iter().filter_map(|it| maker.remove(it)));
+    let whole = maker.rules(&rules, &mut proposal);
+    // What nobody refers to any more goes last, users before what they use. Rules that are not changed may still name it.
+    let gone = if whole { users_first(&gone) } else { Vec::new() };
+    proposal.steps.extend(gone.into_iter().filter_map(|it| maker.remove(it)));
     proposal
 }
 
 struct Maker<'a> {
     seen: &'a Observation,
     settings: &'a Settings,
+    /// The names of all that the tenant has or is to have.
+    own: BTreeSet<String>,
     now: Timestamp,
+}
+
+/// The names of all that the tenant of these differences has or is to have.
+fn own(differences: &[Difference], seen: &Observation) -> BTreeSet<String> {
+    let desired = differences.iter().filter_map(|it| it.desired.as_ref()?.fields.get("name")?.as_known());
+    let things = differences.first().and_then(|it| seen.seen.get(&it.id.tenant));
+    let present = things.into_iter().flatten().filter_map(|(_, seen)| match seen {
+        Seen::Present(present) => present.fields.get("name"),
+        Seen::InProgress { .. } | Seen::Lost { .. } | Seen::Unknown(_) => None,
+    });
+    desired.chain(present).filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
 impl Maker<'_> {
@@ -80,10 +95,14 @@ impl Maker<'_> {
         Firmware::of(&self.seen.version).has_transactions()
     }
 
-    fn object(&self, difference: &Difference) -> Result<Vec<Step>, Box<Refusal>> {
+    fn object(&self, difference: &Difference) -> Result<Vec<Step>, Vec<Refusal>> {
+        let missing = self.missing(difference);
+        if !missing.is_empty() {
+            return Err(missing);
+        }
         match (&difference.what, &difference.desired, &difference.present) {
             (What::Missing, Some(desired), _) => match self.stands_already(desired) {
-                Some(steps) => steps,
+                Some(steps) => steps.map_err(|refusal| vec![*refusal]),
                 None => Ok(vec![self.create(desired)]),
             },
             (What::Changed(changes), Some(_), Some(present)) => {
@@ -91,6 +110,12 @@ impl Maker<'_> {
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    /// What it names and is not there.
+    fn missing(&self, difference: &Difference) -> Vec<Refusal> {
+        let desired = difference.desired.iter();
+        desired.flat_map(|desired| offered::missing(desired, self.seen, &self.own)).collect()
     }
 
     /// What becomes of a thing that is missing where something stands that is to be taken over, or is in its place.
@@ -150,9 +175,12 @@ impl Maker<'_> {
         step
     }
 
-    /// All rules of the tenant. While one of them is yet to be taken over or named, or has something in its way, the
-    /// others wait: half a rule set is never in force.
-    fn rules(&self, differences: &[&Difference], proposal: &mut Proposal) {
+    /// All rules of the tenant; whether all that they name is there. While one of them is yet to be taken over or named, or
+    /// has something in its way, the others wait: half a rule set is never in force.
+    fn rules(&self, differences: &[&Difference], proposal: &mut Proposal) -> bool {
+        let missing: Vec<Refusal> = differences.iter().flat_map(|it| self.missing(it)).collect();
+        let whole = missing.is_empty();
+        proposal.refusals.extend(missing);
         let mut first: Option<&ResourceId> = None;
         // What stands already and is not ours has no part in the order yet.
         let mut aside: BTreeSet<&str> = BTreeSet::new();
@@ -182,7 +210,8 @@ impl Maker<'_> {
             None => step,
         };
         let others: Vec<&Difference> = others.iter().map(AsRef::as_ref).collect();
-        proposal.steps.extend(self.policies(&others, &aside).into_iter().map(held));
+        proposal.steps.extend(self.policies(&others, &aside, whole).into_iter().map(held));
+        whole
     }
 
     /// Where rules are replaced one by one, a policy first gets one of our names: while its successor stands above it,
@@ -203,8 +232,9 @@ impl Maker<'_> {
         Some((step, rest))
     }
 
-    /// All policies of the tenant but those `aside` as one: content, order, what comes and what goes.
-    fn policies(&self, differences: &[&Difference], aside: &BTreeSet<&str>) -> Vec<Step> {
+    /// All policies of the tenant but those `aside` as one: content, order, what comes and what goes, where all of it can be
+    /// done.
+    fn policies(&self, differences: &[&Difference], aside: &BTreeSet<&str>, whole: bool) -> Vec<Step> {
         let Some(first) = differences.first() else { return Vec::new() };
         let (tenant, provider) = (&first.id.tenant, &first.id.provider);
         let order_id = ResourceId::new(tenant, provider, ResourceKey::new(ORDER, "policies"));
@@ -245,9 +275,9 @@ impl Maker<'_> {
             names: self.names(tenant.as_str()),
         };
         let writes = way(&there, &wanted, ANCHOR);
-        let steps: Option<Vec<Step>> = writes.iter().map(|write| rules.step(write)).collect();
+        let steps = || writes.iter().map(|write| rules.step(write)).collect::<Option<Vec<Step>>>();
         // What cannot be done whole is not begun: only what is without effect goes, which makes room for the rest.
-        steps.unwrap_or_else(|| {
+        whole.then(steps).flatten().unwrap_or_else(|| {
             let idle = writes.iter().filter(|write| rules.is_idle(write));
             idle.filter_map(|write| rules.step(write)).collect()
         })

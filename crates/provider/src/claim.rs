@@ -1,5 +1,7 @@
 //! Our claim as the one writer of a system: who it names, how it is written down there, and whom it stops.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use vertskommune_core::names::Installation;
@@ -22,24 +24,36 @@ pub struct Claim {
     pub take_over: bool,
 }
 
-/// The claim as it is written down.
-#[derive(Serialize, Deserialize)]
+/// What stands between the parts of a claim. No part holds it.
+const BETWEEN: &str = ", ";
+
+/// The claim as it is written down: `nord, 2026-01-01T00:00:00Z, cluster-1`. Nothing in it is a sign that systems refuse
+/// in comments, such as a quote or a bracket.
 struct Written {
     installation: String,
-    holder: String,
     expires: Timestamp,
+    holder: String,
+}
+
+impl Written {
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, BETWEEN);
+        let mut part = || parts.next().map(str::to_owned);
+        Some(Self { installation: part()?, expires: part()?.parse().ok()?, holder: part()? })
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{BETWEEN}{}{BETWEEN}{}", self.installation, self.expires, self.holder)
+    }
 }
 
 impl Claim {
-    /// The claim as text, less than 255 characters.
+    /// The claim as text: less than 255 bytes of plain signs.
     pub fn text(&self) -> String {
-        let written = Written {
-            installation: self.installation.to_string(),
-            holder: self.short_holder(),
-            expires: self.expires,
-        };
-        // Three texts always serialise.
-        serde_json::to_string(&written).unwrap_or_default()
+        let installation = self.installation.to_string();
+        Written { installation, expires: self.expires, holder: self.short_holder() }.to_string()
     }
 
     /// Whether the claim that is written down there leaves room for this one: none is there, it is ours, it has run out,
@@ -53,7 +67,7 @@ impl Claim {
         if there.is_empty() {
             return Ok(());
         }
-        let Ok(there) = serde_json::from_str::<Written>(there) else {
+        let Some(there) = Written::read(there) else {
             return Err(ProviderError::Protocol(
                 "the claim that stands there is not understood: remove it".to_owned(),
             ));
@@ -70,7 +84,8 @@ impl Claim {
     }
 
     fn short_holder(&self) -> String {
-        self.holder.chars().take(HOLDER).collect()
+        let plain = |it: char| it.is_ascii_alphanumeric() || matches!(it, '-' | '_' | '.' | ':' | '/' | '@');
+        self.holder.chars().take(HOLDER).map(|it| if plain(it) { it } else { '-' }).collect()
     }
 }
 
@@ -87,9 +102,8 @@ mod tests {
             expires: now,
             take_over,
         };
-        let there = |installation: &str, holder: &str, expires: &str| {
-            format!(r#"{{"installation":"{installation}","holder":"{holder}","expires":"{expires}"}}"#)
-        };
+        let there =
+            |installation: &str, holder: &str, expires: &str| format!("{installation}, {expires}, {holder}");
         let (before, after) = ("2025-12-31T23:59:00Z", "2026-01-01T00:01:00Z");
         for (text, take_over, free) in [
             (there("nord", "a", after), false, true),
@@ -98,9 +112,28 @@ mod tests {
             (there("sor", "a", after), true, true),
             (there("sor", "a", after), false, false),
             ("what".to_owned(), false, false),
+            ("nord, soon, a".to_owned(), false, false),
             (String::new(), false, true),
         ] {
             assert_eq!(claim(take_over).stands_beside(&text, now).is_ok(), free, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_and_has_no_sign_that_a_comment_may_not_have() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let expires = "2026-01-01T00:05:00.123456789Z".parse().unwrap();
+        for holder in ["cluster-1/pod", "Åse's \"laptop\" <home>, (2)", &"å".repeat(300), ""] {
+            let claim = |holder: &str| Claim {
+                installation: "i".repeat(63).as_str().into(),
+                holder: holder.to_owned(),
+                expires,
+                take_over: false,
+            };
+            let text = claim(holder).text();
+            assert!(text.len() < 255 && !text.contains(['<', '>', '#', '(', ')', '"', '\'']), "{text}");
+            assert_eq!(claim(holder).stands_beside(&text, now), Ok(()), "{text}");
+            assert!(claim("other").stands_beside(&text, now).is_err(), "{text}");
         }
     }
 }

@@ -9,6 +9,11 @@ use crate::render::MASK;
 use crate::schema::{Attribute, Kind, find};
 use crate::value::{Fields, Value, default_text};
 
+/// Signs that FortiOS refuses in names and comments.
+const MARKUP: [char; 7] = ['<', '>', '#', '(', ')', '"', '\''];
+/// Where it takes them: what policies say of themselves, and the FortiManager, which is written in quotes.
+const ANY_SIGN: &[&str] = &["comments", "fmg"];
+
 /// Lays the attributes of `body` over `fields`; a value that is the default is kept as none at all. Attributes
 /// that the schema does not know are passed over, as FortiOS does.
 pub(crate) fn lay_over(
@@ -99,12 +104,13 @@ fn normal_text(attribute: &'static Attribute, json: &Json) -> Result<String, Cmd
 }
 
 fn within(attribute: &'static Attribute, text: String, max: usize) -> Result<String, CmdbError> {
-    if text.chars().count() > max {
+    // Whether a real one counts characters or bytes is not said: what it takes by the stricter count it takes by both.
+    if text.len() > max {
         return Err(CmdbError::TooLong { attribute: attribute.name, max });
     }
-    // FortiOS refuses these in names.
-    if text.contains(['<', '>', '#', '(', ')', '"', '\'']) && attribute.name == "name" {
-        return Err(CmdbError::BadValue { attribute: attribute.name, value: text });
+    let secret = matches!(attribute.kind, Kind::Secret { .. });
+    if text.contains(MARKUP) && !secret && !ANY_SIGN.contains(&attribute.name) {
+        return Err(CmdbError::Markup);
     }
     Ok(text)
 }

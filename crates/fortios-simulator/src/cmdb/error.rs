@@ -52,13 +52,19 @@ pub enum CmdbError {
         value: String,
     },
     /// A text that is too long.
-    #[error("{attribute} is longer than {max} characters")]
+    #[error("{attribute} is longer than {max} bytes")]
     TooLong {
         /// The attribute.
         attribute: &'static str,
-        /// How many characters fit.
+        /// How many bytes fit.
         max: usize,
     },
+    /// A text with signs that could be read as markup.
+    #[error("the string contains XSS vulnerability characters")]
+    Markup,
+    /// Another VLAN id or another parent for a VLAN that is there.
+    #[error("VLAN ID and physical interface stay as they were when the VLAN was created")]
+    VlanStays,
     /// An attribute that must not be empty is.
     #[error("{attribute} must not be empty")]
     Required {
@@ -111,6 +117,8 @@ impl CmdbError {
             Self::VdomInUse => (500, -514),
             Self::MissingMember { .. } | Self::BadValue { .. } | Self::TooLong { .. } => (500, -651),
             Self::Required { .. } => (500, -56),
+            Self::Markup => (500, -173),
+            Self::VlanStays => (500, -522),
             Self::Overlap { .. } => (500, -54),
             Self::TableFull => (500, -4),
             Self::Permission => (403, -37),

@@ -117,6 +117,12 @@ fn set(fields: &mut Fields, table: TableId, name: &str, text: &str) {
 fn interface(attempt: &Attempt<'_>, row: &Row, before: Option<&Arc<Row>>) -> Result<(), CmdbError> {
     let table = attempt.table.table();
     if let Some(before) = before {
+        let is_vlan = before.text(table, "type") == "vlan" && row.text(table, "type") == "vlan";
+        let moved = before.text(table, "interface") != row.text(table, "interface")
+            || before.number(table, "vlanid") != row.number(table, "vlanid");
+        if is_vlan && moved {
+            return Err(CmdbError::VlanStays);
+        }
         let fixed =
             ["type", "interface"].into_iter().find(|name| before.text(table, name) != row.text(table, name));
         if let Some(name) = fixed {

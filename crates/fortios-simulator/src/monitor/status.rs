@@ -9,7 +9,7 @@ use crate::identity::Identity;
 use crate::schema::{Scope, catalogue};
 use crate::store::{Place, Vdom, View};
 use crate::sync::read;
-use crate::value::short;
+use crate::value::{Key, short};
 
 /// A text of `system global`.
 pub(crate) fn global_text<'a>(view: View<'a>, name: &str) -> &'a str {
@@ -49,6 +49,7 @@ pub(crate) fn web_ui(question: &Question<'_>) -> Json {
             ((*vdom).to_owned(), state)
         })
         .collect();
+    let profile = profile(config.committed(), &question.principal.name);
     json!({
         "model_name": "FortiGate",
         "model_number": "VM64",
@@ -60,7 +61,7 @@ pub(crate) fn web_ui(question: &Question<'_>) -> Json {
         "admin": {
             "name": question.principal.name,
             "login_name": question.principal.name,
-            "profile": {"name": "super_admin", "q_origin_key": "super_admin", "scope": "global"},
+            "profile": {"name": profile, "q_origin_key": profile, "scope": "global"},
             "global_admin": true,
             "super_admin": true,
             "vdoms": vdoms,
@@ -69,6 +70,17 @@ pub(crate) fn web_ui(question: &Question<'_>) -> Json {
         "vdom_mode": "multi-vdom",
         "ha_mode": if question.device.identity.peers.is_empty() { "standalone" } else { "a-p" },
     })
+}
+
+/// The profile of an API user or an administrator.
+fn profile<'a>(view: View<'a>, name: &str) -> &'a str {
+    let tables =
+        ["system/api-user", "system/admin"].into_iter().filter_map(|table| Config::table(table).ok());
+    let mut profiles = tables.filter_map(|table| {
+        let row = view.get(&Place { table, vdom: None }, &Key::from(name))?;
+        Some(row.text(table.table(), "accprofile"))
+    });
+    profiles.next().unwrap_or_default()
 }
 
 pub(crate) fn license(question: &Question<'_>) -> Json {

@@ -15,13 +15,13 @@ async fn the_configuration_reads_like_an_export() {
              "secondaryip": [{"ip": "10.13.11.1/24", "allowaccess": "ping"}]},
         ], "system/vdom": [{"name": "ibestad"}]},
         "ibestad": {
-            "system/zone": [{"name": "inside", "interface": [{"interface-name": "v1310"}], "description": "a \"zone\""}],
+            "system/zone": [{"name": "inside", "interface": [{"interface-name": "v1310"}], "description": "a zone"}],
             "firewall/address": [{"name": "servers", "subnet": "10.13.10.0/24", "uuid": "00000000-0000-4000-8000-000000000001"}],
             "firewall/policy": [{
                 "policyid": 7, "name": "out", "srcintf": [{"name": "inside"}], "dstintf": [{"name": "any"}],
                 "srcaddr": [{"name": "servers"}], "dstaddr": [{"name": "all"}], "schedule": "always",
                 "service": [{"name": "HTTPS"}, {"name": "DNS"}], "action": "accept", "logtraffic": "all", "nat": "enable",
-                "uuid": "00000000-0000-4000-8000-000000000002", "comments": "vertskommune/ibestad/out",
+                "uuid": "00000000-0000-4000-8000-000000000002", "comments": "the \"way\" out",
             }],
             "router/static": [{"seq-num": 3, "dst": "10.99.0.0/16", "gateway": "10.13.10.254", "device": "v1310"}],
         },

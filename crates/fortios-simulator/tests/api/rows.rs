@@ -10,7 +10,7 @@ async fn values_are_read_as_fortios_writes_them() {
     let rows = [
         ("subnet", json!("10.0.0.0/24"), json!("10.0.0.0 255.255.255.0"), "a prefix becomes a mask"),
         ("color", json!("7"), json!(7), "a number is a number"),
-        ("comment", json!("\"x\"\n\u{1}å"), json!("\"x\"\n\u{1}å"), "text stays as it is"),
+        ("comment", json!("\\x\n\u{1}å"), json!("\\x\n\u{1}å"), "text stays as it is"),
         ("allow-routing", json!("enable"), json!("enable"), "a word"),
         ("no-such-attribute", json!("x"), Value::Null, "what is not known is passed over"),
         (

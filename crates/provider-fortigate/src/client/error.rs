@@ -8,10 +8,14 @@ use vertskommune_provider::{Applied, ProviderError};
 /// FortiOS's codes, as clients' sources and Fortinet's texts have them.
 mod code {
     pub(super) const MISSING: i64 = -3;
-    pub(super) const FULL: i64 = -4;
+    /// The table; the licence for virtual firewalls; what one of these may have.
+    pub(super) const FULL: [i64; 3] = [-4, -523, -580];
     pub(super) const DUPLICATE: [i64; 3] = [-5, -15, -100];
     pub(super) const RIGHT: [i64; 2] = [-14, -37];
-    pub(super) const IN_USE: i64 = -23;
+    /// The last is that of virtual firewalls.
+    pub(super) const IN_USE: [i64; 2] = [-23, -514];
+    /// A name that no row has, among other values that it does not take.
+    pub(super) const VALUE: i64 = -651;
 }
 
 /// Why a request failed.
@@ -47,6 +51,18 @@ pub(crate) enum Error {
     /// Another transaction holds the table.
     #[error("a transaction holds the table: {0}")]
     Locked(String),
+    /// It names what is not there.
+    #[error("it names what is not on the firewall: {0}")]
+    Missing(String),
+    /// What it depends on is missing, wrong or there twice.
+    #[error("what it depends on is missing or wrong: {0}")]
+    Dependency(String),
+    /// The transaction has ended by itself.
+    #[error("the transaction is not open any more: {0}")]
+    Expired(String),
+    /// What cannot be done within a transaction.
+    #[error("it cannot be done within a transaction: {0}")]
+    NotInTransaction(String),
     /// Others refer to it.
     #[error("it is in use: {0}")]
     InUse(String),
@@ -72,34 +88,72 @@ pub(crate) enum Error {
     Protocol(String),
 }
 
+/// What was asked for when the answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// How something is, or that it goes: all that can be missing is the row itself.
+    Row,
+    /// A new row, or other values in one: what it names can be missing, too.
+    Values,
+    /// A transaction's beginning or end.
+    Transaction,
+}
+
 /// What FortiOS means by this answer.
-pub(super) fn refusal(status: u16, body: Option<&Json>) -> Error {
+pub(super) fn refusal(asked: Asked, status: u16, body: Option<&Json>) -> Error {
     let Some(body) = body else {
         return match status {
             403 => Error::Right("it answered 403".to_owned()),
             404 => Error::NotFound,
+            424 => Error::Dependency("it does not say what".to_owned()),
             400..500 => Error::Refused { code: i64::from(status), text: format!("it answered {status}") },
             status => Error::Server(status),
         };
     };
     let code = body["error"].as_i64().unwrap_or_default();
-    let said = body["cli_error"].as_str().unwrap_or_default();
-    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let raw = body["cli_error"].as_str().unwrap_or_default();
+    let said = raw.split_whitespace().collect::<Vec<_>>().join(" ");
     let text: String =
         if said.is_empty() { format!("code {code}") } else { said.chars().take(200).collect() };
+    let missing = || Error::Missing(named(raw).unwrap_or_else(|| "it does not say what".to_owned()));
     match (status, code) {
+        // No code for these is published; the words are what tells them.
+        (_, _) if about_transaction(&said, &["locked"]) => Error::Locked(text),
+        (_, _) if about_transaction(&said, &["expired", "not exist"]) => Error::Expired(text),
+        (_, _) if about_transaction(&said, &["not supported", "not allowed", "not permitted"]) => {
+            Error::NotInTransaction(text)
+        }
+        (404, _) | (_, code::MISSING) if asked == Asked::Transaction => Error::Expired(text),
         (404, _) => Error::NotFound,
         (_, code) if code::RIGHT.contains(&code) => Error::Right(text),
         (403, _) => Error::Right(text),
         (_, code) if code::DUPLICATE.contains(&code) => Error::Duplicate(text),
-        (_, code::IN_USE) => Error::InUse(text),
-        // No code for it is published; the words are what tells it.
-        (_, _) if text.contains("locked by transaction") => Error::Locked(text),
-        (_, code::FULL) => Error::Full(text),
-        (_, code::MISSING) if said.is_empty() => Error::NotFound,
+        (_, code) if code::IN_USE.contains(&code) => Error::InUse(text),
+        (_, code) if code::FULL.contains(&code) => Error::Full(text),
+        (_, code::MISSING) if asked == Asked::Values => missing(),
+        (_, code::MISSING) => Error::NotFound,
+        (_, code::VALUE) if MEMBERS.iter().any(|words| said.contains(words)) => missing(),
+        (424, _) => Error::Dependency(text),
         (502..=504, 0) => Error::Server(status),
         (_, code) => Error::Refused { code, text },
     }
+}
+
+/// What stands in an answer about a name in a list that no row has. The same words before other attributes are about a
+/// value that it does not take.
+const MEMBERS: [&str; 2] =
+    ["node_check_object fail! for name ", "node_check_object fail! for interface-name "];
+
+/// The value before which FortiOS stopped to read.
+fn named(said: &str) -> Option<String> {
+    let (_, rest) = said.split_once("value parse error before '")?;
+    let (name, _) = rest.rsplit_once('\'')?;
+    Some(name.chars().take(100).collect())
+}
+
+fn about_transaction(said: &str, words: &[&str]) -> bool {
+    let said = said.to_lowercase();
+    said.contains("transaction") && words.iter().any(|word| said.contains(word))
 }
 
 /// The error, in the words of the contract.
@@ -113,8 +167,15 @@ pub(crate) fn provider_error(endpoint: &str, error: &Error) -> ProviderError {
         Error::Throttled(after) => ProviderError::Throttled { retry_after: *after },
         Error::Right(_) => ProviderError::Permission(text),
         Error::Full(_) => ProviderError::Capacity(text),
-        Error::NotFound | Error::InUse(_) | Error::Locked(_) => ProviderError::Conflict(text),
-        Error::Duplicate(_) | Error::Refused { .. } | Error::Config(_) => ProviderError::Refused(text),
+        Error::NotFound | Error::InUse(_) | Error::Locked(_) | Error::Expired(_) => {
+            ProviderError::Conflict(text)
+        }
+        Error::Duplicate(_)
+        | Error::Missing(_)
+        | Error::Dependency(_)
+        | Error::NotInTransaction(_)
+        | Error::Refused { .. }
+        | Error::Config(_) => ProviderError::Refused(text),
         Error::NotPermitted(why) => ProviderError::NotPermitted(why.clone()),
         Error::Protocol(_) => ProviderError::Protocol(text),
     }
@@ -124,6 +185,8 @@ pub(crate) fn provider_error(endpoint: &str, error: &Error) -> ProviderError {
 pub(crate) fn applied(endpoint: &str, error: &Error) -> Applied {
     match error {
         Error::NotPermitted(why) => Applied::NotSent(why.clone()),
+        // Nothing of it is in force.
+        Error::Expired(_) => Applied::NotSent(error.to_string()),
         // An answer that is none may follow a write that was carried out.
         Error::LostAnswer(_) | Error::Server(_) | Error::Protocol(_) => Applied::Unknown(error.to_string()),
         error => Applied::Failed(provider_error(endpoint, error)),
@@ -138,22 +201,63 @@ mod tests {
     #[test]
     fn each_code_has_its_meaning() {
         let body = |code: i64, said: &str| json!({"error": code, "cli_error": said});
-        for (status, body, expected) in [
-            (404, Some(body(-3, "")), Error::NotFound),
-            (500, Some(body(-3, "")), Error::NotFound),
-            (500, Some(body(-5, "")), Error::Duplicate("code -5".into())),
+        let member = "node_check_object fail! for name host fax\n\nvalue parse error before 'host fax'\nCommand fail. Return \
+                      code -651\n";
+        let scalar = "entry not found in datasource\n\nvalue parse error before 'strict'\nCommand fail. Return code -3\n";
+        let length = "node_check_object fail! for vlanid 5000\n\nvalue parse error before '5000'\n";
+        let refused = |code: i64, text: &str| Error::Refused { code, text: text.to_owned() };
+        let (row, values, transaction) = (Asked::Row, Asked::Values, Asked::Transaction);
+        for (asked, status, body, expected) in [
+            (row, 404, Some(body(-3, "")), Error::NotFound),
+            (row, 500, Some(body(-3, "")), Error::NotFound),
+            (values, 404, Some(body(-3, "")), Error::NotFound),
+            (values, 500, Some(body(-3, "")), Error::Missing("it does not say what".into())),
+            (values, 500, Some(body(-3, scalar)), Error::Missing("strict".into())),
+            (values, 500, Some(body(-651, member)), Error::Missing("host fax".into())),
             (
+                values,
+                500,
+                Some(body(-651, length)),
+                refused(-651, &length.replace("\n\n", " ").replace('\n', "")),
+            ),
+            (values, 500, Some(body(-5, "")), Error::Duplicate("code -5".into())),
+            (
+                row,
                 500,
                 Some(body(-23, "used by other 1 entries\n")),
                 Error::InUse("used by other 1 entries".into()),
             ),
-            (500, Some(body(-4, "")), Error::Full("code -4".into())),
-            (403, Some(body(-14, "")), Error::Right("code -14".into())),
-            (500, Some(body(-651, "bad")), Error::Refused { code: -651, text: "bad".into() }),
-            (503, None, Error::Server(503)),
-            (413, None, Error::Refused { code: 413, text: "it answered 413".into() }),
+            (row, 500, Some(body(-514, "")), Error::InUse("code -514".into())),
+            (values, 500, Some(body(-4, "")), Error::Full("code -4".into())),
+            (values, 500, Some(body(-523, "")), Error::Full("code -523".into())),
+            (row, 403, Some(body(-14, "")), Error::Right("code -14".into())),
+            (values, 500, Some(body(-651, "bad")), refused(-651, "bad")),
+            (values, 500, Some(body(-173, "")), refused(-173, "code -173")),
+            (values, 424, Some(body(0, "")), Error::Dependency("code 0".into())),
+            (values, 424, None, Error::Dependency("it does not say what".into())),
+            (
+                values,
+                500,
+                Some(body(-7, "Locked by transaction 3")),
+                Error::Locked("Locked by transaction 3".into()),
+            ),
+            (transaction, 500, Some(body(-3, "")), Error::Expired("code -3".into())),
+            (
+                values,
+                500,
+                Some(body(-3, "Transaction 3 does not exist")),
+                Error::Expired("Transaction 3 does not exist".into()),
+            ),
+            (
+                row,
+                500,
+                Some(body(-7, "not supported in a transaction")),
+                Error::NotInTransaction("not supported in a transaction".into()),
+            ),
+            (row, 503, None, Error::Server(503)),
+            (row, 413, None, refused(413, "it answered 413")),
         ] {
-            assert_eq!(refusal(status, body.as_ref()), expected);
+            assert_eq!(refusal(asked, status, body.as_ref()), expected, "{asked:?} {status} {body:?}");
         }
     }
 }

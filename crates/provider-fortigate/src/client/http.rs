@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use vertskommune_core::error::with_causes;
 
 use super::Row;
-use super::error::{Error, refusal};
+use super::error::{Asked, Error, refusal};
 
 /// How long one request may take.
 const CALL: Duration = Duration::from_secs(30);
@@ -117,7 +117,7 @@ impl Http {
 
     /// The answers of several virtual firewalls.
     pub(super) async fn get_all(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<Envelope>, Error> {
-        self.send(self.request(Method::GET, path, query), false).await
+        self.send(self.request(Method::GET, path, query), None).await
     }
 
     pub(super) async fn write(
@@ -128,6 +128,11 @@ impl Http {
         body: Option<&Json>,
         transaction: Option<u64>,
     ) -> Result<Envelope, Error> {
+        let asked = match () {
+            () if path == super::TRANSACTIONS => Asked::Transaction,
+            () if body.is_some() => Asked::Values,
+            () => Asked::Row,
+        };
         let mut request = self.request(method, path, query);
         if let Some(body) = body {
             request = request.json(body);
@@ -135,7 +140,7 @@ impl Http {
         if let Some(id) = transaction {
             request = request.header("X-TRANSACTION-ID", id.to_string());
         }
-        self.send(request, true).await.and_then(only)
+        self.send(request, Some(asked)).await.and_then(only)
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> reqwest::RequestBuilder {
@@ -147,29 +152,37 @@ impl Http {
         request.header(AUTHORIZATION, format!("Bearer {}", token.0))
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder, is_write: bool) -> Result<Vec<Envelope>, Error> {
-        let failed = |error| failure(is_write, error);
+    /// Sends a request; of a write, with what it asks for.
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        write: Option<Asked>,
+    ) -> Result<Vec<Envelope>, Error> {
+        let asked = write.unwrap_or(Asked::Row);
+        let failed = |error| failure(write.is_some(), error);
         let answer = request.send().await.map_err(failed)?;
         let status = answer.status().as_u16();
         let after = answer.headers().get("retry-after").and_then(|after| after.to_str().ok()?.parse().ok());
         let text = answer.text().await.map_err(failed)?;
         let body: Option<Json> = serde_json::from_str(&text).ok();
         match (status, body) {
-            (200..300, Some(Json::Array(answers))) => answers.iter().map(answered).collect(),
-            (200..300, Some(body)) => answered(&body).map(|answer| vec![answer]),
+            (200..300, Some(Json::Array(answers))) => {
+                answers.iter().map(|answer| answered(asked, answer)).collect()
+            }
+            (200..300, Some(body)) => answered(asked, &body).map(|answer| vec![answer]),
             (200..300, None) => Err(Error::Protocol("an answer that is no JSON".to_owned())),
             (429, _) => Err(Error::Throttled(after.map(Duration::from_secs))),
             (401, _) => Err(Error::Token),
-            (status, body) => Err(refusal(status, body.as_ref())),
+            (status, body) => Err(refusal(asked, status, body.as_ref())),
         }
     }
 }
 
 /// One virtual firewall's answer.
-fn answered(body: &Json) -> Result<Envelope, Error> {
+fn answered(asked: Asked, body: &Json) -> Result<Envelope, Error> {
     if body["status"] == "error" {
         let status = body["http_status"].as_u64().and_then(|status| u16::try_from(status).ok());
-        return Err(refusal(status.unwrap_or(500), Some(body)));
+        return Err(refusal(asked, status.unwrap_or(500), Some(body)));
     }
     Ok(Envelope::of(body))
 }

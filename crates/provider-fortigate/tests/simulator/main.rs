@@ -6,7 +6,9 @@ mod adoption;
 mod drift;
 mod looking;
 mod peer;
+mod preflight;
 mod random;
+mod refused;
 mod sight;
 
 use std::path::Path;

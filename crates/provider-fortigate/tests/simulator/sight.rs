@@ -156,19 +156,3 @@ async fn a_change_by_hand_is_noticed() {
     peer.raw("PUT", "firewall/address/gratangen.gra-fs01?vdom=root", change).await;
     assert_eq!(provider.changed(&ctx).await, Ok(Changes::Tenants(["gratangen".into()].into())));
 }
-
-#[tokio::test]
-async fn preflight_finds_what_is_missing() {
-    let peer = FortiGate::start(Firmware::new(7, 4, 8)).await;
-    let checked = peer.provider().preflight(&ctx(peer.secrets())).await;
-    assert!(checked.iter().all(|it| it.result.is_ok()), "{checked:#?}");
-    let host = peer.host_with(|host| {
-        host.settings["policyAnchor"]["before"] = json!("nowhere");
-        host.settings["parent"] = json!("port77");
-        host.settings["places"]["services"]["addresses"] = json!(["host-fax"]);
-    });
-    let checked = FortiGate::provider_of(&host).preflight(&ctx(peer.secrets())).await;
-    let wrong: Vec<&str> =
-        checked.iter().filter(|it| it.result.is_err()).map(|it| it.what.as_str()).collect();
-    assert_eq!(wrong, ["parent", "place services/host-fax", "anchor"]);
-}

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::schema::attribute::{
-    Attribute, choice, formatted, number, off, reference, reference_or, rows, secret, text,
+    Attribute, choice, formatted, number, off, record, reference, reference_or, rows, secret, text,
 };
 use crate::schema::format::Format;
 use crate::schema::table::Table;
@@ -26,6 +26,8 @@ pub(crate) const API_USER: Table =
     Table::list("system/api-user", API_USER_ATTRIBUTES).global().no_transactions().limit(500);
 
 const RIGHTS: &[&str] = &["none", "read", "read-write"];
+/// With a right for each part of the group.
+const OF_PARTS: &[&str] = &["none", "read", "read-write", "custom"];
 const GROUPS: &[&str] = &[
     "secfabgrp",
     "ftviewgrp",
@@ -56,13 +58,31 @@ const PROFILE_ATTRIBUTES: &[Attribute] = &[
     choice("ftviewgrp", "none", RIGHTS),
     choice("authgrp", "none", RIGHTS),
     choice("sysgrp", "none", RIGHTS),
-    choice("netgrp", "none", RIGHTS),
+    choice("netgrp", "none", OF_PARTS),
     choice("loggrp", "none", RIGHTS),
-    choice("fwgrp", "none", RIGHTS),
+    choice("fwgrp", "none", OF_PARTS),
     choice("vpngrp", "none", RIGHTS),
     choice("utmgrp", "none", RIGHTS),
     choice("wanoptgrp", "none", RIGHTS),
     choice("wifi", "none", RIGHTS),
+    record(
+        "netgrp-permission",
+        &[
+            choice("cfg", "none", RIGHTS),
+            choice("packet-capture", "none", RIGHTS),
+            choice("route-cfg", "none", RIGHTS),
+        ],
+    ),
+    record(
+        "fwgrp-permission",
+        &[
+            choice("policy", "none", RIGHTS),
+            choice("address", "none", RIGHTS),
+            choice("service", "none", RIGHTS),
+            choice("schedule", "none", RIGHTS),
+            choice("others", "none", RIGHTS),
+        ],
+    ),
     off("admintimeout-override"),
     number("admintimeout", 1, 480, 10),
 ];
