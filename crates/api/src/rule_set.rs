@@ -107,6 +107,12 @@ impl RuleSetSpec {
         } else {
             serde_saphyr::from_str(&text).map_err(|error| format!("gives no rules: {error}"))?
         };
+        if let Some(what) = fragment.adopts() {
+            return Err(format!(
+                "gives {what} an adopt, which would take over the same thing for every tenant: leave it out, or write \
+                 the entry in the tenant's own firewall"
+            ));
+        }
         Ok(Rendered { name: self.name.clone(), position: self.position, fragment })
     }
 }
@@ -251,6 +257,8 @@ mod tests {
             ("rules: [{id: a, from: [b], to: [c], services: [d], surprise: 1}]", "surprise"),
             ("{% for a in nothing %}x{% endfor %}", "nothing"),
             ("{{ oh", "rules"),
+            ("rules: [{id: a, from: [b], to: [c], services: [d], adopt: '7'}]", "rule a an adopt"),
+            ("serviceGroups: [{name: a, members: [HTTPS], adopt: b}]", "service group a an adopt"),
         ] {
             let error = fragment(template, "x").unwrap_err();
             assert!(error.contains(says), "{template}: {error}");

@@ -34,6 +34,8 @@ pub(crate) const UUID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-
 pub(crate) const VLANS: &str = "^[1-9][0-9]{0,3}(-[1-9][0-9]{0,3})?$";
 /// A port or a range of them.
 pub(crate) const PORTS: &str = "^[1-9][0-9]{0,4}(-[1-9][0-9]{0,4})?$";
+/// A number by which a firewall knows a row.
+pub(crate) const ID: &str = "^[1-9][0-9]{0,9}$";
 /// Hours and minutes.
 pub(crate) const TIME_OF_DAY: &str = "^([01][0-9]|2[0-3]):[0-5][0-9]$";
 /// A day.
@@ -194,6 +196,11 @@ pub(crate) const VDOM_IMMUTABLE: Rule = (
 pub(crate) const ADDRESS_IS_ONE: Rule = (
     "[has(self.cidr), has(self.range), has(self.fqdn)].filter(it, it).size() == 1",
     "has none or several of cidr, range and fqdn: write exactly one",
+);
+
+pub(crate) const ADOPTS_SOMETHING: Rule = (
+    "has(self.interface) || has(self.address)",
+    "names nothing that stands on the firewall: write interface, address or both",
 );
 
 pub(crate) const SERVICE_HAS_PORTS: Rule = (

@@ -3,6 +3,7 @@
 //! What stands here is free of any firewall's own terms. A plugin turns it into the objects of its system; what a name
 //! refers to was settled by validation, so that nothing here refers to what the tenant does not have.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
@@ -18,6 +19,8 @@ pub struct Firewall {
     pub provider: ProviderName,
     /// Whether the tenant has a virtual firewall of its own.
     pub vdom: Vdom,
+    /// What stands on the firewall for the tenant's networks and servers and is taken over.
+    pub adopt: Adopted,
     /// Address objects, by their names within the tenant.
     pub addresses: Vec<Address>,
     /// Groups of addresses.
@@ -34,6 +37,34 @@ pub struct Firewall {
     pub routes: Vec<Route>,
     /// All rules, the first that fits counts.
     pub rules: Vec<Rule>,
+}
+
+/// What stands on the firewall for networks and servers, which have no entry of their own there, and is taken over. Each
+/// by its name on the firewall.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    /// The zone of all networks.
+    pub zone: Option<String>,
+    /// The interface of a network, by the network's name.
+    pub interfaces: BTreeMap<String, String>,
+    /// The address object of a network or server, by the name of that.
+    pub addresses: BTreeMap<String, String>,
+}
+
+impl Firewall {
+    /// What is to be taken over, each by its name or id on the firewall.
+    pub fn adoptions(&self) -> impl Iterator<Item = &String> {
+        let Adopted { zone, interfaces, addresses } = &self.adopt;
+        let named = zone.iter().chain(interfaces.values()).chain(addresses.values());
+        let written = (self.addresses.iter().map(|it| &it.written))
+            .chain(self.address_groups.iter().map(|it| &it.written))
+            .chain(self.services.iter().map(|it| &it.written))
+            .chain(self.service_groups.iter().map(|it| &it.written))
+            .chain(self.published.iter().map(|it| &it.written))
+            .chain(self.routes.iter().map(|it| &it.written))
+            .chain(self.rules.iter().map(|it| &it.written));
+        named.chain(written.filter_map(|it| it.adopt.as_ref()))
+    }
 }
 
 /// Whether a tenant shares the host's virtual firewall.
@@ -53,6 +84,8 @@ pub struct Written {
     pub origin: String,
     /// What the manifest says about it, for those who read the firewall.
     pub comment: String,
+    /// What stands on the firewall already and is taken over as this, by its name or id there.
+    pub adopt: Option<String>,
 }
 
 /// An address object.

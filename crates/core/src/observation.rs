@@ -265,7 +265,7 @@ impl Coverage {
 pub struct Scope {
     /// Only what belongs to these tenants, after a change; all of ours where there are none named.
     pub tenants: Option<BTreeSet<TenantName>>,
-    /// Things that tenants name for adoption, by inventory path or id as their manifests write it.
+    /// Things that tenants name for adoption in this provider, by path, name or id as their manifests write it.
     pub adopt: BTreeMap<TenantName, BTreeSet<String>>,
 }
 

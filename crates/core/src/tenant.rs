@@ -60,6 +60,14 @@ impl ValidatedTenant {
         self.uses().map(|(_, provider, _)| provider)
     }
 
+    /// What it names for adoption in this provider, each as its manifest writes it.
+    pub fn adoptions(&self, provider: &ProviderName) -> BTreeSet<String> {
+        let runs_here = self.compute.as_ref().is_some_and(|compute| compute.provider == *provider);
+        let servers = self.servers.iter().filter(|_| runs_here).filter_map(|server| server.adopt.as_ref());
+        let firewall = self.firewall.iter().filter(|firewall| firewall.provider == *provider);
+        servers.chain(firewall.flat_map(Firewall::adoptions)).cloned().collect()
+    }
+
     /// The network of that name.
     pub fn network(&self, name: &str) -> Option<&Network> {
         self.networks.iter().find(|network| network.name == name)

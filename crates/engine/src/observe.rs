@@ -19,14 +19,17 @@ const LOOK: Duration = Duration::from_mins(2);
 impl Engine {
     /// Looks at everything, all endpoints at once. One that does not answer holds up none of the others' plans.
     pub async fn observe(&self, world: &(impl Scopes + ?Sized)) {
-        let scope = world.scope();
-        join_all(self.all().values().map(|endpoint| self.look(endpoint, &scope))).await;
+        let endpoints = self.all();
+        join_all(endpoints.iter().map(async |(name, endpoint)| {
+            self.look(endpoint, &world.scope(name)).await;
+        }))
+        .await;
     }
 
     /// Looks at everything in one endpoint.
     pub async fn observe_one(&self, provider: &ProviderName, world: &(impl Scopes + ?Sized)) {
         if let Some(endpoint) = self.endpoint(provider) {
-            self.look(&endpoint, &world.scope()).await;
+            self.look(&endpoint, &world.scope(provider)).await;
         }
     }
 
@@ -42,7 +45,7 @@ impl Engine {
         let number = endpoint.looks.ask(tenants);
         let _turn = endpoint.looks.turn.lock().await;
         let Some((last, open)) = endpoint.looks.open(number) else { return };
-        self.look(&endpoint, &world.scope_of(&open)).await;
+        self.look(&endpoint, &world.scope_of(provider, &open)).await;
         endpoint.looks.done(last);
     }
 

@@ -113,38 +113,41 @@ impl World {
     }
 }
 
-/// What tells the scope of a look, at the moment of the look: a [`World`], or the lock that a controller keeps it
-/// behind, which is never held over a call to a real system.
+/// What tells the scope of a look at one provider, at the moment of the look: a [`World`], or the lock that a controller
+/// keeps it behind, which is never held over a call to a real system.
 pub trait Scopes: Sync {
-    /// All of ours, and what tenants name for adoption.
-    fn scope(&self) -> Scope;
+    /// All of ours, and what tenants name for adoption there.
+    fn scope(&self, provider: &ProviderName) -> Scope;
 
-    /// What belongs to these tenants, and what they name for adoption.
-    fn scope_of(&self, tenants: &BTreeSet<TenantName>) -> Scope;
+    /// What belongs to these tenants, and what they name for adoption there.
+    fn scope_of(&self, provider: &ProviderName, tenants: &BTreeSet<TenantName>) -> Scope;
 }
 
 impl Scopes for World {
-    fn scope(&self) -> Scope {
-        Scope { tenants: None, adopt: self.tenants.values().filter_map(adoptions).collect() }
+    fn scope(&self, provider: &ProviderName) -> Scope {
+        Scope { tenants: None, adopt: adoptions(self.tenants.values(), provider) }
     }
 
-    fn scope_of(&self, tenants: &BTreeSet<TenantName>) -> Scope {
-        let adopt = tenants.iter().filter_map(|name| adoptions(self.tenants.get(name)?)).collect();
-        Scope { tenants: Some(tenants.clone()), adopt }
+    fn scope_of(&self, provider: &ProviderName, tenants: &BTreeSet<TenantName>) -> Scope {
+        let named = tenants.iter().filter_map(|name| self.tenants.get(name));
+        Scope { tenants: Some(tenants.clone()), adopt: adoptions(named, provider) }
     }
 }
 
 impl Scopes for RwLock<World> {
-    fn scope(&self) -> Scope {
-        self.read().unwrap_or_else(PoisonError::into_inner).scope()
+    fn scope(&self, provider: &ProviderName) -> Scope {
+        self.read().unwrap_or_else(PoisonError::into_inner).scope(provider)
     }
 
-    fn scope_of(&self, tenants: &BTreeSet<TenantName>) -> Scope {
-        self.read().unwrap_or_else(PoisonError::into_inner).scope_of(tenants)
+    fn scope_of(&self, provider: &ProviderName, tenants: &BTreeSet<TenantName>) -> Scope {
+        self.read().unwrap_or_else(PoisonError::into_inner).scope_of(provider, tenants)
     }
 }
 
-fn adoptions(tenant: &ValidatedTenant) -> Option<(TenantName, BTreeSet<String>)> {
-    let named: BTreeSet<_> = tenant.servers.iter().filter_map(|server| server.adopt.clone()).collect();
-    (!named.is_empty()).then(|| (tenant.name.clone(), named))
+fn adoptions<'a>(
+    tenants: impl Iterator<Item = &'a ValidatedTenant>,
+    provider: &ProviderName,
+) -> BTreeMap<TenantName, BTreeSet<String>> {
+    let all = tenants.map(|tenant| (tenant.name.clone(), tenant.adoptions(provider)));
+    all.filter(|(_, named)| !named.is_empty()).collect()
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use vertskommune_core::check::FindingReason;
-use vertskommune_core::firewall::{Firewall, Vdom};
+use vertskommune_core::firewall::{Adopted, Firewall, Vdom};
 use vertskommune_core::host::{Budget, Ground, Host, Mode};
 use vertskommune_core::names::{ProviderName, ResourceKey, TenantName};
 use vertskommune_core::plan::Plan;
@@ -17,7 +17,7 @@ use vertskommune_core::tenant::{
     Compute, DeletionPolicy, DriftPolicy, Interface, Network, Quota, Server, ValidatedTenant,
 };
 use vertskommune_core::windows::Maintenance;
-use vertskommune_engine::{Changed, Engine, Health, RunReport, Settings, World};
+use vertskommune_engine::{Changed, Engine, Health, RunReport, Scopes, Settings, World};
 use vertskommune_provider::context::Always;
 use vertskommune_provider::secrets::FolderSecrets;
 use vertskommune_provider::testing::{Cut, MemoryPlugin, MemorySystem, Thing};
@@ -506,10 +506,37 @@ fn without_servers_the_networks_are_held_against_the_firewalls_ground() {
     assert!(fields.contains(&"spec.networks[0].cidr"), "{findings:?}");
 }
 
+/// A name means something else on a firewall than in a vCenter: each provider is told only of what is named there.
+#[test]
+fn what_is_named_for_adoption_is_looked_for_where_it_is_named() {
+    let mut named = tenant(1, "servers");
+    named.servers[0].adopt = Some("a-machine".to_owned());
+    let zone = Some("a-zone".to_owned());
+    let adopt = Adopted {
+        zone,
+        addresses: [("servers".to_owned(), "a-net".to_owned())].into(),
+        ..Adopted::default()
+    };
+    named.firewall = Some(Firewall { adopt, ..firewall("walls") });
+    let world = Lab::new(&["servers", "walls", "other"]).world([named.clone(), tenant(2, "servers")]);
+    for (provider, words) in
+        [("servers", &["a-machine"][..]), ("walls", &["a-net", "a-zone"]), ("other", &[])]
+    {
+        let words: BTreeSet<String> = words.iter().map(|it| (*it).to_owned()).collect();
+        let expected: BTreeMap<_, _> =
+            [(named.name.clone(), words)].into_iter().filter(|(_, words)| !words.is_empty()).collect();
+        assert_eq!(world.scope(&provider.into()).adopt, expected, "{provider}");
+        let both = BTreeSet::from([named.name.clone(), "t2".into()]);
+        assert_eq!(world.scope_of(&provider.into(), &both).adopt, expected, "{provider}");
+        assert!(world.scope_of(&provider.into(), &["t2".into()].into()).adopt.is_empty(), "{provider}");
+    }
+}
+
 fn firewall(provider: &str) -> Firewall {
     Firewall {
         provider: provider.into(),
         vdom: Vdom::Shared,
+        adopt: Adopted::default(),
         addresses: Vec::new(),
         address_groups: Vec::new(),
         services: Vec::new(),

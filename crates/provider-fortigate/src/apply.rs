@@ -14,7 +14,7 @@ use vertskommune_provider::{Applied, Ctx};
 use crate::Fortigate;
 use crate::client::{self, Ask, At, Beside, Client, Error, Permit, Row, Writer, applied};
 use crate::firmware::Firmware;
-use crate::marks;
+use crate::marks::{self, INTERFACE};
 use crate::names;
 use crate::observe::{anchor_attribute, facts, id_of, identity, is_anchor, written};
 use crate::schema::{Table, VDOM, table};
@@ -158,6 +158,7 @@ impl Act<'_> {
         }
         match step.operation.as_str() {
             operation::CREATE => self.create(table, step).await,
+            operation::ADOPT => self.adopt(table, step).await,
             operation::SET => self.set(table, step).await,
             operation::REMOVE => self.remove(table, step).await,
             operation::INSERT => self.insert(table, step).await,
@@ -197,11 +198,36 @@ impl Act<'_> {
                 if there.is_some_and(|row| is_same(table, &row, &wanted)) {
                     Ok(())
                 } else {
-                    Err(Stop::NotSent(format!("something else stands in its place: {why}")))
+                    Err(Stop::NotSent(format!(
+                        "something else is called {name}, rename it on the firewall or adopt it: {why}"
+                    )))
                 }
+            }
+            Err(Error::Refused { code, text }) => {
+                let text = self.same_vlan(table, &wanted).await?.unwrap_or(text);
+                Err(Error::Refused { code, text }.into())
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What has the VLAN of an interface that cannot be made, and what to do about it. No name of ours tells of it, so that
+    /// a plan does not see it.
+    async fn same_vlan(&self, table: &'static Table, wanted: &Facts) -> Result<Option<String>, Error> {
+        if table.kind != INTERFACE {
+            return Ok(None);
+        }
+        let vlan = wanted.get("vlanid").unwrap_or(&Json::Null);
+        let parent = wanted.get("interface").and_then(Json::as_str).unwrap_or_default();
+        let filter = client::equals("vlanid", &vlan.to_string());
+        let rows = self.client.rows(self.at(table), &Ask::those(&table.read(), &filter)).await?;
+        let same = rows.iter().find(|row| row.get("interface").and_then(Json::as_str) == Some(parent));
+        Ok(same.map(|row| {
+            let name = identity(table, row);
+            format!(
+                "VLAN {vlan} on {parent} is {name} already: name it in spec.firewall.adopt, or take it off the firewall"
+            )
+        }))
     }
 
     /// Whether a row carries the mark of what a step makes.
@@ -213,6 +239,26 @@ impl Act<'_> {
         Ok(rows.iter().any(|row| row.get(comment) == wanted.get(comment)))
     }
 
+    /// Writes the mark on a row that is there, and nothing else.
+    async fn adopt(&self, table: &'static Table, step: &Step) -> Result<(), Stop> {
+        let mkey = mkey(step)?;
+        let row = self.client.row(self.at(table), mkey).await?;
+        let row = row.ok_or_else(|| Stop::NotSent("it is not there any more".to_owned()))?;
+        if self.fortigate.is_ours(table, &row, &step.resource) {
+            return Ok(());
+        }
+        let comment = table.comment.and_then(|(comment, _)| row.get(comment)?.as_str());
+        if let Some(mark) = comment.and_then(marks::any) {
+            return Err(Stop::NotSent(format!("it belongs to {mark} by now")));
+        }
+        as_expected(step, &facts(table, &row), |_| true)?;
+        Ok(self
+            .writing(step)
+            .await?
+            .update(self.at(table), mkey, &written(table, &facts_of(table, step)))
+            .await?)
+    }
+
     async fn set(&self, table: &'static Table, step: &Step) -> Result<(), Stop> {
         let mkey = mkey(step)?;
         let row = self.standing(table, step).await?;
@@ -220,15 +266,8 @@ impl Act<'_> {
         if wanted.iter().all(|(name, value)| seen.get(name).is_some_and(|it| same(it, value))) {
             return Ok(());
         }
-        for (field, expected) in
-            step.expects.iter().filter(|(field, _)| !matches!(field.as_str(), MKEY | VDOM))
-        {
-            let is = seen.get(field).unwrap_or(&Json::Null);
-            // A policy may stand under another of its names.
-            if !same(is, expected) && field != "name" {
-                return Err(Stop::NotSent(format!("{field} is {is} and not {expected} any more")));
-            }
-        }
+        // A policy may stand under another of its names.
+        as_expected(step, &seen, |field| field != "name")?;
         Ok(self.writing(step).await?.update(self.at(table), mkey, &written(table, &wanted)).await?)
     }
 
@@ -311,6 +350,19 @@ impl Act<'_> {
         }
         Ok(moved?)
     }
+}
+
+/// Whether a row is as the step expects it, in the fields that count.
+fn as_expected(step: &Step, seen: &Facts, counts: impl Fn(&str) -> bool) -> Result<(), Stop> {
+    let counted = step.expects.iter().filter(|(field, _)| !matches!(field.as_str(), MKEY | VDOM));
+    let counted = counted.filter(|(field, _)| counts(field));
+    for (field, expected) in counted {
+        let is = seen.get(field).unwrap_or(&Json::Null);
+        if !same(is, expected) {
+            return Err(Stop::NotSent(format!("{field} is {is} and not {expected} any more")));
+        }
+    }
+    Ok(())
 }
 
 /// Nothing of a transaction that was not committed is done, also where an answer was lost.

@@ -8,7 +8,7 @@ use crate::Fortigate;
 use crate::client::{At, Error, Permit, Row, provider_error};
 
 /// The name of the object. It refers to nothing and nothing refers to it.
-const NAME: &str = "vertskommune.claim";
+pub(crate) const NAME: &str = "vertskommune.claim";
 
 impl Fortigate {
     /// Takes or renews the claim.

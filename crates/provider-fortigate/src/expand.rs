@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 use vertskommune_core::domain::Inputs;
 use vertskommune_core::firewall::{
-    Action, AddressKind, Day, Firewall, Log, Peer, Peers, PortForward, Protocol, Rule, Side, Vdom,
+    Action, AddressKind, Day, Firewall, Log, Peer, Peers, PortForward, Protocol, Rule, Side, Vdom, Written,
 };
 use vertskommune_core::names::{ProviderName, ResourceId, ResourceKey};
 use vertskommune_core::resource::Resource;
@@ -19,7 +19,7 @@ use crate::marks::{
     self, ADDRESS, ADDRESS_GROUP, INTERFACE, ORDER, POLICY, ROUTE, SCHEDULE, SERVICE, SERVICE_GROUP, VIP,
     ZONE,
 };
-use crate::names;
+use crate::names::{self, Names};
 use crate::schema::{VDOM, table};
 use crate::settings::Settings;
 
@@ -33,8 +33,17 @@ pub(crate) fn expand(
     let Some(firewall) = tenant.firewall.as_ref().filter(|firewall| firewall.provider == *provider) else {
         return Ok(Vec::new());
     };
-    let mut expansion =
-        Expansion { inputs, tenant, firewall, provider, settings, made: Vec::new(), wrong: Vec::new() };
+    let names = Names::new(tenant.name.as_str(), firewall);
+    let mut expansion = Expansion {
+        inputs,
+        tenant,
+        firewall,
+        provider,
+        settings,
+        names,
+        made: Vec::new(),
+        wrong: Vec::new(),
+    };
     expansion.not_offered();
     expansion.networks();
     expansion.addresses();
@@ -51,6 +60,7 @@ struct Expansion<'a> {
     firewall: &'a Firewall,
     provider: &'a ProviderName,
     settings: &'a Settings,
+    names: Names<'a>,
     made: Vec<Resource>,
     wrong: Vec<Violation>,
 }
@@ -154,11 +164,8 @@ impl Expansion<'_> {
     }
 
     fn networks(&mut self) {
-        let tenant = self.tenant.name.as_str();
-        let mut zone = self
-            .resource(ZONE, "tenant", "spec.networks", &self.tenant.display_name)
-            .with("name", names::zone(tenant))
-            .with("intrazone", "deny");
+        let zone = self.resource(ZONE, "tenant", "spec.networks", &self.tenant.display_name);
+        let mut zone = self.names.zone().of(zone).with("intrazone", "deny");
         let mut members = Vec::new();
         for (index, network) in self.tenant.networks.iter().enumerate() {
             let origin = format!("spec.networks[{index}]");
@@ -169,17 +176,17 @@ impl Expansion<'_> {
                 );
                 continue;
             };
-            let name = names::interface(tenant, &network.name);
+            let name = self.names.interface(&network.name);
             let comment = format!("{} of {}", network.name, self.tenant.display_name);
-            let interface = self
-                .resource(INTERFACE, &network.name, &origin, &comment)
-                .with("name", name.clone())
+            let interface = self.resource(INTERFACE, &network.name, &origin, &comment);
+            let interface = name
+                .of(interface)
                 .with("interface", self.settings.parent.clone())
                 .with("vlanid", network.vlan)
                 .with("ip", with_mask(gateway, network.cidr))
                 .with("allowaccess", json!(["ping"]));
             zone.after.insert(interface.id.clone());
-            members.push(Json::String(name));
+            members.push(Json::String(name.name));
             self.made.push(interface);
         }
         self.made.push(zone.with("interface", members));
@@ -223,9 +230,8 @@ impl Expansion<'_> {
     }
 
     fn address(&mut self, name: &str, what: &AddressKind, origin: &str, comment: &str) {
-        let address = self
-            .resource(ADDRESS, name, origin, comment)
-            .with("name", names::object(self.tenant.name.as_str(), name));
+        let address = self.resource(ADDRESS, name, origin, comment);
+        let address = self.names.address(name).of(address);
         let address = match what {
             AddressKind::Network(net) => {
                 address.with("type", "ipmask").with("subnet", with_mask(net.network(), *net))
@@ -240,11 +246,10 @@ impl Expansion<'_> {
     }
 
     fn group(&mut self, name: &str, members: &[String], origin: &str, comment: &str) {
-        let tenant = self.tenant.name.as_str();
-        let mut group =
-            self.resource(ADDRESS_GROUP, name, origin, comment).with("name", names::object(tenant, name));
+        let group = self.resource(ADDRESS_GROUP, name, origin, comment);
+        let mut group = self.names.address(name).of(group);
         group.after = members.iter().filter_map(|member| self.address_id(member)).collect();
-        let members: Vec<_> = members.iter().map(|member| json!(names::object(tenant, member))).collect();
+        let members: Vec<_> = members.iter().map(|member| json!(self.names.address(member).name)).collect();
         self.made.push(group.with("member", members));
     }
 
@@ -255,20 +260,22 @@ impl Expansion<'_> {
     }
 
     fn services(&mut self) {
-        let tenant = self.tenant.name.as_str();
         for service in &self.firewall.services {
+            let Written { origin, comment, .. } = &service.written;
+            let made = self.resource(SERVICE, &service.name, origin, comment);
             let made = self
-                .resource(SERVICE, &service.name, &service.written.origin, &service.written.comment)
-                .with("name", names::object(tenant, &service.name))
+                .names
+                .service(&service.name)
+                .of(made)
                 .with("protocol", "TCP/UDP/SCTP")
                 .with("tcp-portrange", ports(&service.tcp))
                 .with("udp-portrange", ports(&service.udp));
             self.made.push(made);
         }
         for group in &self.firewall.service_groups {
-            let mut made = self
-                .resource(SERVICE_GROUP, &group.name, &group.written.origin, &group.written.comment)
-                .with("name", names::object(tenant, &group.name));
+            let Written { origin, comment, .. } = &group.written;
+            let made = self.resource(SERVICE_GROUP, &group.name, origin, comment);
+            let mut made = self.names.service(&group.name).of(made);
             made.after = group.members.iter().filter_map(|member| self.service_id(member)).collect();
             let members: Vec<_> =
                 group.members.iter().map(|member| json!(self.service_name(member))).collect();
@@ -297,16 +304,19 @@ impl Expansion<'_> {
     /// A service of the tenant's own by our name for it, or one that FortiOS knows by itself.
     fn service_name(&self, name: &str) -> String {
         match self.service_id(name) {
-            Some(_) => names::object(self.tenant.name.as_str(), name),
+            Some(_) => self.names.service(name).name,
             None => name.to_owned(),
         }
     }
 
     fn published(&mut self) {
         for published in &self.firewall.published {
+            let Written { origin, comment, .. } = &published.written;
+            let vip = self.resource(VIP, &published.name, origin, comment);
             let vip = self
-                .resource(VIP, &published.name, &published.written.origin, &published.written.comment)
-                .with("name", names::object(self.tenant.name.as_str(), &published.name))
+                .names
+                .address(&published.name)
+                .of(vip)
                 .with("extintf", self.settings.internet.clone())
                 .with("extip", published.external.to_string())
                 .with("mappedip", published.internal.to_string());
@@ -327,7 +337,8 @@ impl Expansion<'_> {
                 .resource(ROUTE, &route.name, &route.written.origin, &route.written.comment)
                 .with("dst", with_mask(route.to.network(), route.to))
                 .with("gateway", route.via.to_string())
-                .with("device", names::interface(self.tenant.name.as_str(), &route.network));
+                .with("device", self.names.interface(&route.network).name);
+            made.permits.adopt.clone_from(&route.written.adopt);
             made.after.insert(self.id(INTERFACE, &route.network));
             self.made.push(made);
         }
@@ -381,6 +392,7 @@ impl Expansion<'_> {
             .with("ippool", on(pool.is_some()))
             .with("poolname", json!(pool.into_iter().collect::<Vec<_>>()));
         policy.after = needs;
+        policy.permits.adopt.clone_from(&rule.written.adopt);
         Self::inspected(policy, rule)
     }
 
@@ -408,7 +420,6 @@ impl Expansion<'_> {
 
     /// The names of these peers on the device, and what must be there first.
     fn peers(&self, peers: &Peers) -> (BTreeSet<String>, BTreeSet<ResourceId>) {
-        let tenant = self.tenant.name.as_str();
         let mut needs = BTreeSet::new();
         if peers.side == Side::Tenant {
             needs.insert(self.id(ZONE, "tenant"));
@@ -418,11 +429,11 @@ impl Expansion<'_> {
             Peer::Host(object) => object.clone(),
             Peer::Published(name) => {
                 needs.insert(self.id(VIP, name));
-                names::object(tenant, name)
+                self.names.address(name).name
             }
             Peer::Network(name) | Peer::Server(name) | Peer::Address(name) | Peer::Group(name) => {
                 needs.extend(self.address_id(name));
-                names::object(tenant, name)
+                self.names.address(name).name
             }
         });
         (names.collect(), needs)
@@ -430,7 +441,7 @@ impl Expansion<'_> {
 
     fn interface(&self, side: &Side) -> String {
         match side {
-            Side::Tenant => names::zone(self.tenant.name.as_str()),
+            Side::Tenant => self.names.zone().name,
             Side::Internet => self.settings.internet.clone(),
             Side::Host(name) => {
                 self.settings.places.get(name).map(|place| place.interface.clone()).unwrap_or_default()

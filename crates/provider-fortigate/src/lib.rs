@@ -4,6 +4,7 @@
 //! which way leads from the one to the other (`order` the part of it that needs thought, `offered` what it may name), and
 //! `apply` goes it. `client` speaks FortiOS's REST API and knows no tenant. How facts lie in FortiOS: docs/adr/0008.
 
+mod adoptees;
 mod apply;
 mod claim;
 mod client;
@@ -95,8 +96,17 @@ struct State {
     /// What was offered when all tenants were last told to look.
     offered: Option<Offered>,
     version: String,
+    /// What tenants name for adoption, as the last looks were told.
+    adopt: BTreeMap<TenantName, BTreeSet<String>>,
     /// The device refused a move within a transaction.
     no_moves: bool,
+}
+
+impl State {
+    fn note_adoptions(&mut self, scope: &Scope) {
+        self.adopt.retain(|tenant, _| !scope.includes(tenant));
+        self.adopt.extend(scope.adopt.clone());
+    }
 }
 
 impl Fortigate {
@@ -193,22 +203,19 @@ impl Fortigate {
     async fn look(&self, scope: &Scope, ctx: &Ctx) -> Result<Observation, ProviderError> {
         let client = self.client(ctx).await?;
         self.identify(&client).await?;
-        let read = self.read(&client, scope.tenants.as_ref()).await?;
+        let read = self.read(&client, scope).await?;
         let offered = self.offered(&client, &read).await?;
+        self.state().note_adoptions(scope);
         if scope.tenants.is_none() {
             self.state().offered = Some(offered.clone());
         }
-        Ok(Observation { offered, ..self.seen(&read, scope.tenants.as_ref()) })
+        Ok(Observation { offered, ..self.seen(&read, scope) })
     }
 
-    /// All tables, at least as far as these tenants are concerned.
-    async fn read(
-        &self,
-        client: &Client,
-        tenants: Option<&BTreeSet<TenantName>>,
-    ) -> Result<Read, ProviderError> {
+    /// All tables, at least as far as this scope goes.
+    async fn read(&self, client: &Client, scope: &Scope) -> Result<Read, ProviderError> {
         let vdoms = [self.settings.vdom.as_str()];
-        let read = self.tables.read(client, &vdoms, tenants).await.map_err(|error| self.fail(&error))?;
+        let read = self.tables.read(client, &vdoms, scope).await.map_err(|error| self.fail(&error))?;
         let serials = read.values().flatten().flat_map(Known::values).map(|read| &read.serial);
         if let Some(Err(other)) = serials.map(|serial| self.is_pinned(serial)).find(Result::is_err) {
             // What another device said is not to be taken for this one's.
@@ -224,14 +231,14 @@ impl Fortigate {
         offered.map_err(|error| self.fail(&error))
     }
 
-    /// What these tables say of these tenants, or of all.
-    fn seen(&self, read: &Read, tenants: Option<&BTreeSet<TenantName>>) -> Observation {
+    /// What these tables say of what is looked at.
+    fn seen(&self, read: &Read, scope: &Scope) -> Observation {
         let view = View {
             provider: &self.host.name,
             installation: &self.installation,
             anchor: &self.settings.anchor,
             version: &self.version(),
-            tenants,
+            scope,
             read,
         };
         view.observation()
@@ -263,7 +270,8 @@ impl Fortigate {
         let client = self.client(ctx).await?;
         let before = self.tables.last().await.filter(|_| self.state().watches);
         let Some(before) = before else { return Ok(Changes::Anything) };
-        let now = self.read(&client, None).await?;
+        let scope = Scope { tenants: None, adopt: self.state().adopt.clone() };
+        let now = self.read(&client, &scope).await?;
         let offered = self.offered(&client, &now).await?;
         let before_offered = self.state().offered.replace(offered.clone());
         if before_offered.is_some_and(|before| before != offered) {
@@ -273,7 +281,7 @@ impl Fortigate {
         if tables::is_same(&before, &now) {
             return Ok(Changes::Tenants(BTreeSet::new()));
         }
-        let (before, now) = (self.seen(&before, None), self.seen(&now, None));
+        let (before, now) = (self.seen(&before, &scope), self.seen(&now, &scope));
         if before.coverage != now.coverage {
             return Ok(Changes::Anything);
         }
@@ -299,7 +307,7 @@ impl Domain for Fortigate {
     }
 
     fn steps(&self, differences: &[Difference], seen: &Observation, now: Timestamp) -> Proposal {
-        steps::steps(differences, seen, now)
+        steps::steps(differences, seen, &self.settings, now)
     }
 }
 

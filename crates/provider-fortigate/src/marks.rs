@@ -51,14 +51,25 @@ pub(crate) fn text(comment: &str) -> &str {
     comment.split_once(BETWEEN).map_or(comment, |(mark, _)| mark)
 }
 
+/// The mark of a comment, where it begins with one, whosever that is.
+pub(crate) fn any(comment: &str) -> Option<Mark> {
+    Mark::parse(text(comment))
+}
+
 /// The mark of a comment, where it begins with one of this installation.
 pub(crate) fn read(comment: &str, installation: &Installation) -> Option<Mark> {
-    Mark::parse(text(comment)).filter(|mark| mark.installation == *installation)
+    any(comment).filter(|mark| mark.installation == *installation)
 }
 
 /// What all marks of a tenant begin with.
 pub(crate) fn prefix(installation: &Installation, tenant: &TenantName) -> String {
     format!("{installation}/{tenant}/")
+}
+
+/// The comment of what is taken over: the mark of the comment that it should have, and what people wrote behind it, as
+/// far as that fits. `None` where the wanted comment has no mark.
+pub(crate) fn taken_over(wanted: &str, theirs: &str, most: usize) -> Option<String> {
+    Some(comment(&any(wanted)?, theirs, most))
 }
 
 /// The mark of one resource of a tenant.
@@ -69,6 +80,19 @@ pub(crate) fn mark(installation: &Installation, tenant: &TenantName, key: &Resou
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_taken_over_keeps_what_people_wrote() {
+        let wanted = "nord/ibestad/address/a | ours";
+        for (theirs, most, expected) in [
+            ("by hand | in 2019", 255, "nord/ibestad/address/a | by hand | in 2019"),
+            ("", 255, "nord/ibestad/address/a"),
+            ("too long for it", 30, "nord/ibestad/address/a | too l"),
+        ] {
+            assert_eq!(taken_over(wanted, theirs, most).as_deref(), Some(expected));
+        }
+        assert_eq!(taken_over("no mark", "theirs", 255), None);
+    }
 
     #[test]
     fn a_comment_is_cut_between_characters_and_has_no_sign_that_fortios_refuses() {

@@ -2,7 +2,11 @@
 //! (`config firewall …` in the CLI reference gives the size of each). All of them have a dot or a
 //! tilde, so that none is a word of FortiOS's own such as `all` or `any`, or the name of a virtual firewall.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest as _, Sha256};
+use vertskommune_core::firewall::{Firewall, Written};
+use vertskommune_core::resource::Resource;
 
 /// The most characters of the name of an interface, without its ending.
 const INTERFACE: usize = 15;
@@ -61,6 +65,73 @@ pub(crate) fn policy(tenant: &str, rule: &str) -> String {
 pub(crate) fn policies(tenant: &str, rule: &str) -> impl Iterator<Item = String> {
     let first = policy(tenant, rule);
     std::iter::once(first.clone()).chain((2..=9).map(move |nth| format!("{first}~{nth}")))
+}
+
+/// The names that a tenant's things have on the device where others refer to them: what is taken over keeps the one that
+/// it has there.
+pub(crate) struct Names<'a> {
+    tenant: &'a str,
+    firewall: &'a Firewall,
+    addresses: BTreeMap<&'a str, &'a str>,
+    services: BTreeMap<&'a str, &'a str>,
+}
+
+/// A name on the device.
+pub(crate) struct Named {
+    pub(crate) name: String,
+    /// Whether something stands under it that is to be taken over.
+    adopted: bool,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(tenant: &'a str, firewall: &'a Firewall) -> Self {
+        let taken = |name: &'a String, written: &'a Written| Some((name.as_str(), written.adopt.as_deref()?));
+        let of_networks_and_servers =
+            firewall.adopt.addresses.iter().map(|(name, adopt)| (name.as_str(), adopt.as_str()));
+        let addresses = (firewall.addresses.iter().filter_map(|it| taken(&it.name, &it.written)))
+            .chain(firewall.address_groups.iter().filter_map(|it| taken(&it.name, &it.written)))
+            .chain(firewall.published.iter().filter_map(|it| taken(&it.name, &it.written)))
+            .chain(of_networks_and_servers)
+            .collect();
+        let services = (firewall.services.iter().filter_map(|it| taken(&it.name, &it.written)))
+            .chain(firewall.service_groups.iter().filter_map(|it| taken(&it.name, &it.written)))
+            .collect();
+        Self { tenant, firewall, addresses, services }
+    }
+
+    /// The zone of the tenant's networks.
+    pub(crate) fn zone(&self) -> Named {
+        named(self.firewall.adopt.zone.as_deref(), || zone(self.tenant))
+    }
+
+    /// The interface of a network.
+    pub(crate) fn interface(&self, network: &str) -> Named {
+        let adopted = self.firewall.adopt.interfaces.get(network);
+        named(adopted.map(String::as_str), || interface(self.tenant, network))
+    }
+
+    /// The address object, group or virtual IP that the tenant calls so.
+    pub(crate) fn address(&self, name: &str) -> Named {
+        named(self.addresses.get(name).copied(), || object(self.tenant, name))
+    }
+
+    /// The service or group of services that the tenant calls so.
+    pub(crate) fn service(&self, name: &str) -> Named {
+        named(self.services.get(name).copied(), || object(self.tenant, name))
+    }
+}
+
+impl Named {
+    /// The thing under this name.
+    pub(crate) fn of(&self, thing: Resource) -> Resource {
+        let mut thing = thing.with("name", self.name.clone());
+        thing.permits.adopt = self.adopted.then(|| self.name.clone());
+        thing
+    }
+}
+
+fn named(adopted: Option<&str>, ours: impl FnOnce() -> String) -> Named {
+    Named { name: adopted.map_or_else(ours, str::to_owned), adopted: adopted.is_some() }
 }
 
 /// The name itself where it is short enough; otherwise its beginning and a hash of all of it.

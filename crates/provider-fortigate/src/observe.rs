@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use vertskommune_core::names::{Installation, Kind, Mark, ProviderName, ResourceKey, TenantName};
-use vertskommune_core::observation::{Blindness, Coverage, Foreign, Observation, Present, Seen};
+use vertskommune_core::observation::{Blindness, Coverage, Foreign, Observation, Present, Scope, Seen};
 use vertskommune_core::resource::Facts;
 
+use crate::adoptees::Adoptees;
 use crate::client::Row;
 use crate::marks::{
-    self, ADDRESS, ADDRESS_GROUP, OLD, ORDER, POLICY, SCHEDULE, SERVICE, SERVICE_GROUP, VIP, ZONE,
+    self, ADDRESS, ADDRESS_GROUP, INTERFACE, OLD, ORDER, POLICY, ROUTE, SCHEDULE, SERVICE, SERVICE_GROUP,
+    VIP, ZONE,
 };
 use crate::names;
 use crate::order::Standing;
@@ -31,8 +33,8 @@ pub(crate) struct View<'a> {
     pub(crate) installation: &'a Installation,
     pub(crate) anchor: &'a str,
     pub(crate) version: &'a str,
-    /// Who is looked at; all where none are named.
-    pub(crate) tenants: Option<&'a BTreeSet<TenantName>>,
+    /// What is looked at.
+    pub(crate) scope: &'a Scope,
     pub(crate) read: &'a Read,
 }
 
@@ -42,6 +44,7 @@ impl View<'_> {
         let mut seen = Observation { version: self.version.to_owned(), ..Observation::empty(self.provider) };
         let mut coverage = Coverage::default();
         let zones = self.zones();
+        let adoptees = Adoptees::new(self.scope);
         for table in TABLES {
             match self.read.get(table.kind) {
                 Some(Ok(known)) if table.kind == POLICY => self.policies(known, &mut seen, &mut coverage),
@@ -49,13 +52,52 @@ impl View<'_> {
                 Some(Err(why)) => blind(table.kind, why, &mut coverage),
                 None => blind(table.kind, &Blindness::NotYetObserved, &mut coverage),
             }
+            if let Some(Ok(known)) = self.read.get(table.kind) {
+                seen.foreign.extend(self.named(table, known, &adoptees));
+                if table.kind == ROUTE {
+                    seen.foreign.extend(self.routes_by_hand(table, known, &adoptees));
+                }
+            }
         }
         seen.coverage = coverage;
         seen
     }
 
     fn includes(&self, tenant: &TenantName) -> bool {
-        self.tenants.is_none_or(|tenants| tenants.contains(tenant))
+        self.scope.includes(tenant)
+    }
+
+    /// What tenants name for adoption and does not carry their mark.
+    fn named(&self, table: &Table, known: &Known, adoptees: &Adoptees<'_>) -> Vec<Foreign> {
+        let rows = known.iter().flat_map(|(vdom, read)| read.rows.iter().map(move |row| (vdom, row)));
+        let mut found = Vec::new();
+        for (vdom, row) in rows.filter(|(_, row)| is_whole(table, row)) {
+            let mark = table.comment.and_then(|(comment, _)| self.mark(row, comment));
+            let others = adoptees.of(table, row).into_iter();
+            let others = others.filter(|tenant| mark.as_ref().is_none_or(|mark| mark.tenant != **tenant));
+            found.extend(others.map(|tenant| stranger(table, vdom, row, tenant)));
+        }
+        found
+    }
+
+    /// Routes without a mark over tenants' interfaces: they have no name that would say in whose place they stand.
+    fn routes_by_hand(&self, table: &Table, known: &Known, adoptees: &Adoptees<'_>) -> Vec<Foreign> {
+        let interfaces = crate::schema::table(INTERFACE).zip(self.read.get(INTERFACE));
+        let mut owners: BTreeMap<String, TenantName> = BTreeMap::new();
+        if let Some((interfaces, Ok(known))) = interfaces {
+            for row in known.values().flat_map(|read| &read.rows) {
+                let marked = self.mark(row, "description").map(|mark| mark.tenant);
+                let owner = marked.or_else(|| adoptees.of(interfaces, row).into_iter().next().cloned());
+                owners.extend(owner.map(|owner| (identity(interfaces, row), owner)));
+            }
+        }
+        let rows = known.iter().flat_map(|(vdom, read)| read.rows.iter().map(move |row| (vdom, row)));
+        let by_hand = rows.filter(|(_, row)| self.mark(row, "comment").is_none());
+        let of = |(vdom, row): (&String, &Arc<Row>)| {
+            let owner = owners.get(row.get("device")?.as_str()?).filter(|owner| self.includes(owner))?;
+            Some(stranger(table, vdom, row, owner))
+        };
+        by_hand.filter_map(of).collect()
     }
 
     /// Which tenants have a zone of ours, by what their schedules' names begin with.
@@ -95,8 +137,7 @@ impl View<'_> {
         let rows = known.iter().flat_map(|(vdom, read)| read.rows.iter().map(move |row| (vdom, row)));
         for (vdom, row) in rows {
             let Some((tenant, key)) = self.owner(table, row, zones) else {
-                let foreign = foreign(table, row, || present(table, vdom, row));
-                seen.foreign.extend(foreign.filter(|it| self.includes(&it.tenant)));
+                seen.foreign.extend(foreign(table, vdom, row).filter(|it| self.includes(&it.tenant)));
                 continue;
             };
             if !self.includes(&tenant) {
@@ -136,9 +177,13 @@ impl View<'_> {
         let copies = self.copies(rows);
         for (at, row) in rows.iter().enumerate() {
             let mark = self.mark(row, "comments").filter(|mark| mark.key.kind.as_str() == POLICY);
-            let Some(mark) = mark.filter(|mark| self.includes(&mark.tenant) && !copies.contains(&at)) else {
+            let Some(mark) = mark.filter(|_| !copies.contains(&at)) else {
+                seen.foreign.extend(foreign(table, vdom, row).filter(|it| self.includes(&it.tenant)));
                 continue;
             };
+            if !self.includes(&mark.tenant) {
+                continue;
+            }
             let mut key = mark.key;
             let things = seen.seen.entry(mark.tenant.clone()).or_default();
             while things.contains_key(&key) {
@@ -153,8 +198,7 @@ impl View<'_> {
             things.insert(key, Seen::Present(Box::new(present)));
         }
         let objects = self.objects(vdom);
-        // Of which only the id was read, its owner is not known yet.
-        let is_others = |row: &Row| row.contains_key("status") && self.mark(row, "comments").is_none();
+        let is_others = |row: &Row| is_whole(table, row) && self.mark(row, "comments").is_none();
         let strangers: Vec<usize> =
             (0..rows.len()).filter(|at| copies.contains(at) || is_others(&rows[*at])).collect();
         for (tenant, ours) in tables {
@@ -195,6 +239,11 @@ impl View<'_> {
             by_mark.into_values().filter(|rows| rows.len() > 1 && rows.iter().any(|(_, known)| *known));
         several.flatten().filter(|(_, known)| !known).map(|(at, _)| at).collect()
     }
+}
+
+/// Whether more than the id of a row was read, so that its owner is known.
+fn is_whole(table: &Table, row: &Row) -> bool {
+    table.kind != POLICY || row.contains_key("status")
 }
 
 fn blind(kind: &str, why: &Blindness, coverage: &mut Coverage) {
@@ -348,23 +397,30 @@ fn canonical(fields: &mut Facts, tenant: &str, rule: &str) {
 }
 
 /// What stands where something of a tenant's would.
-fn foreign(table: &Table, row: &Row, present: impl FnOnce() -> Present) -> Option<Foreign> {
+fn foreign(table: &Table, vdom: &str, row: &Row) -> Option<Foreign> {
     let name = row.get("name")?.as_str()?;
     let tenant = match name.strip_prefix("zone.") {
         Some(tenant) if table.kind == ZONE => tenant,
         _ => name.split_once('.')?.0,
     };
-    let mark = table.comment.and_then(|(comment, _)| Mark::parse(row.get(comment)?.as_str()?));
-    let present = present();
-    Some(Foreign {
-        tenant: TenantName::from(tenant),
+    Some(stranger(table, vdom, row, &TenantName::from(tenant)))
+}
+
+/// A row that does not carry this tenant's mark.
+fn stranger(table: &Table, vdom: &str, row: &Row, tenant: &TenantName) -> Foreign {
+    let present = present(table, vdom, row);
+    let mark = table.comment.and_then(|(comment, _)| marks::any(row.get(comment)?.as_str()?));
+    let name = row.get("name").and_then(Json::as_str).filter(|name| !name.is_empty());
+    let name = name.map_or_else(|| present.identity.clone(), str::to_owned);
+    Foreign {
+        tenant: tenant.clone(),
         kind: Kind::from(table.kind),
-        name: name.to_owned(),
         path: format!("{} {name}", table.path),
+        name,
         identity: present.identity.clone(),
         mark: mark.map(|mark| mark.to_string()),
         present,
-    })
+    }
 }
 
 /// By what a policy is named that is an anchor: its id or its name.

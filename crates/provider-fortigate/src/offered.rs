@@ -104,12 +104,14 @@ fn named(kind: &str) -> impl Iterator<Item = (&'static str, Sort, &'static str)>
     named.iter().copied().chain(profiles.map(|(sort, _, attribute)| (*attribute, *sort, ".profiles")))
 }
 
-/// All that a resource names and that is surely not there.
-pub(crate) fn missing(desired: &Resource, seen: &Observation) -> Vec<Refusal> {
+/// All that a resource names and that is surely not there; `own` are the names of what its tenant has or is to have.
+pub(crate) fn missing(desired: &Resource, seen: &Observation, own: &BTreeSet<String>) -> Vec<Refusal> {
     let text = |field: &str| desired.fields.get(field).and_then(Value::as_known);
     let Some(vdom) = text(VDOM).and_then(Json::as_str) else { return Vec::new() };
     let tenant = desired.id.tenant.as_str();
-    let is_own = |name: &str| name == names::zone(tenant) || name.starts_with(&format!("{tenant}."));
+    // What has one of our names is the tenant's also while it cannot be told how it is.
+    let is_ours = |name: &str| name == names::zone(tenant) || name.starts_with(&format!("{tenant}."));
+    let is_own = |name: &str| own.contains(name) || is_ours(name);
     let mut refusals = Vec::new();
     for (attribute, sort, part) in named(desired.id.key.kind.as_str()) {
         let (Some(value), Some(there)) = (text(attribute), seen.offered.get(&sort.key(vdom))) else {
@@ -280,7 +282,13 @@ mod tests {
             (POLICY, "service", Sort::Service, json!(["FAX", "HTTP"]), "FAX"),
             (POLICY, "srcintf", Sort::Interface, json!(["port9"]), "port9"),
             (POLICY, "dstintf", Sort::Interface, json!(["zone.ibestad", "port9"]), "port9"),
-            (POLICY, "srcaddr", Sort::Address, json!(["all", "host-fax", "ibestad.servers"]), "host-fax"),
+            (
+                POLICY,
+                "srcaddr",
+                Sort::Address,
+                json!(["all", "host-fax", "ibestad.servers", "adopted"]),
+                "host-fax",
+            ),
             (POLICY, "dstaddr", Sort::Address, json!(["host-fax"]), "host-fax"),
             (POLICY, "poolname", Sort::Pool, json!(["outside"]), "outside"),
             (POLICY, "av-profile", Sort::Antivirus, json!("strict"), "strict"),
@@ -293,8 +301,9 @@ mod tests {
             let id = ResourceId::new(&"ibestad".into(), &"fg".into(), ResourceKey::new(kind, "x"));
             let desired = Resource::new(id, "spec.x").with(VDOM, "root").with(attribute, value);
             let mut seen = Observation::empty(&"fg".into());
+            let own = ["adopted".to_owned()].into();
             let names = |seen: &Observation| {
-                missing(&desired, seen).into_iter().map(|it| it.message).collect::<Vec<_>>()
+                missing(&desired, seen, &own).into_iter().map(|it| it.message).collect::<Vec<_>>()
             };
             assert_eq!(names(&seen), Vec::<String>::new(), "{attribute}: what is there is not known");
             seen.offered.insert(sort.key("other"), BTreeSet::new());

@@ -8,7 +8,7 @@ mod rows;
 mod text;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use futures::future::try_join_all;
@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 use vertskommune_core::firewall::{PortForward, Protocol, Published, Written};
 use vertskommune_core::names::{Kind, ProviderName, ResourceId, ResourceKey, TenantName};
-use vertskommune_core::observation::{Observation, Present, Seen};
+use vertskommune_core::observation::{Observation, Present, Scope, Seen};
 use vertskommune_core::resource::Resource;
 use vertskommune_core::tenant::Network;
 use vertskommune_provider::{Ctx, ProviderError, Record, Recorded};
@@ -81,7 +81,7 @@ impl Fortigate {
         let unreadable = |why: String| ProviderError::Protocol(format!("revision {id}: {why}"));
         let whole = Section::read(&text).map_err(|error| unreadable(error.to_string()))?;
         let read = rows::read(&whole, &[&self.settings.vdom], &defaults).map_err(unreadable)?;
-        let seen = self.seen(&read, Some(&BTreeSet::from([tenant.clone()])));
+        let seen = self.seen(&read, &Scope::of([tenant.clone()]));
         recorded(&seen, tenant, &self.host.name, &format!("revision {id}")).map_err(unreadable)
     }
 }
@@ -208,7 +208,7 @@ fn published(name: &str, vip: &Present, origin: &str) -> Option<Published> {
         external: text("extip")?.parse().ok()?,
         internal: text("mappedip")?.parse().ok()?,
         port,
-        written: Written { origin: origin.to_owned(), comment: String::new() },
+        written: Written { origin: origin.to_owned(), ..Written::default() },
     })
 }
 

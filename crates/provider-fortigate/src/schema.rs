@@ -243,7 +243,8 @@ pub(crate) fn schema() -> Schema {
     Schema { concern: Concern::Firewall, kinds }
 }
 
-fn rules(table: &Table) -> KindRules {
+/// The rules of the fields of a table.
+pub(crate) fn rules(table: &Table) -> KindRules {
     let fields = table.attributes.iter().map(|(name, form)| match form {
         Fixed => FieldRule::new(*name, Change::Immutable).remedy(remedy(name)),
         Names | Interfaces | Words => FieldRule::new(*name, Change::Mutable).compared(Comparison::Unordered),

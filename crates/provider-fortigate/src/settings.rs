@@ -7,6 +7,9 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use vertskommune_core::violation::Violation;
 
+use crate::claim;
+use crate::marks::{ADDRESS, ADDRESS_GROUP, INTERFACE, POLICY, SERVICE, SERVICE_GROUP, ZONE};
+
 /// The plugin's part of a `HostProvider`, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -132,6 +135,32 @@ impl Settings {
     }
 }
 
+/// What FortiOS brings along itself and rules of everybody name.
+const EVERYBODYS: [&str; 3] = ["all", "none", "ALL"];
+
+impl Settings {
+    /// Why this row is the host's own, which no tenant takes over; `None` where it is not.
+    pub(crate) fn hosts_own(&self, kind: &str, name: &str, key: &str) -> Option<&'static str> {
+        let place = |is: fn(&Place, &str) -> bool| self.places.values().any(|place| is(place, name));
+        match kind {
+            POLICY if self.anchor == name || self.anchor == key => Some("tenants' rules stand above it"),
+            INTERFACE | ZONE if self.parent == name => Some("it carries the tenants' VLANs"),
+            INTERFACE | ZONE if self.internet == name => Some("it is the way to the internet"),
+            INTERFACE | ZONE if place(|place, name| place.interface == name) => {
+                Some("a place of the host's lies behind it")
+            }
+            ADDRESS | ADDRESS_GROUP if place(|place, name| place.addresses.contains(name)) => {
+                Some("rules of all tenants may name it")
+            }
+            ADDRESS if name == claim::NAME => Some("it says who writes here"),
+            ADDRESS | ADDRESS_GROUP | SERVICE | SERVICE_GROUP if EVERYBODYS.contains(&name) => {
+                Some("the firewall brings it along for everybody")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What names of virtual firewalls are made of.
 fn is_plain(it: char) -> bool {
     it.is_ascii_alphanumeric() || matches!(it, '-' | '_')
@@ -148,6 +177,29 @@ mod tests {
             "internet": {"interface": "port1"}, "external": ["203.0.113.16/28"],
             "places": {"services": {"interface": "port3", "addresses": ["host-dns"]}},
         })
+    }
+
+    #[test]
+    fn what_is_the_hosts_is_no_tenants() {
+        let settings = Settings::read(&valid()).unwrap();
+        for (kind, name, key, own) in [
+            (POLICY, "deny-and-log", "2", true),
+            (POLICY, "by hand", "2", false),
+            (INTERFACE, "port2", "port2", true),
+            (INTERFACE, "port1", "port1", true),
+            (ZONE, "port3", "port3", true),
+            (INTERFACE, "vlan1310", "vlan1310", false),
+            (ADDRESS, "host-dns", "host-dns", true),
+            (ADDRESS_GROUP, "host-dns", "host-dns", true),
+            (SERVICE, "host-dns", "host-dns", false),
+            (ADDRESS, "vertskommune.claim", "vertskommune.claim", true),
+            (ADDRESS, "all", "all", true),
+            (SERVICE, "ALL", "ALL", true),
+        ] {
+            assert_eq!(settings.hosts_own(kind, name, key).is_some(), own, "{kind} {name}");
+        }
+        let by_id = Settings { anchor: "2".to_owned(), ..settings };
+        assert!(by_id.hosts_own(POLICY, "deny-and-log", "2").is_some());
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! The steps that close differences: which way a rule set is brought into its order. Pure.
 
+mod adopt;
+mod kept;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -9,7 +13,7 @@ use vertskommune_core::domain::Proposal;
 use vertskommune_core::names::{ResourceId, ResourceKey};
 use vertskommune_core::observation::{Observation, Present, Seen};
 use vertskommune_core::resource::{Resource, Value};
-use vertskommune_core::step::{Class, Refusal, RefusalReason, Step};
+use vertskommune_core::step::{Class, Refusal, Step, Wait};
 
 use crate::firmware::Firmware;
 use crate::marks::{OLD, ORDER, POLICY};
@@ -18,9 +22,11 @@ use crate::observe::{ANCHOR, NAME, standing};
 use crate::offered;
 use crate::order::{Place, Wanted, Write, in_one, one_by_one};
 use crate::schema::{TABLES, VDOM, table};
+use crate::settings::Settings;
 
 /// What steps do; the words that stand in plans.
 pub(crate) mod operation {
+    pub(crate) const ADOPT: &str = "adopt";
     pub(crate) const CREATE: &str = "create";
     pub(crate) const SET: &str = "set";
     pub(crate) const REMOVE: &str = "remove";
@@ -38,23 +44,27 @@ const RULES: &str = "rules";
 pub(crate) const TRANSACTION: &str = "transaction";
 
 /// The steps for these differences of one tenant.
-pub(crate) fn steps(differences: &[Difference], seen: &Observation, now: Timestamp) -> Proposal {
-    let maker = Maker { seen, now };
-    let mut proposal = Proposal::default();
+pub(crate) fn steps(
+    differences: &[Difference],
+    seen: &Observation,
+    settings: &Settings,
+    now: Timestamp,
+) -> Proposal {
+    let (differences, shown) = kept::kept(differences);
+    let maker = Maker { seen, settings, own: own(&differences, seen), now };
+    let mut proposal = Proposal { shown, ..Proposal::default() };
     let (rules, objects): (Vec<&Difference>, Vec<&Difference>) =
         differences.iter().partition(|it| matches!(it.id.key.kind.as_str(), POLICY | ORDER));
     let (gone, others): (Vec<&Difference>, Vec<&Difference>) =
         objects.into_iter().partition(|it| it.what == What::Remove);
+    let gone = unnamed(gone, &others);
     for difference in others {
         match maker.object(difference) {
-            Ok(step) => proposal.steps.extend(step),
+            Ok(steps) => proposal.steps.extend(steps),
             Err(refused) => proposal.refusals.extend(refused),
         }
     }
-    let refused: Vec<Refusal> = rules.iter().flat_map(|it| maker.missing(it)).collect();
-    let whole = refused.is_empty();
-    proposal.refusals.extend(refused);
-    proposal.steps.extend(maker.policies(&rules, whole));
+    let whole = maker.rules(&rules, &mut proposal);
     // What nobody refers to any more goes last, users before what they use. Rules that are not changed may still name it.
     let gone = if whole { users_first(&gone) } else { Vec::new() };
     proposal.steps.extend(gone.into_iter().filter_map(|it| maker.remove(it)));
@@ -63,7 +73,21 @@ pub(crate) fn steps(differences: &[Difference], seen: &Observation, now: Timesta
 
 struct Maker<'a> {
     seen: &'a Observation,
+    settings: &'a Settings,
+    /// The names of all that the tenant has or is to have.
+    own: BTreeSet<String>,
     now: Timestamp,
+}
+
+/// The names of all that the tenant of these differences has or is to have.
+fn own(differences: &[Difference], seen: &Observation) -> BTreeSet<String> {
+    let desired = differences.iter().filter_map(|it| it.desired.as_ref()?.fields.get("name")?.as_known());
+    let things = differences.first().and_then(|it| seen.seen.get(&it.id.tenant));
+    let present = things.into_iter().flatten().filter_map(|(_, seen)| match seen {
+        Seen::Present(present) => present.fields.get("name"),
+        Seen::InProgress { .. } | Seen::Lost { .. } | Seen::Unknown(_) => None,
+    });
+    desired.chain(present).filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
 impl Maker<'_> {
@@ -71,55 +95,44 @@ impl Maker<'_> {
         Firmware::of(&self.seen.version).has_transactions()
     }
 
-    fn object(&self, difference: &Difference) -> Result<Option<Step>, Vec<Refusal>> {
+    fn object(&self, difference: &Difference) -> Result<Vec<Step>, Vec<Refusal>> {
         let missing = self.missing(difference);
         if !missing.is_empty() {
             return Err(missing);
         }
         match (&difference.what, &difference.desired, &difference.present) {
-            (What::Missing, Some(desired), _) => {
-                self.create(desired).map(Some).map_err(|refusal| vec![*refusal])
-            }
+            (What::Missing, Some(desired), _) => match self.stands_already(desired) {
+                Some(steps) => steps.map_err(|refusal| vec![*refusal]),
+                None => Ok(vec![self.create(desired)]),
+            },
             (What::Changed(changes), Some(_), Some(present)) => {
-                Ok(Some(self.set(&difference.id, changes, present)))
+                Ok(vec![self.set(&difference.id, changes, present)])
             }
-            _ => Ok(None),
+            _ => Ok(Vec::new()),
         }
     }
 
     /// What it names and is not there.
     fn missing(&self, difference: &Difference) -> Vec<Refusal> {
-        difference.desired.iter().flat_map(|desired| offered::missing(desired, self.seen)).collect()
+        let desired = difference.desired.iter();
+        desired.flat_map(|desired| offered::missing(desired, self.seen, &self.own)).collect()
     }
 
-    fn create(&self, desired: &Resource) -> Result<Step, Box<Refusal>> {
-        let name = desired.fields.get("name").and_then(Value::as_known).and_then(Json::as_str);
-        let stranger = self
-            .seen
-            .foreign
-            .iter()
-            .find(|it| it.kind == desired.id.key.kind && Some(it.name.as_str()) == name);
-        if let Some(stranger) = stranger {
-            let owner = stranger
-                .mark
-                .as_ref()
-                .map_or_else(|| "has no mark of ours".to_owned(), |mark| format!("belongs to {mark}"));
-            return Err(Box::new(Refusal {
-                resource: desired.id.clone(),
-                field: desired.origin.clone(),
-                reason: RefusalReason::NotOurs,
-                message: format!(
-                    "{} stands in its place and {owner}: rename it on the firewall",
-                    stranger.path
-                ),
-            }));
+    /// What becomes of a thing that is missing where something stands that is to be taken over, or is in its place.
+    fn stands_already(&self, desired: &Resource) -> Option<Result<Vec<Step>, Box<Refusal>>> {
+        if let Some(word) = &desired.permits.adopt {
+            return Some(self.adopt(desired, word));
         }
+        self.stranger(desired).map(|stranger| Err(Box::new(adopt::in_the_way(desired, stranger))))
+    }
+
+    fn create(&self, desired: &Resource) -> Step {
         let summary = format!("make {} {}", label(&desired.id), desired.id.key.name);
         let vdom = desired.fields.get(VDOM).and_then(Value::as_known);
         let mut step = self.step(&desired.id, vdom, operation::CREATE, Class::Create, summary);
         step.fields.clone_from(&desired.fields);
         step.after.clone_from(&desired.after);
-        Ok(step)
+        step
     }
 
     fn set(&self, id: &ResourceId, changes: &[FieldChange], present: &Present) -> Step {
@@ -162,8 +175,66 @@ impl Maker<'_> {
         step
     }
 
-    /// All policies of the tenant as one: content, order, what comes and what goes, where all of it can be done.
-    fn policies(&self, differences: &[&Difference], whole: bool) -> Vec<Step> {
+    /// All rules of the tenant; whether all that they name is there. While one of them is yet to be taken over or named, or
+    /// has something in its way, the others wait: half a rule set is never in force.
+    fn rules(&self, differences: &[&Difference], proposal: &mut Proposal) -> bool {
+        let missing: Vec<Refusal> = differences.iter().flat_map(|it| self.missing(it)).collect();
+        let whole = missing.is_empty();
+        proposal.refusals.extend(missing);
+        let mut first: Option<&ResourceId> = None;
+        // What stands already and is not ours has no part in the order yet.
+        let mut aside: BTreeSet<&str> = BTreeSet::new();
+        let mut others: Vec<Cow<'_, Difference>> = Vec::new();
+        for difference in differences.iter().copied() {
+            let stands = match (&difference.what, &difference.desired) {
+                (What::Missing, Some(desired)) if is_policy(difference) => self.stands_already(desired),
+                _ => None,
+            };
+            if let Some(outcome) = stands {
+                aside.insert(&difference.id.key.name);
+                match outcome {
+                    Ok(steps) => proposal.steps.extend(steps),
+                    Err(refusal) => proposal.refusals.push(*refusal),
+                }
+            } else if let Some((step, rest)) = self.named_first(difference) {
+                proposal.steps.push(step);
+                others.extend(rest.map(Cow::Owned));
+            } else {
+                others.push(Cow::Borrowed(difference));
+                continue;
+            }
+            first.get_or_insert(&difference.id);
+        }
+        let held = |step: Step| match first {
+            Some(first) => Step { blocked: Some(Wait::After(first.clone())), ..step },
+            None => step,
+        };
+        let others: Vec<&Difference> = others.iter().map(AsRef::as_ref).collect();
+        proposal.steps.extend(self.policies(&others, &aside, whole).into_iter().map(held));
+        whole
+    }
+
+    /// Where rules are replaced one by one, a policy first gets one of our names: while its successor stands above it,
+    /// both have its mark, and one of another name would be a copy that somebody made. Gives what else differs as well.
+    fn named_first(&self, difference: &Difference) -> Option<(Step, Option<Difference>)> {
+        if !is_policy(difference) || self.has_transactions() {
+            return None;
+        }
+        let What::Changed(changes) = &difference.what else { return None };
+        let (name, rest): (Vec<FieldChange>, Vec<FieldChange>) =
+            changes.iter().cloned().partition(|change| change.field == NAME);
+        if name.is_empty() {
+            return None;
+        }
+        let mut step = self.set(&difference.id, &name, difference.present.as_ref()?);
+        step.batch = None;
+        let rest = (!rest.is_empty()).then(|| Difference { what: What::Changed(rest), ..difference.clone() });
+        Some((step, rest))
+    }
+
+    /// All policies of the tenant but those `aside` as one: content, order, what comes and what goes, where all of it can be
+    /// done.
+    fn policies(&self, differences: &[&Difference], aside: &BTreeSet<&str>, whole: bool) -> Vec<Step> {
         let Some(first) = differences.first() else { return Vec::new() };
         let (tenant, provider) = (&first.id.tenant, &first.id.provider);
         let order_id = ResourceId::new(tenant, provider, ResourceKey::new(ORDER, "policies"));
@@ -184,6 +255,7 @@ impl Maker<'_> {
             .collect();
         let wanted: Vec<Wanted> = keys
             .iter()
+            .filter(|key| !aside.contains(*key))
             .map(|key| {
                 let changed = by_key.get(key).is_some_and(|it| matches!(it.what, What::Changed(_)));
                 Wanted { key: (*key).to_owned(), changed }
@@ -307,6 +379,23 @@ impl Rules<'_> {
             Place::Below(key) => format!("below {key}"),
         }
     }
+}
+
+/// What is to go, but for what another entry names for adoption: an entry that got another name takes nothing away.
+fn unnamed<'a>(mut gone: Vec<&'a Difference>, others: &[&Difference]) -> Vec<&'a Difference> {
+    fn adopts(it: &Difference) -> Option<&str> {
+        it.desired.as_ref()?.permits.adopt.as_deref()
+    }
+    gone.retain(|gone| {
+        let identity = gone.present.as_ref().map(|present| present.identity.as_str());
+        let same = others.iter().filter(|it| it.id.key.kind == gone.id.key.kind && it.what == What::Missing);
+        !same.filter_map(|it| adopts(it)).any(|word| Some(word) == identity)
+    });
+    gone
+}
+
+fn is_policy(difference: &Difference) -> bool {
+    difference.id.key.kind.as_str() == POLICY
 }
 
 fn ids(standing: &[crate::order::Standing]) -> BTreeMap<String, u64> {

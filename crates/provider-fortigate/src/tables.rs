@@ -11,8 +11,9 @@ use futures::future::join_all;
 use serde_json::Value as Json;
 use tokio::sync::Mutex;
 use vertskommune_core::names::{Installation, TenantName};
-use vertskommune_core::observation::Blindness;
+use vertskommune_core::observation::{Blindness, Scope};
 
+use crate::adoptees::Adoptees;
 use crate::client::{self, Ask, At, Client, Error, Row, Rows};
 use crate::marks::{self, POLICY};
 use crate::observe::{anchor_attribute, id_of, identity, is_anchor};
@@ -20,6 +21,8 @@ use crate::schema::{TABLES, Table};
 
 /// Of how many tenants at most the rows are read by themselves.
 const FEW: usize = 16;
+/// The most alternatives of a filter, which goes in a URL.
+const MANY: usize = 48;
 
 /// A table in each virtual firewall.
 pub(crate) type Known = BTreeMap<String, Arc<Rows>>;
@@ -42,19 +45,16 @@ impl Tables {
         Self { installation: installation.clone(), anchor: anchor.to_owned(), last }
     }
 
-    /// All tables as they are now, at least as far as these tenants are concerned; all of them where none are named.
-    pub(crate) async fn read(
-        &self,
-        client: &Client,
-        vdoms: &[&str],
-        tenants: Option<&BTreeSet<TenantName>>,
-    ) -> Result<Read, Error> {
-        let few = tenants.filter(|tenants| tenants.len() <= FEW);
+    /// All tables as they are now, at least as far as this scope goes.
+    pub(crate) async fn read(&self, client: &Client, vdoms: &[&str], scope: &Scope) -> Result<Read, Error> {
+        let few = scope.tenants.as_ref().filter(|tenants| tenants.len() <= FEW);
+        let adoptees = &Adoptees::new(scope);
         let reads = TABLES.iter().filter_map(|table| Some((table, self.last.get(table.kind)?)));
         let reads = reads.map(|(table, last)| async {
             let mut last = last.lock().await;
             let known = last.clone().and_then(Result::ok).unwrap_or_default();
-            let reading = Reading { client, table, installation: &self.installation, anchor: &self.anchor };
+            let (installation, anchor) = (&self.installation, self.anchor.as_str());
+            let reading = Reading { client, table, installation, anchor, adoptees };
             let read = match reading.anew(known, vdoms, few).await {
                 Err(Error::Right(why)) => Err(Blindness::NoSight(format!("{}: {why}", table.path))),
                 read => Ok(read?),
@@ -101,6 +101,7 @@ struct Reading<'a> {
     table: &'static Table,
     installation: &'a Installation,
     anchor: &'a str,
+    adoptees: &'a Adoptees<'a>,
 }
 
 impl Reading<'_> {
@@ -153,7 +154,11 @@ impl Reading<'_> {
         let Some((comment, _)) = self.table.comment else { return Ok(None) };
         let marked =
             |tenant: &TenantName| client::contains(comment, &marks::prefix(self.installation, tenant));
-        let mut filters: Vec<String> = tenants.iter().map(marked).collect();
+        let mut filters: Vec<String> =
+            tenants.iter().map(marked).chain(self.adoptees.filters(self.table)).collect();
+        if filters.len() > MANY {
+            return Ok(None);
+        }
         if self.table.kind == POLICY {
             filters.push(client::equals(anchor_attribute(self.anchor), self.anchor));
         }
@@ -230,7 +235,11 @@ impl Reading<'_> {
         Ok(Some(rows.into_iter().cloned().chain(fresh).collect()))
     }
 
+    /// Whether a row is these tenants', or named by them.
     fn is_of(&self, tenants: &BTreeSet<TenantName>, row: &Row) -> bool {
+        if !self.adoptees.of(self.table, row).is_empty() {
+            return true;
+        }
         let comment = self.table.comment.and_then(|(comment, _)| row.get(comment));
         let mark = comment.and_then(Json::as_str).and_then(|text| marks::read(text, self.installation));
         mark.is_some_and(|mark| tenants.contains(&mark.tenant))

@@ -22,6 +22,10 @@ pub struct Firewall {
     #[serde(default)]
     #[x_kube(validation = rules::VDOM_IMMUTABLE)]
     pub vdom: Vdom,
+    /// What stands on the firewall already for the networks and servers and is taken over, after a migration by hand for
+    /// instance. Everything else says `adopt` on its own entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Adopt>,
     /// Rule sets of the host's catalogue with their versions, in the order in which their rules stand before those
     /// below. Example: [municipality-baseline@3].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -70,6 +74,57 @@ pub struct Firewall {
     pub rules: Vec<FirewallRule>,
 }
 
+/// What stands on the firewall for networks and servers and is taken over. Taking over writes our mark into the comment
+/// and nothing else; what would then change is shown as steps of their own. Each keeps the name that it has there.
+#[derive(Clone, Debug, Default, PartialEq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Adopt {
+    /// The zone that holds the interfaces of the networks, by its name. Example: ibestad-zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 35))]
+    pub zone: Option<String>,
+    /// What stands there for networks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = rules::MAX_NETWORKS))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub networks: Vec<AdoptNetwork>,
+    /// What stands there for servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = rules::MAX_SERVERS))]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub servers: Vec<AdoptServer>,
+}
+
+/// What stands on the firewall for a network: its interface, its address object, or both.
+#[derive(Clone, Debug, Default, PartialEq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = rules::ADOPTS_SOMETHING)]
+pub struct AdoptNetwork {
+    /// Name of one of spec.networks. Example: servers.
+    #[schemars(length(min = 1, max = 32), regex(pattern = rules::LABEL))]
+    pub name: String,
+    /// Its VLAN interface, by its name. VLAN and parent must be the network's own already. Example: vlan1310.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 15))]
+    pub interface: Option<String>,
+    /// Its address object, by its name. Example: NET-ibestad-servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 79))]
+    pub address: Option<String>,
+}
+
+/// What stands on the firewall for a server.
+#[derive(Clone, Debug, Default, PartialEq, KubeSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AdoptServer {
+    /// Name of one of spec.servers, one with a single address. Example: ibe-fs01.
+    #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
+    pub name: String,
+    /// Its address object, by its name. Example: IBE-FS01.
+    #[schemars(length(min = 1, max = 79))]
+    pub address: String,
+}
+
 /// What a rule set of the catalogue gives: the part of a firewall that means the same for every municipality.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -86,6 +141,19 @@ pub struct Fragment {
     pub schedules: Vec<Schedule>,
     /// As in a Tenant.
     pub rules: Vec<FirewallRule>,
+}
+
+impl Fragment {
+    /// The first of it that would take something over, for people.
+    pub(crate) fn adopts(&self) -> Option<String> {
+        let addresses = self.addresses.iter().map(|it| ("address", &it.name, &it.adopt));
+        let groups = self.address_groups.iter().map(|it| ("address group", &it.name, &it.adopt));
+        let services = self.services.iter().map(|it| ("service", &it.name, &it.adopt));
+        let service_groups = self.service_groups.iter().map(|it| ("service group", &it.name, &it.adopt));
+        let rules = self.rules.iter().map(|it| ("rule", &it.id, &it.adopt));
+        let mut all = addresses.chain(groups).chain(services).chain(service_groups).chain(rules);
+        all.find(|(.., adopt)| adopt.is_some()).map(|(what, name, _)| format!("{what} {name}"))
+    }
 }
 
 /// Whether a municipality shares the host's virtual firewall.
@@ -119,6 +187,12 @@ pub struct Address {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub fqdn: Option<String>,
+    /// An existing address object to take over instead of making one, by its name.
+    /// Taking over writes our mark into its comment and nothing else; what would then change is shown as steps of their
+    /// own. It keeps the name that it has there. Example: H-fagsystem-supplier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 79))]
+    pub adopt: Option<String>,
     /// What it is for, shown on the firewall.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 120))]
@@ -136,6 +210,12 @@ pub struct Group {
     #[schemars(length(min = 1, max = 128), inner(length(min = 1, max = 79)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     pub members: Vec<String>,
+    /// An existing group to take over instead of making one, by its name.
+    /// Taking over writes our mark into its comment and nothing else; what would then change is shown as steps of their
+    /// own. It keeps the name that it has there. Example: G-suppliers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 79))]
+    pub adopt: Option<String>,
     /// What it is for, shown on the firewall.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 120))]
@@ -160,13 +240,20 @@ pub struct Service {
     #[schemars(length(max = 32), inner(length(min = 1, max = 11), regex(pattern = rules::PORTS)))]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub udp: Vec<String>,
+    /// An existing service to take over instead of making one, by its name.
+    /// Taking over writes our mark into its comment and nothing else; what would then change is shown as steps of their
+    /// own. It keeps the name that it has there. Example: TCP-8443.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 79))]
+    pub adopt: Option<String>,
     /// What it is for, shown on the firewall.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 120))]
     pub comment: String,
 }
 
-/// Times that come again every week, by the firewall's own clock.
+/// Times that come again every week, by the firewall's own clock. An existing one cannot be taken over: FortiOS gives
+/// schedules no comment that could carry our mark, so one of another name is made beside it.
 #[derive(Clone, Debug, Default, PartialEq, KubeSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Schedule {
@@ -214,6 +301,12 @@ pub struct Published {
     /// The one port that is passed on; the whole address where it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<PortForward>,
+    /// An existing virtual IP to take over instead of making one, by its name.
+    /// Taking over writes our mark into its comment and nothing else; what would then change is shown as steps of their
+    /// own. It keeps the name that it has there. Example: VIP-portal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 79))]
+    pub adopt: Option<String>,
     /// What it is for, shown on the firewall.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 120))]
@@ -261,6 +354,12 @@ pub struct Route {
     #[schemars(length(min = 1, max = 39))]
     #[x_kube(validation = rules::ADDRESS)]
     pub via: String,
+    /// An existing static route to take over instead of making one, by its sequence number.
+    /// Taking over writes our mark into its comment and nothing else; what would then change is shown as steps of their
+    /// own. Example: "12".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 10), regex(pattern = rules::ID))]
+    pub adopt: Option<String>,
     /// What it is for, shown on the firewall.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 120))]
@@ -308,6 +407,12 @@ pub struct FirewallRule {
     /// Set to false to keep the rule without effect.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub enabled: bool,
+    /// An existing policy to take over instead of making one, by its id or name.
+    /// Taking over writes our mark into its comment and nothing else; what would then change is shown as steps of their
+    /// own. Example: "117".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 35))]
+    pub adopt: Option<String>,
     /// What it is for, shown on the firewall.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 400))]

@@ -1,5 +1,6 @@
 //! The firewall of a tenant: its own part and those of the rule sets that it pins, as one.
 
+mod adopt;
 mod objects;
 mod scope;
 
@@ -43,6 +44,7 @@ pub(super) fn firewall(written: &written::Firewall, known: &Known<'_>, fields: &
             written::Vdom::Shared => Vdom::Shared,
             written::Vdom::Dedicated => Vdom::Dedicated,
         },
+        adopt: adopt::adopt(written, known, fields),
         addresses: Vec::new(),
         address_groups: Vec::new(),
         services: Vec::new(),
@@ -187,7 +189,7 @@ fn rule(
             ssl_inspection: profiles.ssl_inspection,
         },
         enabled: written.enabled,
-        written: note(field, &written.comment),
+        written: note(field, &written.comment, written.adopt.as_ref()),
     })
 }
 
@@ -230,7 +232,7 @@ fn published(written: &[written::Published], known: &Known<'_>, fields: &mut Fie
         // What cannot be read has been noted; the rules that name it are not wrong besides.
         let nowhere = Ipv4Addr::UNSPECIFIED;
         let (external, internal) = (external.unwrap_or(nowhere), internal.unwrap_or(nowhere));
-        let written = Written { origin: at(&format!("published[{i}]")), comment: each.comment.clone() };
+        let written = note(&at(&format!("published[{i}]")), &each.comment, each.adopt.as_ref());
         made.push(Published { name: each.name.clone(), external, internal, port, written });
     }
     let outside = made.iter().map(|it| {
@@ -276,7 +278,7 @@ fn routes(written: &[written::Route], known: &Known<'_>, fields: &mut Fields) ->
             fields.wrong(field("via"), format!("{via} lies in none of spec.networks: write a router there"));
             continue;
         };
-        let written = Written { origin: at(&format!("routes[{i}]")), comment: each.comment.clone() };
+        let written = note(&at(&format!("routes[{i}]")), &each.comment, each.adopt.as_ref());
         made.push(Route { name: each.name.clone(), to, via, network: network.name.clone(), written });
     }
     let names =
@@ -312,9 +314,9 @@ fn names_unique(written: &written::Firewall, known: &Known<'_>, fields: &mut Fie
     );
 }
 
-/// Where something is written, and what is said of it.
-fn note(field: &str, comment: &str) -> Written {
-    Written { origin: field.to_owned(), comment: comment.trim().to_owned() }
+/// Where something is written, what is said of it, and what it takes over.
+fn note(field: &str, comment: &str, adopt: Option<&String>) -> Written {
+    Written { origin: field.to_owned(), comment: comment.trim().to_owned(), adopt: adopt.cloned() }
 }
 
 /// Where an address range lies as seen by a tenant: behind its own networks and routes, or on the internet.

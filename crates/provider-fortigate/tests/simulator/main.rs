@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it must")]
 
+mod adoption;
 mod drift;
 mod looking;
 mod peer;

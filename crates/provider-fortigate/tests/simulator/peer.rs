@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value as Json, json};
-use vertskommune_api::manifest;
+use vertskommune_api::{TenantSpec, manifest};
 use vertskommune_core::host::Host;
 use vertskommune_core::names::Installation;
 use vertskommune_core::tenant::ValidatedTenant;
@@ -151,6 +151,15 @@ fn seed() -> Json {
 
 /// An example municipality, with the rule sets that it pins.
 pub(crate) fn example(name: &str) -> ValidatedTenant {
+    changed_example(name, |_| {})
+}
+
+/// An example municipality with another firewall.
+pub(crate) fn example_with(name: &str, firewall: &str) -> ValidatedTenant {
+    changed_example(name, |spec| spec.firewall = Some(serde_saphyr::from_str(firewall).unwrap()))
+}
+
+fn changed_example(name: &str, change: impl FnOnce(&mut TenantSpec)) -> ValidatedTenant {
     let mut texts = vec![std::fs::read_to_string(tenants().join(format!("{name}.yaml"))).unwrap()];
     for entry in std::fs::read_dir(tenants().join("rule-sets")).unwrap() {
         texts.push(std::fs::read_to_string(entry.unwrap().path()).unwrap());
@@ -160,7 +169,9 @@ pub(crate) fn example(name: &str) -> ValidatedTenant {
     for set in &read.rule_sets {
         catalogue.insert(set.object.spec.clone()).unwrap();
     }
-    vertskommune_api::validate_tenant(&read.tenants[0].object, &catalogue).unwrap()
+    let mut tenant = read.tenants[0].object.clone();
+    change(&mut tenant.spec);
+    vertskommune_api::validate_tenant(&tenant, &catalogue).unwrap()
 }
 
 struct OneToken;

@@ -38,7 +38,7 @@ fn asks_too_much() -> ValidatedTenant {
     firewall.rules[1].profiles.antivirus = Some("strict".to_owned());
     firewall.rules[1].profiles.ips = Some("default".to_owned());
     firewall.rules[5].services = vec!["office".to_owned()];
-    let written = Written { origin: "spec.firewall.serviceGroups[0]".to_owned(), comment: String::new() };
+    let written = Written { origin: "spec.firewall.serviceGroups[0]".to_owned(), ..Written::default() };
     let members = vec!["HTTP".to_owned(), "FAX".to_owned()];
     firewall.service_groups.push(Group { name: "office".to_owned(), members, side: Side::Tenant, written });
     tenant

@@ -69,7 +69,7 @@ pub struct Drive<'a> {
 impl Drive<'_> {
     /// Observes everything.
     pub async fn observe(&self, provider: &dyn Provider) -> Observation {
-        let adopt = self.tenant.servers.iter().filter_map(|server| server.adopt.clone()).collect();
+        let adopt = self.tenant.adoptions(provider.name());
         let scope = Scope { tenants: None, adopt: BTreeMap::from([(self.tenant.name.clone(), adopt)]) };
         provider
             .observe(&scope, &self.ctx(Arc::new(Always)))
@@ -233,9 +233,13 @@ pub async fn survives_a_crash_at_every_write(
     prepare: &(dyn Fn() -> BoxFuture<'static, ()> + Sync),
 ) -> CrashFigures {
     prepare().await;
-    let foreign = drive.peer.foreign().await;
+    let before = drive.peer.foreign().await;
     drive.peer.reset().await;
     drive.converge().await;
+    let foreign = drive.peer.foreign().await;
+    // What is adopted is foreign no more.
+    let adopts = !drive.tenant.adoptions(&drive.peer.host().name).is_empty();
+    assert!(adopts || foreign == before, "foreign things without a crash");
     let wanted = drive.peer.ours().await;
     let mut figures = CrashFigures { writes: drive.peer.journal().await.len(), visited: 0 };
     for nth in 0..figures.writes {

@@ -96,7 +96,7 @@ fn address_object(
         AddressKind::Fqdn(_) => Ok(Side::Internet),
     };
     let side = fields.take(field, side)?;
-    let written_at = note(field, &written.comment);
+    let written_at = note(field, &written.comment, written.adopt.as_ref());
     Some(Address { name: scope.own_name(&written.name), what, side, written: written_at })
 }
 
@@ -134,7 +134,7 @@ fn address_group(
     let mut members: Vec<String> = members.into_iter().map(|(_, name)| name).collect();
     members.sort();
     members.dedup();
-    let written_at = note(field, &written.comment);
+    let written_at = note(field, &written.comment, written.adopt.as_ref());
     Some(Group { name: scope.own_name(&written.name), members, side, written: written_at })
 }
 
@@ -167,7 +167,7 @@ fn service(written: &written::Service, field: &str, scope: &Scope<'_>, fields: &
         field,
         "has no ports: write some in tcp or udp",
     );
-    let written_at = note(field, &written.comment);
+    let written_at = note(field, &written.comment, written.adopt.as_ref());
     Service { name: scope.own_name(&written.name), tcp, udp, written: written_at }
 }
 
@@ -190,7 +190,7 @@ fn service_group(
 ) -> Group {
     fields.label(&format!("{field}.name"), &written.name, 32);
     let members = scope.services(&written.members, &format!("{field}.members"), made, fields);
-    let written_at = note(field, &written.comment);
+    let written_at = note(field, &written.comment, written.adopt.as_ref());
     Group { name: scope.own_name(&written.name), members, side: Side::Tenant, written: written_at }
 }
 
@@ -202,7 +202,7 @@ fn schedule(written: &written::Schedule, field: &str, scope: &Scope<'_>, fields:
     days.dedup();
     let start = fields.take(&format!("{field}.start"), minutes(&written.start));
     let end = fields.take(&format!("{field}.end"), minutes(&written.end));
-    let written_at = note(field, "");
+    let written_at = note(field, "", None);
     // A time that cannot be read has been noted; the rules that name the schedule are not wrong besides.
     let (start, end) = (start.unwrap_or_default(), end.unwrap_or_default());
     Schedule { name: scope.own_name(&written.name), days, start, end, written: written_at }

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use vertskommune_core::firewall::{Address, AddressKind, Firewall, Peer, Peers, Side, Written};
+use vertskommune_core::firewall::{Address, AddressKind, Firewall, Peer, Peers, Side};
 
-use super::{Known, side_of};
+use super::{Known, note, side_of};
 use crate::tenant::firewall as written;
 use crate::validate::fields::Fields;
 
@@ -127,7 +127,7 @@ impl Scope<'_> {
             .map_err(|error| format!("{net} {error}"))?;
         let name = format!("raw-{}-{}", net.network().to_string().replace(['.', ':'], "-"), net.prefix_len());
         if !made.addresses.iter().any(|it| it.name == name) {
-            let written = Written { origin: self.field.to_owned(), comment: String::new() };
+            let written = note(self.field, "", None);
             let what = AddressKind::Network(net);
             made.addresses.push(Address { name: name.clone(), what, side: side.clone(), written });
         }
