@@ -13,6 +13,7 @@ use crate::value::{Fields, Key, Row, Value};
 
 const INTERFACE: &str = "system/interface";
 const ZONE: &str = "system/zone";
+const PROPERTY: &str = "system/vdom-property";
 
 /// Checks a row that is about to be written.
 pub(crate) fn check(attempt: &Attempt<'_>, row: &Row, before: Option<&Arc<Row>>) -> Result<(), CmdbError> {
@@ -64,17 +65,37 @@ pub(crate) fn removable(attempt: &Attempt<'_>, row: &Row) -> Result<(), CmdbErro
 
 fn vdom_is_empty(attempt: &Attempt<'_>, row: &Row) -> Result<(), CmdbError> {
     let name = row.key.to_string();
-    if name == "root" || !attempt.view.users(&attempt.place(), &row.key).is_empty() {
+    let users = attempt.view.users(&attempt.place(), &row.key);
+    if name == "root" || users.iter().any(|user| user.place.table.table().full != PROPERTY) {
         return Err(CmdbError::VdomInUse);
     }
     Ok(())
 }
 
-/// What a new row brings with it: a link between VDOMs has two interfaces.
+/// What a new row brings with it: a VDOM has its properties, a link between VDOMs two interfaces.
 pub(crate) fn consequences_of_creation(attempt: &Attempt<'_>, row: &Row) -> Vec<Change> {
-    if attempt.table.table().full != "system/vdom-link" {
-        return Vec::new();
+    match attempt.table.table().full {
+        "system/vdom" => vec![properties(row)],
+        "system/vdom-link" => two_interfaces(row),
+        _ => Vec::new(),
     }
+}
+
+fn properties(vdom: &Row) -> Change {
+    let table = id(PROPERTY);
+    let mut fields = Fields::default();
+    fields.set(0, Value::Text(Arc::from(vdom.key.to_string())));
+    set(&mut fields, table, "description", &format!("property limits for vdom {}", vdom.key));
+    let row = Row::new(vdom.key.clone(), fields);
+    Change {
+        place: Place { table, vdom: None },
+        key: vdom.key.clone(),
+        row: Some(Arc::new(row)),
+        position: Position::Keep,
+    }
+}
+
+fn two_interfaces(row: &Row) -> Vec<Change> {
     let interfaces = id(INTERFACE);
     let make = |key: Key| {
         let mut fields = Fields::default();
@@ -92,12 +113,14 @@ pub(crate) fn consequences_of_creation(attempt: &Attempt<'_>, row: &Row) -> Vec<
 
 /// What goes with a row that goes.
 pub(crate) fn consequences_of_removal(attempt: &Attempt<'_>, row: &Row) -> Vec<Change> {
-    if attempt.table.table().full != "system/vdom-link" {
-        return Vec::new();
-    }
-    let place = Place { table: id(INTERFACE), vdom: None };
+    let (table, keys) = match attempt.table.table().full {
+        "system/vdom" => (PROPERTY, vec![row.key.clone()]),
+        "system/vdom-link" => (INTERFACE, ends(row).to_vec()),
+        _ => return Vec::new(),
+    };
+    let place = Place { table: id(table), vdom: None };
     let gone = |key: Key| Change { place: place.clone(), key, row: None, position: Position::Keep };
-    ends(row).into_iter().map(gone).collect()
+    keys.into_iter().map(gone).collect()
 }
 
 fn ends(link: &Row) -> [Key; 2] {

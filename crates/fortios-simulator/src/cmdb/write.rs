@@ -153,12 +153,14 @@ pub(crate) fn remove(attempt: &Attempt<'_>, key: &Key) -> Result<Outcome, CmdbEr
     let place = attempt.place();
     let row = attempt.view.get(&place, key).ok_or(CmdbError::NotFound)?;
     rules::removable(attempt, row)?;
-    let count = attempt.view.users(&place, key).len();
-    if count > 0 {
-        return Err(CmdbError::InUse { count });
+    let goes_with_it = rules::consequences_of_removal(attempt, row);
+    let mut users = attempt.view.users(&place, key);
+    users.retain(|user| !goes_with_it.iter().any(|gone| gone.place == user.place && gone.key == user.key));
+    if !users.is_empty() {
+        return Err(CmdbError::InUse { count: users.len() });
     }
     let mut changes = vec![attempt.change(key, None, Position::Keep)];
-    changes.extend(rules::consequences_of_removal(attempt, row));
+    changes.extend(goes_with_it);
     Ok(attempt.outcome(key.clone(), changes))
 }
 

@@ -87,3 +87,16 @@ async fn a_link_has_two_ends() {
     peer.delete("cmdb/system/vdom-link/l1-").await.well("link");
     assert_eq!(peer.get("cmdb/system/interface/l1-1").await.status, 404);
 }
+
+#[tokio::test]
+async fn a_vdom_has_properties_as_long_as_it_is_there() {
+    let peer = Peer::start().await;
+    peer.post("cmdb/system/vdom", json!({"name": "t1"})).await.well("VDOM");
+    let path = "cmdb/system/vdom-property/t1";
+    let described = peer.get(path).await.results()[0]["description"].clone();
+    assert_eq!(described, "property limits for vdom t1");
+    peer.put(path, json!({"description": "ours"})).await.well("another description");
+    assert_eq!(peer.get(path).await.results()[0]["description"], "ours");
+    peer.delete("cmdb/system/vdom/t1").await.well("VDOM");
+    assert_eq!(peer.get(path).await.status, 404);
+}
