@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 use tokio::time::timeout_at;
+use vertskommune_core::names::Mark;
 use vertskommune_core::resource::Facts;
 use vertskommune_core::step::Step;
 use vertskommune_provider::{Applied, Ctx};
@@ -14,11 +15,14 @@ use vertskommune_provider::{Applied, Ctx};
 use crate::Fortigate;
 use crate::client::{self, Ask, At, Beside, Client, Error, Permit, Row, Writer, applied};
 use crate::firmware::Firmware;
-use crate::marks::{self, INTERFACE};
+use crate::marks::{self, INTERFACE, LINK, LINK_END, VIRTUAL_FIREWALL};
 use crate::names;
 use crate::observe::{anchor_attribute, facts, id_of, identity, is_anchor, written};
 use crate::schema::{Table, VDOM, table};
-use crate::steps::{MKEY, PLACE, TRANSACTION, operation};
+use crate::steps::{MKEY, PLACE, is_transaction, operation};
+
+/// The virtual firewalls themselves; what we know of each stands in its properties.
+const VDOMS: &str = "system/vdom";
 
 /// Why a step was not carried out to its end.
 enum Stop {
@@ -62,7 +66,7 @@ impl Fortigate {
             move || ctx.permit().map_err(|error| error.to_string())
         };
         let permit: &Permit = &permit;
-        let together = steps.iter().any(|step| step.batch.as_deref() == Some(TRANSACTION));
+        let together = steps.iter().any(|step| step.batch.as_deref().is_some_and(is_transaction));
         if together && !Firmware::of(&self.version()).has_transactions() {
             let why = "it was planned for a transaction, which this device does not do: it is planned anew";
             return vec![Applied::NotSent(why.to_owned())];
@@ -180,11 +184,51 @@ impl Act<'_> {
     }
 
     fn at(&self, table: &'static Table) -> At<'_> {
-        let vdom = if table.is_global { &self.fortigate.settings.vdom } else { self.vdom };
+        let vdom = if table.is_global { self.fortigate.settings.device() } else { self.vdom };
         At { vdom, table: table.path }
     }
 
+    /// A virtual firewall: it comes with properties, whose description takes the mark.
+    async fn create_vdom(&self, table: &'static Table, step: &Step) -> Result<(), Stop> {
+        let wanted = &facts_of(table, step);
+        let writer = self.writing(step).await?;
+        let name = wanted.get("name").and_then(Json::as_str).unwrap_or_default();
+        let new = Row::from_iter([("name".to_owned(), json!(name))]);
+        match writer.create(At { table: VDOMS, ..self.at(table) }, &new).await {
+            Ok(_) => {}
+            // One that a crash left without its mark: nobody else comes by such a name.
+            Err(Error::Duplicate(why)) => {
+                let row = self.client.row(self.at(table), name).await?.unwrap_or_default();
+                let other = row
+                    .get("description")
+                    .and_then(Json::as_str)
+                    .and_then(|text| Mark::parse(marks::text(text)));
+                if other.is_some() {
+                    return Err(Stop::NotSent(format!("something else stands in its place: {why}")));
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(writer.update(self.at(table), name, &written(table, wanted)).await?)
+    }
+
+    /// A virtual firewall goes with all that stands in it, so that is looked at once more.
+    async fn remove_vdom(&self, table: &'static Table, step: &Step, name: &str) -> Result<(), Stop> {
+        for table in ["firewall/policy", "router/static", "system/zone"] {
+            if !self.client.rows(At { vdom: name, table }, &Ask::all(&[])).await?.is_empty() {
+                return Err(Stop::NotSent(format!("there is still something in its {table}")));
+            }
+        }
+        match self.writing(step).await?.delete(At { table: VDOMS, ..self.at(table) }, name).await {
+            Ok(()) | Err(Error::NotFound) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn create(&self, table: &'static Table, step: &Step) -> Result<(), Stop> {
+        if table.kind == VIRTUAL_FIREWALL {
+            return self.create_vdom(table, step).await;
+        }
         let wanted = facts_of(table, step);
         if table.mkey != "name" && self.is_made(table, &wanted).await? {
             // Its key is the device's to choose, so its mark is what tells it.
@@ -287,6 +331,9 @@ impl Act<'_> {
         if !self.fortigate.is_ours(table, &row, &step.resource) {
             return Err(Stop::NotSent("it does not carry our mark any more".to_owned()));
         }
+        if table.kind == VIRTUAL_FIREWALL {
+            return self.remove_vdom(table, step, mkey).await;
+        }
         match self.writing(step).await?.delete(self.at(table), mkey).await {
             Ok(()) | Err(Error::NotFound) => Ok(()),
             Err(error) => Err(error.into()),
@@ -331,6 +378,10 @@ impl Act<'_> {
     async fn place(&self, id: u64, step: &Step) -> Result<(), Stop> {
         let place = step.fields.get(PLACE).and_then(|value| value.as_known()).cloned().unwrap_or_default();
         let gone = || Stop::NotSent("what it stands beside is not there".to_owned());
+        // Where no anchor stands a new policy is the last one as it is.
+        if place["last"] == true {
+            return Ok(());
+        }
         let beside = match (&place["above"], place["below"].as_str()) {
             (Json::String(_), _) => {
                 Beside::Before(self.fortigate.anchor(self.client).await?.ok_or_else(gone)?)
@@ -415,6 +466,15 @@ impl Fortigate {
     /// Whether a row carries the mark of this resource, or proves by its name whose it is.
     fn is_ours(&self, table: &Table, row: &Row, id: &vertskommune_core::names::ResourceId) -> bool {
         let name = id.key.name.trim_end_matches(marks::OLD);
+        if matches!(table.kind, LINK | LINK_END) {
+            let link = names::link(self.installation.as_str(), id.tenant.as_str());
+            let ours = match (table.kind, name) {
+                (LINK, _) => link,
+                (_, "host") => names::host_end(&link),
+                _ => names::tenant_end(&link),
+            };
+            return identity(table, row) == ours;
+        }
         if let Some((comment, _)) = table.comment {
             let text = row.get(comment).and_then(Json::as_str).unwrap_or_default();
             return marks::read(text, &self.installation).is_some_and(|mark| {

@@ -18,6 +18,8 @@ pub(crate) use error::{Error, applied, provider_error};
 pub(crate) use http::Token;
 use http::{Envelope, Http};
 
+use crate::schema::GLOBAL;
+
 /// Where transactions begin and end.
 const TRANSACTIONS: &str = "/api/v2/cmdb";
 /// Rows in one answer.
@@ -70,7 +72,7 @@ pub(crate) struct Rows {
     pub(crate) serial: String,
 }
 
-/// Where a write goes: a table of a virtual firewall.
+/// Where a write goes: a table of a virtual firewall, or of the device ([`GLOBAL`]).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct At<'a> {
     pub(crate) vdom: &'a str,
@@ -144,7 +146,8 @@ impl Client {
         self.http.set_token(token);
     }
 
-    /// The rows of a table in each of these virtual firewalls, page by page.
+    /// The rows of a table in each of these virtual firewalls, page by page. Of several, those that the token has no right to
+    /// are left out.
     pub(crate) async fn list(
         &self,
         table: &str,
@@ -221,8 +224,7 @@ impl Client {
     ) -> Result<Vec<(&'v str, Envelope)>, Error> {
         let names = if vdoms.len() > NAMED { "*".to_owned() } else { vdoms.join(",") };
         let (start, count, format) = (start.to_string(), ask.page.to_string(), ask.attributes.join("|"));
-        let mut query =
-            vec![("vdom", names.as_str()), ("start", &start), ("count", &count), ("format", &format)];
+        let mut query = vec![scope(&names), ("start", &start), ("count", &count), ("format", &format)];
         query.extend(ask.filter.map(|filter| ("filter", filter)));
         let _slot = self.enter().await;
         let mut pages = self.http.get_all(&cmdb(table, None), &query).await?;
@@ -232,17 +234,12 @@ impl Client {
         let mut by_name: BTreeMap<String, Envelope> =
             pages.into_iter().map(|page| (page.vdom.clone(), page)).collect();
         // Of several, those without a right are left out without a word: that is no empty table.
-        let page = |vdom: &&'v str| {
-            let page = by_name.remove(*vdom);
-            let page = page.ok_or_else(|| Error::Right(format!("the virtual firewall {vdom} is not shown")));
-            page.map(|page| (*vdom, page))
-        };
-        vdoms.iter().map(page).collect()
+        Ok(vdoms.iter().filter_map(|vdom| Some((*vdom, by_name.remove(*vdom)?))).collect())
     }
 
     /// One row, where it is there.
     pub(crate) async fn row(&self, at: At<'_>, mkey: &str) -> Result<Option<Row>, Error> {
-        match self.get(&addressed(at, mkey)?, &[("vdom", at.vdom)]).await {
+        match self.get(&addressed(at, mkey)?, &[scope(at.vdom)]).await {
             Ok(answer) => Ok(answer.rows()?.into_iter().next()),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
@@ -343,14 +340,14 @@ impl Writer<'_> {
     /// A new row. Gives the key by which it is addressed.
     pub(crate) async fn create(&self, at: At<'_>, row: &Row) -> Result<Json, Error> {
         let body = Json::Object(row.clone());
-        let answer = self.post(&cmdb(at.table, None), &[("vdom", at.vdom)], &body).await?;
+        let answer = self.post(&cmdb(at.table, None), &[scope(at.vdom)], &body).await?;
         Ok(answer.mkey)
     }
 
     /// Other values in a row.
     pub(crate) async fn update(&self, at: At<'_>, mkey: &str, row: &Row) -> Result<(), Error> {
         let path = addressed(at, mkey)?;
-        self.send(reqwest::Method::PUT, &path, &[("vdom", at.vdom)], Some(&Json::Object(row.clone())))
+        self.send(reqwest::Method::PUT, &path, &[scope(at.vdom)], Some(&Json::Object(row.clone())))
             .await
             .map(drop)
     }
@@ -358,7 +355,7 @@ impl Writer<'_> {
     /// Takes a row away.
     pub(crate) async fn delete(&self, at: At<'_>, mkey: &str) -> Result<(), Error> {
         let path = addressed(at, mkey)?;
-        self.send(reqwest::Method::DELETE, &path, &[("vdom", at.vdom)], None).await.map(drop)
+        self.send(reqwest::Method::DELETE, &path, &[scope(at.vdom)], None).await.map(drop)
     }
 
     /// Another place for a policy.
@@ -387,6 +384,11 @@ impl Writer<'_> {
         (self.permit)().map_err(Error::NotPermitted)?;
         self.client.http.write(method, path, query, body, self.transaction).await
     }
+}
+
+/// How a request says where its table stands.
+fn scope(vdom: &str) -> (&'static str, &str) {
+    if vdom == GLOBAL { ("scope", GLOBAL) } else { ("vdom", vdom) }
 }
 
 /// The path of a table or row.

@@ -1,4 +1,8 @@
 //! What a tenant should have on a FortiGate. Pure.
+//!
+//! What a virtual firewall of its own needs besides stands in `dedicated`.
+
+mod dedicated;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,7 +12,8 @@ use ipnet::IpNet;
 use serde_json::{Value as Json, json};
 use vertskommune_core::domain::Inputs;
 use vertskommune_core::firewall::{
-    Action, AddressKind, Day, Firewall, Log, Peer, Peers, PortForward, Protocol, Rule, Side, Vdom, Written,
+    Action, AddressKind, Day, Firewall, Log, Peer, Peers, PortForward, Profiles, Protocol, Rule, Side, Vdom,
+    Written,
 };
 use vertskommune_core::names::{ProviderName, ResourceId, ResourceKey};
 use vertskommune_core::resource::Resource;
@@ -17,7 +22,7 @@ use vertskommune_core::violation::Violation;
 
 use crate::marks::{
     self, ADDRESS, ADDRESS_GROUP, INTERFACE, ORDER, POLICY, ROUTE, SCHEDULE, SERVICE, SERVICE_GROUP, VIP,
-    ZONE,
+    VIRTUAL_FIREWALL, ZONE,
 };
 use crate::names::{self, Names};
 use crate::schema::{VDOM, table};
@@ -33,24 +38,41 @@ pub(crate) fn expand(
     let Some(firewall) = tenant.firewall.as_ref().filter(|firewall| firewall.provider == *provider) else {
         return Ok(Vec::new());
     };
-    let names = Names::new(tenant.name.as_str(), firewall);
+    let is_dedicated = firewall.vdom == Vdom::Dedicated;
+    let vdom = if is_dedicated {
+        names::vdom(inputs.installation.as_str(), tenant.name.as_str())
+    } else {
+        settings.vdom.clone()
+    };
     let mut expansion = Expansion {
         inputs,
         tenant,
         firewall,
         provider,
         settings,
-        names,
+        names: Names::new(tenant.name.as_str(), firewall),
+        vdom,
+        is_dedicated,
         made: Vec::new(),
         wrong: Vec::new(),
     };
     expansion.not_offered();
+    if is_dedicated {
+        expansion.not_told_apart();
+        expansion.virtual_firewall();
+    }
     expansion.networks();
     expansion.addresses();
     expansion.services();
     expansion.published();
     expansion.routes();
+    if is_dedicated {
+        expansion.host_objects();
+    }
     expansion.rules();
+    if is_dedicated {
+        expansion.transit();
+    }
     if expansion.wrong.is_empty() { Ok(expansion.made) } else { Err(expansion.wrong) }
 }
 
@@ -61,6 +83,10 @@ struct Expansion<'a> {
     provider: &'a ProviderName,
     settings: &'a Settings,
     names: Names<'a>,
+    /// The virtual firewall in which the tenant's rules stand.
+    vdom: String,
+    /// Whether that is one of its own.
+    is_dedicated: bool,
     made: Vec<Resource>,
     wrong: Vec<Violation>,
 }
@@ -70,11 +96,19 @@ impl Expansion<'_> {
         ResourceId::new(&self.tenant.name, self.provider, ResourceKey::new(kind, name))
     }
 
-    /// A resource with its mark, and the attribute by which FortiOS knows it where that is a name.
+    /// A resource with its mark, where the tenant's rules stand.
     fn resource(&self, kind: &str, name: &str, origin: &str, comment: &str) -> Resource {
+        self.resource_in(&self.vdom, kind, name, origin, comment)
+    }
+
+    /// A resource with its mark, in this virtual firewall.
+    fn resource_in(&self, vdom: &str, kind: &str, name: &str, origin: &str, comment: &str) -> Resource {
         let id = self.id(kind, name);
         let mark = marks::mark(&self.inputs.installation, &self.tenant.name, &id.key);
-        let mut resource = Resource::new(id, origin).with(VDOM, self.settings.vdom.clone());
+        let mut resource = Resource::new(id, origin).with(VDOM, vdom);
+        if self.is_dedicated && vdom == self.vdom {
+            resource.after.insert(self.id(VIRTUAL_FIREWALL, "tenant"));
+        }
         if let Some((attribute, most)) = table(kind).and_then(|table| table.comment) {
             resource = resource.with(attribute, marks::comment(&mark, comment, most));
         }
@@ -87,9 +121,8 @@ impl Expansion<'_> {
 
     /// What the manifest asks for and this host does not give.
     fn not_offered(&mut self) {
-        if self.firewall.vdom == Vdom::Dedicated {
-            let message =
-                format!("{} has no virtual firewalls of tenants' own yet: write Shared", self.provider);
+        if self.is_dedicated && self.settings.dedicated.is_none() {
+            let message = format!("{} has no virtual firewalls of tenants' own: write Shared", self.provider);
             self.wrong("spec.firewall.vdom", message);
         }
         for (index, network) in
@@ -129,11 +162,11 @@ impl Expansion<'_> {
             return self.wrong(field, message);
         };
         let unknown = peers.members.iter().find_map(|peer| match peer {
-            Peer::Host(object) if !place.addresses.contains(object) => Some(object),
+            Peer::Host(object) if !place.addresses.contains_key(object) => Some(object),
             _ => None,
         });
         if let Some(object) = unknown {
-            let known: Vec<_> = place.addresses.iter().map(String::as_str).collect();
+            let known: Vec<_> = place.addresses.keys().map(String::as_str).collect();
             let message =
                 format!("{object} is not among what rules may name of {name}: {}", known.join(", "));
             self.wrong(field, message);
@@ -149,17 +182,22 @@ impl Expansion<'_> {
             &named.application_control,
             &named.ssl_inspection,
         ];
-        let unknown: Vec<String> = all
-            .into_iter()
-            .flatten()
-            .filter(|name| !self.settings.profiles.contains(*name))
-            .cloned()
-            .collect();
+        let all: Vec<&String> = all.into_iter().flatten().collect();
+        let inborn = self.settings.dedicated.as_ref().filter(|_| self.is_dedicated).map(|it| &it.profiles);
+        for name in all.iter().filter(|name| inborn.is_some_and(|inborn| !inborn.contains(**name))) {
+            let message = format!(
+                "{name} is no security profile that every virtual firewall of {} has from its birth: choose one of \
+                 settings.dedicated.profiles, or vdom: Shared",
+                self.provider
+            );
+            self.wrong.push(Violation::new(format!("{}.profiles", rule.written.origin), message));
+        }
+        let unknown = all.into_iter().filter(|name| !self.settings.profiles.contains(*name));
         for name in unknown {
             let known: Vec<_> = self.settings.profiles.iter().map(String::as_str).collect();
             let message =
                 format!("{name} is no security profile that {} offers: {}", self.provider, known.join(", "));
-            self.wrong(&format!("{}.profiles", rule.written.origin), message);
+            self.wrong.push(Violation::new(format!("{}.profiles", rule.written.origin), message));
         }
     }
 
@@ -232,6 +270,10 @@ impl Expansion<'_> {
     fn address(&mut self, name: &str, what: &AddressKind, origin: &str, comment: &str) {
         let address = self.resource(ADDRESS, name, origin, comment);
         let address = self.names.address(name).of(address);
+        self.stand_for(address, what);
+    }
+
+    fn stand_for(&mut self, address: Resource, what: &AddressKind) {
         let address = match what {
             AddressKind::Network(net) => {
                 address.with("type", "ipmask").with("subnet", with_mask(net.network(), *net))
@@ -248,7 +290,7 @@ impl Expansion<'_> {
     fn group(&mut self, name: &str, members: &[String], origin: &str, comment: &str) {
         let group = self.resource(ADDRESS_GROUP, name, origin, comment);
         let mut group = self.names.address(name).of(group);
-        group.after = members.iter().filter_map(|member| self.address_id(member)).collect();
+        group.after.extend(members.iter().filter_map(|member| self.address_id(member)));
         let members: Vec<_> = members.iter().map(|member| json!(self.names.address(member).name)).collect();
         self.made.push(group.with("member", members));
     }
@@ -276,7 +318,7 @@ impl Expansion<'_> {
             let Written { origin, comment, .. } = &group.written;
             let made = self.resource(SERVICE_GROUP, &group.name, origin, comment);
             let mut made = self.names.service(&group.name).of(made);
-            made.after = group.members.iter().filter_map(|member| self.service_id(member)).collect();
+            made.after.extend(group.members.iter().filter_map(|member| self.service_id(member)));
             let members: Vec<_> =
                 group.members.iter().map(|member| json!(self.service_name(member))).collect();
             self.made.push(made.with("member", members));
@@ -312,7 +354,8 @@ impl Expansion<'_> {
     fn published(&mut self) {
         for published in &self.firewall.published {
             let Written { origin, comment, .. } = &published.written;
-            let vip = self.resource(VIP, &published.name, origin, comment);
+            // Packets from the internet arrive in the host's virtual firewall, wherever the server's rules stand.
+            let vip = self.resource_in(&self.settings.vdom, VIP, &published.name, origin, comment);
             let vip = self
                 .names
                 .address(&published.name)
@@ -364,9 +407,8 @@ impl Expansion<'_> {
 
     fn policy(&self, rule: &Rule) -> Resource {
         let tenant = self.tenant.name.as_str();
-        let (from, mut needs) = self.peers(&rule.from);
-        let (to, more) = self.peers(&rule.to);
-        needs.extend(more);
+        let (from, to) = (self.peers(&rule.from), self.peers(&rule.to));
+        let mut needs: BTreeSet<ResourceId> = from.needs.into_iter().chain(to.needs).collect();
         needs.extend(rule.services.iter().filter_map(|service| self.service_id(service)));
         let schedule = rule.schedule.as_ref().map(|name| {
             needs.insert(self.id(SCHEDULE, &names::schedule_key(name)));
@@ -374,30 +416,33 @@ impl Expansion<'_> {
         });
         let services: BTreeSet<String> =
             rule.services.iter().map(|service| self.service_name(service)).collect();
-        let on = |is: bool| if is { "enable" } else { "disable" };
-        let pool = self.settings.ip_pool.as_ref().filter(|_| rule.nat && rule.to.side == Side::Internet);
+        // Whose virtual firewall is its own is hidden where it leaves the host's.
+        let nat = rule.nat && !self.is_dedicated;
+        let pool = self.settings.ip_pool.as_ref().filter(|_| nat && rule.to.side == Side::Internet);
         let mut policy = self
             .resource(POLICY, &rule.id, &rule.written.origin, &rule.written.comment)
             .with("name", names::policy(tenant, &rule.id))
             .with("srcintf", json!([self.interface(&rule.from.side)]))
             .with("dstintf", json!([self.interface(&rule.to.side)]))
-            .with("srcaddr", json!(from))
-            .with("dstaddr", json!(to))
+            .with("srcaddr", json!(from.names))
+            .with("srcaddr-negate", on(from.are_all_but))
+            .with("dstaddr", json!(to.names))
+            .with("dstaddr-negate", on(to.are_all_but))
             .with("service", json!(services))
             .with("action", if rule.action == Action::Accept { "accept" } else { "deny" })
             .with("schedule", schedule.unwrap_or_else(|| "always".to_owned()))
             .with("status", on(rule.enabled))
             .with("logtraffic", log(rule))
-            .with("nat", on(rule.nat))
+            .with("nat", on(nat))
             .with("ippool", on(pool.is_some()))
             .with("poolname", json!(pool.into_iter().collect::<Vec<_>>()));
-        policy.after = needs;
+        policy.after.extend(needs);
         policy.permits.adopt.clone_from(&rule.written.adopt);
-        Self::inspected(policy, rule)
+        // A rule that denies has nothing to inspect, and FortiOS then has none of these attributes.
+        if rule.action == Action::Deny { policy } else { Self::inspected(policy, &rule.profiles) }
     }
 
-    fn inspected(policy: Resource, rule: &Rule) -> Resource {
-        let named = &rule.profiles;
+    fn inspected(policy: Resource, named: &Profiles) -> Resource {
         let profiles = BTreeMap::from([
             ("av-profile", &named.antivirus),
             ("ips-sensor", &named.ips),
@@ -405,10 +450,6 @@ impl Expansion<'_> {
             ("application-list", &named.application_control),
         ]);
         let inspects = profiles.values().any(|name| name.is_some());
-        // A rule that denies has nothing to inspect, and FortiOS then has none of these attributes.
-        if rule.action == Action::Deny {
-            return policy;
-        }
         let policy = policy.with("utm-status", if inspects { "enable" } else { "disable" }).with(
             "ssl-ssh-profile",
             named.ssl_inspection.clone().unwrap_or_else(|| "no-inspection".to_owned()),
@@ -418,15 +459,23 @@ impl Expansion<'_> {
         })
     }
 
-    /// The names of these peers on the device, and what must be there first.
-    fn peers(&self, peers: &Peers) -> (BTreeSet<String>, BTreeSet<ResourceId>) {
+    /// What these peers are on the device where the tenant's rules stand.
+    fn peers(&self, peers: &Peers) -> Named {
         let mut needs = BTreeSet::new();
+        if self.is_dedicated && peers.side != Side::Tenant {
+            return self.beyond_the_link(peers);
+        }
         if peers.side == Side::Tenant {
             needs.insert(self.id(ZONE, "tenant"));
         }
         let names = peers.members.iter().map(|peer| match peer {
             Peer::Any => "all".to_owned(),
             Peer::Host(object) => object.clone(),
+            Peer::Published(name) if self.is_dedicated => {
+                let key = dedicated::published(name);
+                needs.insert(self.id(ADDRESS, &key));
+                names::object(self.tenant.name.as_str(), &key)
+            }
             Peer::Published(name) => {
                 needs.insert(self.id(VIP, name));
                 self.names.address(name).name
@@ -436,18 +485,41 @@ impl Expansion<'_> {
                 self.names.address(name).name
             }
         });
-        (names.collect(), needs)
+        let names = names.collect();
+        Named { names, needs, are_all_but: false }
     }
 
     fn interface(&self, side: &Side) -> String {
         match side {
             Side::Tenant => self.names.zone().name,
-            Side::Internet => self.settings.internet.clone(),
+            _ if self.is_dedicated => names::tenant_end(&self.link()),
+            side => self.host_interface(side),
+        }
+    }
+
+    /// The interface of the host's behind which a side lies.
+    fn host_interface(&self, side: &Side) -> String {
+        match side {
             Side::Host(name) => {
                 self.settings.places.get(name).map(|place| place.interface.clone()).unwrap_or_default()
             }
+            Side::Internet | Side::Tenant => self.settings.internet.clone(),
         }
     }
+}
+
+/// Whom a policy names on one side.
+#[derive(Default)]
+struct Named {
+    names: BTreeSet<String>,
+    /// What must be there first.
+    needs: BTreeSet<ResourceId>,
+    /// Whether all others are meant.
+    are_all_but: bool,
+}
+
+fn on(is: bool) -> &'static str {
+    if is { "enable" } else { "disable" }
 }
 
 /// An address with the mask of its network, as FortiOS writes it.

@@ -21,6 +21,7 @@ mod schema;
 mod settings;
 mod shadow;
 mod steps;
+mod strangers;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +36,7 @@ use vertskommune_core::difference::Difference;
 use vertskommune_core::domain::{Domain, Inputs, Proposal};
 use vertskommune_core::host::Host;
 use vertskommune_core::names::{Installation, ProviderName, TenantName};
-use vertskommune_core::observation::{Observation, Scope};
+use vertskommune_core::observation::{Capacity, Observation, Scope};
 use vertskommune_core::resource::Resource;
 use vertskommune_core::schema::Schema;
 use vertskommune_core::step::Step;
@@ -116,7 +117,7 @@ impl Fortigate {
             installation: installation.clone(),
             schema: schema::schema(),
             link: Mutex::default(),
-            tables: Tables::new(installation, &settings.anchor),
+            tables: Tables::new(installation, &settings),
             offers: Offers::default(),
             settings,
             turns: SyncMutex::default(),
@@ -209,13 +210,25 @@ impl Fortigate {
         if scope.tenants.is_none() {
             self.state().offered = Some(offered.clone());
         }
-        Ok(Observation { offered, ..self.seen(&read, scope) })
+        let mut seen = Observation { offered, ..self.seen(&read, scope) };
+        if self.settings.dedicated.is_some() {
+            let room = self.licensed(&client).await.map_err(|error| self.fail(&error))?;
+            seen.capacity.extend(room.map(|room| (steps::VIRTUAL_FIREWALLS.to_owned(), room)));
+        }
+        Ok(seen)
+    }
+
+    /// How many more virtual firewalls the licence allows, where the device tells it.
+    async fn licensed(&self, client: &Client) -> Result<Option<Capacity>, Error> {
+        let (licence, ..) = client.monitor("license/status", None).await?;
+        let count = |name: &str| licence["vdom"][name].as_u64();
+        let room = |(total, used): (u64, u64)| Capacity { free: total.saturating_sub(used), total };
+        Ok(count("max").zip(count("used")).map(room))
     }
 
     /// All tables, at least as far as this scope goes.
     async fn read(&self, client: &Client, scope: &Scope) -> Result<Read, ProviderError> {
-        let vdoms = [self.settings.vdom.as_str()];
-        let read = self.tables.read(client, &vdoms, scope).await.map_err(|error| self.fail(&error))?;
+        let read = self.tables.read(client, scope).await.map_err(|error| self.fail(&error))?;
         let serials = read.values().flatten().flat_map(Known::values).map(|read| &read.serial);
         if let Some(Err(other)) = serials.map(|serial| self.is_pinned(serial)).find(Result::is_err) {
             // What another device said is not to be taken for this one's.
@@ -237,6 +250,7 @@ impl Fortigate {
             provider: &self.host.name,
             installation: &self.installation,
             anchor: &self.settings.anchor,
+            transit: &self.settings.vdom,
             version: &self.version(),
             scope,
             read,

@@ -1,11 +1,18 @@
 //! Our marks on FortiOS objects, and the kinds that carry them.
 //!
 //! Policies, objects, interfaces, zones and routes carry the mark at the beginning of their comment or description, with
-//! what the manifest says of them behind it. Schedules have no comment: they are known by their exact name and by the
-//! record on the tenant's zone.
+//! what the manifest says of them behind it; a virtual firewall does so in the description of its properties. Schedules have
+//! no comment: they are known by their exact name and by the record on the tenant's zone; links just so, by the record on
+//! the tenant's virtual firewall.
 
 use vertskommune_core::names::{Installation, Mark, ResourceKey, TenantName};
 
+/// A virtual firewall of the tenant's own.
+pub(crate) const VIRTUAL_FIREWALL: &str = "vdom";
+/// What links it to the host's.
+pub(crate) const LINK: &str = "link";
+/// The two interfaces that FortiOS makes with a link.
+pub(crate) const LINK_END: &str = "link-end";
 pub(crate) const INTERFACE: &str = "interface";
 pub(crate) const ZONE: &str = "zone";
 pub(crate) const ADDRESS: &str = "address";
@@ -18,6 +25,15 @@ pub(crate) const ROUTE: &str = "route";
 pub(crate) const POLICY: &str = "policy";
 /// The order of a tenant's policies, which no single policy has.
 pub(crate) const ORDER: &str = "order";
+
+/// What the names of things begin with that stand in the host's virtual firewall for a tenant that has its own. No name of a
+/// manifest has a colon.
+pub(crate) const TRANSIT: &str = "transit:";
+
+/// The order that a policy is part of.
+pub(crate) fn order_of(policy: &str) -> &'static str {
+    if policy.starts_with(TRANSIT) { "transit" } else { "policies" }
+}
 
 /// What stands between the mark and what people read.
 const BETWEEN: &str = " | ";

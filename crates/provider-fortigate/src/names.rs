@@ -27,9 +27,40 @@ pub(crate) fn zone(tenant: &str) -> String {
     fit(&format!("zone.{tenant}"), SHORT)
 }
 
-/// An address, group, service, virtual IP.
+/// An address, group, service, virtual IP. What this plugin adds to a manifest has colons in its key, which no name of a
+/// manifest has, and FortiOS is not asked to take them.
 pub(crate) fn object(tenant: &str, name: &str) -> String {
-    fit(&format!("{tenant}.{name}"), OBJECT)
+    fit(&format!("{tenant}.{}", name.replace(':', ".")), OBJECT)
+}
+
+/// The virtual firewall of a tenant's own: at most eleven characters, and none that FortiOS refuses there. Its end is a hash
+/// of installation and tenant, which nobody comes by without meaning it.
+pub(crate) fn vdom(installation: &str, tenant: &str) -> String {
+    let head: String = tenant.chars().take(4).collect();
+    format!("{head}-{}", proof(installation, tenant))
+}
+
+/// The link between that and the host's, which has nothing but its name to say whose it is.
+pub(crate) fn link(installation: &str, tenant: &str) -> String {
+    let head: String = tenant.chars().take(4).collect();
+    format!("{head}_{}", proof(installation, tenant))
+}
+
+/// The interface at the host's end of a link, which FortiOS names.
+pub(crate) fn host_end(link: &str) -> String {
+    format!("{link}0")
+}
+
+/// The interface at the tenant's end.
+pub(crate) fn tenant_end(link: &str) -> String {
+    format!("{link}1")
+}
+
+/// Six letters and digits of a hash: thirty bits.
+fn proof(installation: &str, tenant: &str) -> String {
+    const DIGITS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let digest = Sha256::digest(format!("{installation}/{tenant}").as_bytes());
+    digest.iter().take(6).map(|byte| char::from(DIGITS[usize::from(byte & 31)])).collect()
 }
 
 /// A schedule, which has no comment: its name ends with a hash of the rest and of the installation, which nobody comes
@@ -57,7 +88,7 @@ pub(crate) fn read_schedule<'a>(installation: &str, name: &'a str) -> Option<(&'
 
 /// A policy.
 pub(crate) fn policy(tenant: &str, rule: &str) -> String {
-    fit(&format!("{tenant}.{rule}"), SHORT - 2)
+    fit(&format!("{tenant}.{}", rule.replace(':', ".")), SHORT - 2)
 }
 
 /// All names that a policy may have, the first before the others: one that replaces another stands beside it for a moment,
@@ -192,7 +223,12 @@ mod tests {
         assert!(object("x", &long).len() <= 79 && interface("x", &long).len() <= 15, "bytes are counted");
         assert_eq!(interface("ibestad", "servers"), "ibestad.servers");
         assert_eq!(policy("ibestad", "clients-to-files"), "ibestad.clients-to-files");
-        for tenant in ["ibestad", tenant] {
+        for tenant in ["ibestad", tenant, "a"] {
+            let (vdom, link) = (vdom("nord", tenant), link("nord", tenant));
+            assert!(vdom.len() <= 11 && link.len() <= 11, "{vdom} {link}");
+            assert!(vdom.chars().all(|it| it.is_ascii_alphanumeric() || it == '-'), "{vdom}");
+            assert_ne!(vdom, super::vdom("sor", tenant), "another installation's");
+            assert_ne!(vdom, super::vdom("nord", &format!("{tenant}x")), "another tenant's");
             let all: std::collections::BTreeSet<String> = policies(tenant, "clients-to-files").collect();
             assert_eq!(all.len(), 9);
             assert!(all.iter().all(|name| name.len() <= 35), "{all:?}");

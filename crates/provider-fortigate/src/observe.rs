@@ -5,25 +5,30 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use vertskommune_core::names::{Installation, Kind, Mark, ProviderName, ResourceKey, TenantName};
-use vertskommune_core::observation::{Blindness, Coverage, Foreign, Observation, Present, Scope, Seen};
+use vertskommune_core::observation::{
+    Blindness, Coverage, Foreign, Observation, Present, Scope, Seen, Things,
+};
 use vertskommune_core::resource::Facts;
 
 use crate::adoptees::Adoptees;
 use crate::client::Row;
 use crate::marks::{
-    self, ADDRESS, ADDRESS_GROUP, INTERFACE, OLD, ORDER, POLICY, ROUTE, SCHEDULE, SERVICE, SERVICE_GROUP,
-    VIP, ZONE,
+    self, ADDRESS, ADDRESS_GROUP, INTERFACE, LINK, LINK_END, OLD, ORDER, POLICY, ROUTE, SCHEDULE, SERVICE,
+    SERVICE_GROUP, TRANSIT, VIP, VIRTUAL_FIREWALL, ZONE,
 };
 use crate::names;
 use crate::order::Standing;
 use crate::schema::{Form, TABLES, Table, VDOM};
 use crate::shadow::Objects;
+use crate::strangers::Strangers;
 use crate::tables::{Known, Read};
 
 /// What a policy says of its place, for those who plan its order.
 pub(crate) const STANDING: &str = "standing";
 /// What a policy is really called: it may have several names.
 pub(crate) const NAME: &str = "name";
+/// What a virtual firewall holds that is not ours.
+pub(crate) const STRANGERS: &str = "strangers";
 /// The id that stands for the anchor where it is not known.
 pub(crate) const ANCHOR: u64 = u64::MAX;
 
@@ -32,6 +37,8 @@ pub(crate) struct View<'a> {
     pub(crate) provider: &'a ProviderName,
     pub(crate) installation: &'a Installation,
     pub(crate) anchor: &'a str,
+    /// The virtual firewall that holds the anchor.
+    pub(crate) transit: &'a str,
     pub(crate) version: &'a str,
     /// What is looked at.
     pub(crate) scope: &'a Scope,
@@ -43,13 +50,16 @@ impl View<'_> {
     pub(crate) fn observation(&self) -> Observation {
         let mut seen = Observation { version: self.version.to_owned(), ..Observation::empty(self.provider) };
         let mut coverage = Coverage::default();
-        let zones = self.zones();
+        let owners = Owners { zones: self.zones(), links: self.links() };
         let adoptees = Adoptees::new(self.scope);
         for table in TABLES {
-            match self.read.get(table.kind) {
+            let source = source(table);
+            match self.read.get(source.kind) {
                 Some(Ok(known)) if table.kind == POLICY => self.policies(known, &mut seen, &mut coverage),
-                Some(Ok(known)) => self.rows(table, known, &zones, &mut seen),
+                Some(Ok(known)) => self.rows(table, known, &owners, &mut seen),
                 Some(Err(why)) => blind(table.kind, why, &mut coverage),
+                // Where tenants have no virtual firewalls of their own, nobody looks for any.
+                None if matches!(table.kind, VIRTUAL_FIREWALL | LINK) => {}
                 None => blind(table.kind, &Blindness::NotYetObserved, &mut coverage),
             }
             if let Some(Ok(known)) = self.read.get(table.kind) {
@@ -59,6 +69,7 @@ impl View<'_> {
                 }
             }
         }
+        self.own_vdoms(&owners.links, &mut seen, &mut coverage);
         seen.coverage = coverage;
         seen
     }
@@ -108,36 +119,95 @@ impl View<'_> {
         marks.map(|mark| (names::schedule_prefix(mark.tenant.as_str()), mark.tenant)).collect()
     }
 
+    /// The virtual firewalls of tenants' own.
+    fn vdoms(&self) -> impl Iterator<Item = (&str, TenantName)> {
+        let known = self.read.get(VIRTUAL_FIREWALL).and_then(|known| known.as_ref().ok());
+        let rows = known.into_iter().flat_map(Known::values).flat_map(|read| &read.rows);
+        rows.filter_map(|row| Some((row.get("name")?.as_str()?, owner_of_vdom(row, self.installation)?)))
+    }
+
+    /// Whose a link is by its name, of those that have a virtual firewall.
+    fn links(&self) -> BTreeMap<String, TenantName> {
+        let name = |tenant: &TenantName| names::link(self.installation.as_str(), tenant.as_str());
+        self.vdoms().map(|(_, tenant)| (name(&tenant), tenant)).collect()
+    }
+
+    /// What concerns virtual firewalls as a whole: whether they are seen, and what in them is others'.
+    fn own_vdoms(
+        &self,
+        links: &BTreeMap<String, TenantName>,
+        seen: &mut Observation,
+        coverage: &mut Coverage,
+    ) {
+        if let Some(Err(why)) = self.read.get(VIRTUAL_FIREWALL) {
+            // Who has one is known by what stands in the host's; what stands in its own was not looked for.
+            let linked = |things: &Things| things.keys().any(|key| key.name.starts_with(TRANSIT));
+            let tenants = seen.seen.iter().filter(|(_, things)| linked(things));
+            let tenants: Vec<TenantName> = tenants.map(|(tenant, _)| tenant.clone()).collect();
+            for tenant in tenants {
+                let vdom = names::vdom(self.installation.as_str(), tenant.as_str());
+                hide(&tenant, &vdom, why, seen, coverage);
+            }
+        }
+        let strangers = Strangers::new(self, links);
+        for (vdom, tenant) in self.vdoms().filter(|(_, tenant)| self.includes(tenant)) {
+            let hidden = TABLES.iter().filter(|table| !table.is_global).find(|table| {
+                let known = self.read.get(table.kind).and_then(|known| known.as_ref().ok());
+                known.is_some_and(|known| !known.contains_key(vdom))
+            });
+            if let Some(table) = hidden {
+                let why = format!("{}: the virtual firewall {vdom} is not shown", table.path);
+                hide(&tenant, vdom, &Blindness::NoSight(why), seen, coverage);
+                continue;
+            }
+            let strangers = strangers.within(vdom);
+            let key = ResourceKey::new(VIRTUAL_FIREWALL, "tenant");
+            let things = seen.seen.entry(tenant).or_default();
+            if let (false, Some(Seen::Present(it))) = (strangers.is_empty(), things.get(&key)) {
+                let mut present = it.clone();
+                present.outputs.insert(STRANGERS.to_owned(), json!(strangers));
+                things.insert(key, Seen::Present(present));
+            }
+        }
+    }
+
     fn mark(&self, row: &Row, attribute: &str) -> Option<Mark> {
         marks::read(row.get(attribute)?.as_str()?, self.installation)
     }
 
     /// Whose row it is, and which of that tenant's things.
-    fn owner(
-        &self,
-        table: &Table,
-        row: &Row,
-        zones: &BTreeMap<String, TenantName>,
-    ) -> Option<(TenantName, ResourceKey)> {
-        if let Some((comment, _)) = table.comment {
-            let mark = self.mark(row, comment).filter(|mark| mark.key.kind.as_str() == table.kind)?;
-            return Some((mark.tenant, mark.key));
+    fn owner(&self, table: &Table, row: &Row, owners: &Owners) -> Option<(TenantName, ResourceKey)> {
+        let name = || row.get("name")?.as_str();
+        match table.kind {
+            VIRTUAL_FIREWALL => {
+                let tenant = owner_of_vdom(row, self.installation)?;
+                Some((tenant, ResourceKey::new(VIRTUAL_FIREWALL, "tenant")))
+            }
+            LINK => Some((owners.links.get(name()?)?.clone(), ResourceKey::new(LINK, "tenant"))),
+            LINK_END => {
+                let ends = [("host", names::host_end as fn(&str) -> String), ("tenant", names::tenant_end)];
+                let link = name()?.strip_suffix(['0', '1'])?;
+                let (end, _) = ends.into_iter().find(|(_, end)| Some(end(link).as_str()) == name())?;
+                Some((owners.links.get(link)?.clone(), ResourceKey::new(LINK_END, end)))
+            }
+            SCHEDULE => {
+                let (prefix, key) = names::read_schedule(self.installation.as_str(), name()?)?;
+                Some((owners.zones.get(prefix)?.clone(), ResourceKey::new(SCHEDULE, key)))
+            }
+            kind => {
+                let mark = self.mark(row, table.comment?.0).filter(|mark| mark.key.kind.as_str() == kind)?;
+                Some((mark.tenant, mark.key))
+            }
         }
-        let (prefix, key) = names::read_schedule(self.installation.as_str(), row.get("name")?.as_str()?)?;
-        Some((zones.get(prefix)?.clone(), ResourceKey::new(SCHEDULE, key)))
     }
 
-    fn rows(
-        &self,
-        table: &Table,
-        known: &Known,
-        zones: &BTreeMap<String, TenantName>,
-        seen: &mut Observation,
-    ) {
+    fn rows(&self, table: &Table, known: &Known, owners: &Owners, seen: &mut Observation) {
         let rows = known.iter().flat_map(|(vdom, read)| read.rows.iter().map(move |row| (vdom, row)));
         for (vdom, row) in rows {
-            let Some((tenant, key)) = self.owner(table, row, zones) else {
-                seen.foreign.extend(foreign(table, vdom, row).filter(|it| self.includes(&it.tenant)));
+            let Some((tenant, key)) = self.owner(table, row, owners) else {
+                // Every interface that is no end of a link of ours is told of as an interface.
+                let foreign = (table.kind != LINK_END).then(|| foreign(table, vdom, row)).flatten();
+                seen.foreign.extend(foreign.filter(|it| self.includes(&it.tenant)));
                 continue;
             };
             if !self.includes(&tenant) {
@@ -166,14 +236,20 @@ impl View<'_> {
     /// The policies of one virtual firewall.
     fn table(&self, vdom: &str, rows: &[Arc<Row>], seen: &mut Observation, coverage: &mut Coverage) {
         let Some(table) = crate::schema::table(POLICY) else { return };
-        let Some(anchor) = rows.iter().position(|row| is_anchor(row, self.anchor)) else {
+        // In a virtual firewall of its own nothing of the host's stands below a tenant's rules.
+        let anchor = if vdom == self.transit {
+            rows.iter().position(|row| is_anchor(row, self.anchor))
+        } else {
+            Some(rows.len())
+        };
+        let Some(anchor) = anchor else {
             let why = format!("the policy {} that tenants' rules stand above is not there", self.anchor);
             for kind in [POLICY, ORDER] {
                 blind(kind, &Blindness::NoSight(why.clone()), coverage);
             }
             return;
         };
-        let mut tables: BTreeMap<TenantName, Vec<(usize, Standing)>> = BTreeMap::new();
+        let mut tables: BTreeMap<(TenantName, &str), Vec<(usize, Standing)>> = BTreeMap::new();
         let copies = self.copies(rows);
         for (at, row) in rows.iter().enumerate() {
             let mark = self.mark(row, "comments").filter(|mark| mark.key.kind.as_str() == POLICY);
@@ -194,20 +270,32 @@ impl View<'_> {
             present.outputs.insert(NAME.to_owned(), row.get("name").cloned().unwrap_or_default());
             canonical(&mut present.fields, mark.tenant.as_str(), key.name.trim_end_matches(OLD));
             let standing = Standing { id: id_of(row), key: Some(key.name.clone()) };
-            tables.entry(mark.tenant).or_default().push((at, standing));
+            tables.entry((mark.tenant, marks::order_of(&key.name))).or_default().push((at, standing));
             things.insert(key, Seen::Present(Box::new(present)));
         }
         let objects = self.objects(vdom);
         let is_others = |row: &Row| is_whole(table, row) && self.mark(row, "comments").is_none();
         let strangers: Vec<usize> =
             (0..rows.len()).filter(|at| copies.contains(at) || is_others(&rows[*at])).collect();
-        for (tenant, ours) in tables {
+        for ((tenant, name), ours) in tables {
             let mut order = order(rows, &ours, anchor);
             order.notices = notices(rows, &ours, &strangers, &objects);
             order.outputs.insert(VDOM.to_owned(), json!(vdom));
-            let key = ResourceKey::new(ORDER, "policies");
+            let key = ResourceKey::new(ORDER, name);
             seen.seen.entry(tenant).or_default().insert(key, Seen::Present(Box::new(order)));
         }
+    }
+
+    /// The rows of a table in one virtual firewall.
+    pub(crate) fn rows_of(&self, table: &'static Table, vdom: &str) -> impl Iterator<Item = &Arc<Row>> {
+        let known = self.read.get(source(table).kind).and_then(|known| known.as_ref().ok()?.get(vdom));
+        known.into_iter().flat_map(|read| &read.rows)
+    }
+
+    /// The rows of a table, wherever they stand.
+    pub(crate) fn all_rows(&self, table: &'static Table) -> impl Iterator<Item = &Arc<Row>> {
+        let known = self.read.get(source(table).kind).and_then(|known| known.as_ref().ok());
+        known.into_iter().flat_map(Known::values).flat_map(|read| &read.rows)
     }
 
     /// What the policies of a virtual firewall may name.
@@ -244,6 +332,43 @@ impl View<'_> {
 /// Whether more than the id of a row was read, so that its owner is known.
 fn is_whole(table: &Table, row: &Row) -> bool {
     table.kind != POLICY || row.contains_key("status")
+}
+
+/// By what it is known whose a row without a mark is.
+struct Owners {
+    /// Tenants by what the names of their schedules begin with.
+    zones: BTreeMap<String, TenantName>,
+    /// Tenants by the names of their links.
+    links: BTreeMap<String, TenantName>,
+}
+
+/// The tenant of a virtual firewall of ours: both its mark and its name say so, and a copy of the one is no proof.
+pub(crate) fn owner_of_vdom(row: &Row, installation: &Installation) -> Option<TenantName> {
+    let mark = marks::read(row.get("description")?.as_str()?, installation)?;
+    let name = names::vdom(installation.as_str(), mark.tenant.as_str());
+    let is_ours = mark.key.kind.as_str() == VIRTUAL_FIREWALL && row.get("name")?.as_str()? == name;
+    is_ours.then_some(mark.tenant)
+}
+
+/// The table by which a table is read.
+fn source(table: &'static Table) -> &'static Table {
+    TABLES.iter().find(|it| it.path == table.path).unwrap_or(table)
+}
+
+/// What of a tenant stands in its virtual firewall or leads there cannot be told while that is not seen whole.
+fn hide(tenant: &TenantName, vdom: &str, why: &Blindness, seen: &mut Observation, coverage: &mut Coverage) {
+    coverage.tenants.insert(tenant.clone(), why.clone());
+    let things = seen.seen.entry(tenant.clone()).or_default();
+    let is_part = |(key, it): &(&ResourceKey, &Seen)| {
+        let leads_there = matches!(key.kind.as_str(), VIRTUAL_FIREWALL | LINK | LINK_END);
+        let place =
+            if let Seen::Present(it) = it { it.fields.get(VDOM).and_then(Json::as_str) } else { None };
+        leads_there || place == Some(vdom)
+    };
+    let parts: Vec<ResourceKey> = things.iter().filter(is_part).map(|(key, _)| key.clone()).collect();
+    for key in parts {
+        things.insert(key, Seen::Unknown(why.clone()));
+    }
 }
 
 fn blind(kind: &str, why: &Blindness, coverage: &mut Coverage) {

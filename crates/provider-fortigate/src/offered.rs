@@ -185,10 +185,10 @@ impl Offers {
         let mut add = |sort: Sort, names: Option<BTreeSet<String>>| {
             offered.extend(names.map(|names| (sort.key(vdom), names)));
         };
-        let tables = Tables { read, installation };
+        let tables = Tables { read, installation, settings };
         add(Sort::Service, tables.others(&[SERVICE, SERVICE_GROUP]));
         add(Sort::Interface, tables.named(&[INTERFACE, ZONE], settings.interfaces()));
-        let wanted = || settings.places.values().flat_map(|place| &place.addresses).map(String::as_str);
+        let wanted = || settings.places.values().flat_map(|place| place.addresses.keys()).map(String::as_str);
         let mut addresses = tables.named(&[ADDRESS, ADDRESS_GROUP, VIP], wanted());
         if addresses.as_ref().is_some_and(|there| wanted().any(|name| !there.contains(name))) {
             for table in OTHER_ADDRESSES {
@@ -204,6 +204,11 @@ impl Offers {
             let profile = PROFILES.iter().find(|(_, of, _)| *of == table);
             let sort = profile.map_or(Sort::Pool, |(sort, ..)| *sort);
             add(sort, last.names(client, vdom, table).await?);
+        }
+        // A virtual firewall of a tenant's own has the services that FortiOS brings along, and none of the host's.
+        for own in tables.own() {
+            let services = tables.others_in(own, &[SERVICE, SERVICE_GROUP]);
+            offered.extend(services.map(|names| (Sort::Service.key(own), names)));
         }
         Ok(offered)
     }
@@ -240,11 +245,24 @@ impl Last {
 struct Tables<'a> {
     read: &'a Read,
     installation: &'a Installation,
+    settings: &'a Settings,
 }
 
 impl Tables<'_> {
-    /// The names in the tables of these kinds that no tenant has made; nothing where one of them could not be read.
+    /// The names in the host's tables of these kinds that no tenant has made; nothing where one of them could not be read.
     fn others(&self, kinds: &[&str]) -> Option<BTreeSet<String>> {
+        self.others_in(&self.settings.vdom, kinds)
+    }
+
+    /// The virtual firewalls of tenants' own.
+    fn own(&self) -> impl Iterator<Item = &str> {
+        let known = self.read.get(SERVICE).and_then(|known| known.as_ref().ok());
+        let vdoms = known.into_iter().flat_map(|known| known.keys()).map(String::as_str);
+        vdoms.filter(|vdom| *vdom != self.settings.vdom)
+    }
+
+    /// The names in the tables of these kinds of one virtual firewall that no tenant has made.
+    fn others_in(&self, vdom: &str, kinds: &[&str]) -> Option<BTreeSet<String>> {
         let mut names = BTreeSet::new();
         for kind in kinds {
             let comment = table(kind)?.comment.map(|(comment, _)| comment);
@@ -252,14 +270,15 @@ impl Tables<'_> {
                 let text = comment.and_then(|comment| row.get(comment)?.as_str());
                 text.is_some_and(|text| marks::read(text, self.installation).is_some())
             };
-            let known = self.read.get(kind)?.as_ref().ok()?;
-            let rows = known.values().flat_map(|read| &read.rows).filter(|row| !is_ours(row));
+            let at = if table(kind)?.is_global { self.settings.device() } else { vdom };
+            let known = self.read.get(kind)?.as_ref().ok()?.get(at)?;
+            let rows = known.rows.iter().filter(|row| !is_ours(row));
             names.extend(rows.filter_map(|row| Some(row.get("name")?.as_str()?.to_owned())));
         }
         Some(names)
     }
 
-    /// The same, of these names alone.
+    /// Those of the host, of these names alone.
     fn named<'n>(&self, kinds: &[&str], wanted: impl Iterator<Item = &'n str>) -> Option<BTreeSet<String>> {
         let others = self.others(kinds)?;
         Some(wanted.filter(|name| others.contains(*name)).map(str::to_owned).collect())

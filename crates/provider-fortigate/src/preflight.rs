@@ -41,7 +41,7 @@ impl Fortigate {
         all.push(checked("internet", self.interface(&client, &self.settings.internet).await));
         for (name, place) in &self.settings.places {
             all.push(checked(&format!("place {name}"), self.interface(&client, &place.interface).await));
-            for object in &place.addresses {
+            for object in place.addresses.keys() {
                 all.push(checked(&format!("place {name}/{object}"), self.address(&client, object).await));
             }
         }

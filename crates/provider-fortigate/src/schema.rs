@@ -27,6 +27,8 @@ pub(crate) struct Table {
 
 /// The field that says in which virtual firewall a row stands. Only interfaces have it as an attribute.
 pub(crate) const VDOM: &str = "vdom";
+/// Where a row stands that belongs to the device and to no virtual firewall. FortiOS lets none be called so.
+pub(crate) const GLOBAL: &str = "global";
 
 /// How an attribute is written by FortiOS, and what it is for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,27 @@ use Form::{Fixed, Interfaces, Names, Plain, Range, Words};
 
 /// All tables, in the order in which rows of one need those of another.
 pub(crate) const TABLES: &[Table] = &[
+    // A virtual firewall itself has no comment; each has properties of its name, which come and go with it.
+    Table {
+        kind: marks::VIRTUAL_FIREWALL,
+        path: "system/vdom-property",
+        mkey: "name",
+        comment: Some(("description", 127)),
+        attributes: &[],
+        shown: &[],
+        is_global: true,
+        batched: false,
+    },
+    Table {
+        kind: marks::LINK,
+        path: "system/vdom-link",
+        mkey: "name",
+        comment: None,
+        attributes: &[("type", Fixed)],
+        shown: &[],
+        is_global: true,
+        batched: false,
+    },
     Table {
         kind: marks::INTERFACE,
         path: "system/interface",
@@ -61,6 +84,17 @@ pub(crate) const TABLES: &[Table] = &[
             ("ip", Plain),
             ("allowaccess", Words),
         ],
+        shown: &[],
+        is_global: true,
+        batched: false,
+    },
+    // Made with its link, in the virtual firewall of the device's own administration.
+    Table {
+        kind: marks::LINK_END,
+        path: "system/interface",
+        mkey: "name",
+        comment: Some(("description", 255)),
+        attributes: &[(VDOM, Plain), ("ip", Plain), ("allowaccess", Words)],
         shown: &[],
         is_global: true,
         batched: false,
@@ -169,7 +203,9 @@ pub(crate) const TABLES: &[Table] = &[
             ("srcintf", Names),
             ("dstintf", Names),
             ("srcaddr", Names),
+            ("srcaddr-negate", Plain),
             ("dstaddr", Names),
+            ("dstaddr-negate", Plain),
             ("service", Names),
             ("action", Plain),
             ("nat", Plain),
@@ -214,9 +250,11 @@ impl Table {
     pub(crate) fn read(&self) -> Vec<&'static str> {
         let set = self.attributes.iter().map(|(name, _)| *name);
         let comment = self.comment.map(|(name, _)| name);
-        let mut all: Vec<&str> = set.chain(comment).chain(self.shown.iter().copied()).collect();
-        if !all.contains(&self.mkey) {
-            all.push(self.mkey);
+        let mut all: Vec<&str> = Vec::new();
+        for name in set.chain(comment).chain(self.shown.iter().copied()).chain([self.mkey]) {
+            if !all.contains(&name) {
+                all.push(name);
+            }
         }
         all
     }
@@ -226,6 +264,15 @@ impl Table {
         let rule = ONLY.iter().find(|(kind, names, ..)| *kind == self.kind && names.contains(&attribute))?;
         Some((rule.2, rule.3))
     }
+}
+
+/// The tables as they are read: one of two kinds is read once, and those of virtual firewalls only where tenants may have
+/// their own.
+pub(crate) fn sources(dedicated: bool) -> impl Iterator<Item = &'static Table> {
+    let is_first = |at: usize, path: &str| !TABLES.iter().take(at).any(|table| table.path == path);
+    let is_read = move |kind: &str| dedicated || !matches!(kind, marks::VIRTUAL_FIREWALL | marks::LINK);
+    let read = move |(at, table): &(usize, &Table)| is_first(*at, table.path) && is_read(table.kind);
+    TABLES.iter().enumerate().filter(read).map(|(_, table)| table)
 }
 
 /// The table of a kind.

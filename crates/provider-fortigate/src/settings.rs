@@ -9,12 +9,15 @@ use vertskommune_core::violation::Violation;
 
 use crate::claim;
 use crate::marks::{ADDRESS, ADDRESS_GROUP, INTERFACE, POLICY, SERVICE, SERVICE_GROUP, ZONE};
+use crate::schema::GLOBAL;
 
 /// The plugin's part of a `HostProvider`, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
-    /// The virtual firewall that tenants share.
+    /// The virtual firewall that tenants share, and through which those with one of their own reach all others.
     pub(crate) vdom: String,
+    /// What tenants may have that ask for a virtual firewall of their own; none where the host gives no such.
+    pub(crate) dedicated: Option<Dedicated>,
     /// The interface that carries the tenants' VLANs.
     pub(crate) parent: String,
     /// The policy above which tenants' rules stand, by name or id.
@@ -31,15 +34,48 @@ pub(crate) struct Settings {
     pub(crate) external: Vec<Ipv4Net>,
 }
 
-/// A place of the host's.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// What a virtual firewall of a tenant's own holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Dedicated {
+    /// Security profiles that every virtual firewall has from its birth.
+    #[serde(default)]
+    pub(crate) profiles: BTreeSet<String>,
+}
+
+/// A place of the host's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     /// The interface or zone that it lies behind.
     pub(crate) interface: String,
-    /// Address objects there that rules may name.
+    /// Address objects there that rules may name, each with the network that it stands for where that is said.
+    pub(crate) addresses: BTreeMap<String, Option<Ipv4Net>>,
+    /// All networks there.
+    pub(crate) networks: Vec<Ipv4Net>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenPlace {
+    interface: String,
     #[serde(default)]
-    pub(crate) addresses: BTreeSet<String>,
+    addresses: Addresses,
+    #[serde(default)]
+    networks: Vec<String>,
+}
+
+/// Names alone, or with what they stand for.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Addresses {
+    Names(BTreeSet<String>),
+    Networks(BTreeMap<String, String>),
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self::Names(BTreeSet::new())
+    }
 }
 
 #[derive(Deserialize)]
@@ -50,11 +86,13 @@ struct Written {
     policy_anchor: Anchor,
     internet: Internet,
     #[serde(default)]
-    places: BTreeMap<String, Place>,
+    places: BTreeMap<String, WrittenPlace>,
     #[serde(default)]
     profiles: BTreeSet<String>,
     #[serde(default)]
     external: Vec<String>,
+    #[serde(default)]
+    dedicated: Option<Dedicated>,
 }
 
 #[derive(Deserialize)]
@@ -109,14 +147,42 @@ impl Settings {
             "vdom",
             format!("{:?} is no VDOM: write its name, such as root", written.vdom),
         );
+        let mut network = |field: String, text: &str| {
+            let net = text.parse().or_else(|_| text.parse::<std::net::Ipv4Addr>().map(Ipv4Net::from));
+            must(net.is_ok(), &field, format!("{text:?} is no IPv4 network: write one"));
+            net.ok().map(|net| net.trunc())
+        };
         let mut external = Vec::new();
         for (i, text) in written.external.iter().enumerate() {
-            let net = text.parse().or_else(|_| text.parse::<std::net::Ipv4Addr>().map(Ipv4Net::from));
-            match net {
-                Ok(net) => external.push(net),
-                Err(_) => {
-                    must(false, &format!("external[{i}]"), format!("{text:?} is no IPv4 network: write one"));
-                }
+            external.extend(network(format!("external[{i}]"), text));
+        }
+        let mut places = BTreeMap::new();
+        for (name, place) in written.places {
+            let networks = place.networks.iter().enumerate();
+            let networks: Vec<Ipv4Net> = networks
+                .filter_map(|(i, text)| network(format!("places.{name}.networks[{i}]"), text))
+                .collect();
+            let addresses: BTreeMap<String, Option<Ipv4Net>> = match place.addresses {
+                Addresses::Names(names) => names.into_iter().map(|name| (name, None)).collect(),
+                Addresses::Networks(networks) => networks
+                    .into_iter()
+                    .map(|(object, text)| {
+                        let net = network(format!("places.{name}.addresses.{object}"), &text);
+                        (object, net)
+                    })
+                    .collect(),
+            };
+            places.insert(name, Place { interface: place.interface, addresses, networks });
+        }
+        for (name, place) in &places {
+            let outside = place.addresses.iter().find(|(_, net)| {
+                net.is_some_and(|net| {
+                    !place.networks.is_empty() && !place.networks.iter().any(|it| it.contains(&net))
+                })
+            });
+            if let Some((object, _)) = outside {
+                let field = format!("places.{name}.addresses.{object}");
+                must(false, &field, format!("lies in none of the networks of {name}: write that one too"));
             }
         }
         if !wrong.is_empty() {
@@ -128,10 +194,16 @@ impl Settings {
             anchor,
             internet: written.internet.interface,
             ip_pool: written.internet.ip_pool,
-            places: written.places,
+            places,
+            dedicated: written.dedicated,
             profiles: written.profiles,
             external,
         })
+    }
+
+    /// Where tables of the device itself are read and written. Who makes virtual firewalls has a right to the whole device.
+    pub(crate) fn device(&self) -> &str {
+        if self.dedicated.is_some() { GLOBAL } else { &self.vdom }
     }
 }
 
@@ -149,7 +221,7 @@ impl Settings {
             INTERFACE | ZONE if place(|place, name| place.interface == name) => {
                 Some("a place of the host's lies behind it")
             }
-            ADDRESS | ADDRESS_GROUP if place(|place, name| place.addresses.contains(name)) => {
+            ADDRESS | ADDRESS_GROUP if place(|place, name| place.addresses.contains_key(name)) => {
                 Some("rules of all tenants may name it")
             }
             ADDRESS if name == claim::NAME => Some("it says who writes here"),
@@ -206,7 +278,7 @@ mod tests {
     fn each_mistake_is_named_by_its_field() {
         type Break = fn(&mut Json);
         assert!(Settings::read(&valid()).is_ok());
-        let rows: [(Break, &str); 8] = [
+        let rows: [(Break, &str); 12] = [
             (|it| it["vdom"] = json!(""), "spec.settings.vdom"),
             (|it| it["vdom"] = json!("a/b"), "spec.settings.vdom"),
             (|it| it["internet"]["interface"] = json!("any"), "spec.settings.internet.interface"),
@@ -217,6 +289,22 @@ mod tests {
                 "spec.settings.places.services.interface",
             ),
             (|it| it["external"][0] = json!("x"), "spec.settings.external[0]"),
+            (
+                |it| it["places"]["services"]["networks"] = json!(["10.13.0.0/33"]),
+                "spec.settings.places.services.networks[0]",
+            ),
+            (
+                |it| it["places"]["services"]["addresses"] = json!({"host-dns": "x"}),
+                "spec.settings.places.services.addresses.host-dns",
+            ),
+            (
+                |it| {
+                    it["places"]["services"]["networks"] = json!(["10.13.0.0/24"]);
+                    it["places"]["services"]["addresses"] = json!({"host-dns": "10.14.0.5"});
+                },
+                "spec.settings.places.services.addresses.host-dns",
+            ),
+            (|it| it["dedicated"] = json!({"network": "x"}), "spec.settings"),
             (|it| it["surprise"] = json!(1), "spec.settings"),
         ];
         for (spoil, field) in rows {

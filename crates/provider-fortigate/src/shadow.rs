@@ -105,6 +105,10 @@ impl<'a> Objects<'a> {
 
     fn takes(&self, upper: &Row, lower: &Row, side: &str) -> bool {
         let addresses = |policy: &Row| {
+            if is_set(policy.get(&format!("{side}-negate"))) {
+                // All but these: only who takes everything takes all of that for sure.
+                return Set { all: true, ..Set::default() };
+            }
             let mut set = Set::default();
             names(policy, side).for_each(|name| set.add(self.address(name, DEPTH)));
             set
@@ -266,7 +270,7 @@ mod tests {
     fn one_shadows_another_where_that_is_sure() {
         let [addresses, services, published] = world();
         let objects = Objects::new(addresses.iter(), services.iter(), published.iter());
-        let rows: [(Change, Change, bool, &str); 20] = [
+        let rows: [(Change, Change, bool, &str); 22] = [
             (|_| {}, |_| {}, true, "the same"),
             (|it| it["status"] = json!("disable"), |_| {}, false, "a disabled one takes nothing"),
             (|it| it["srcintf"] = list(&["any"]), |_| {}, true, "any interface"),
@@ -299,6 +303,18 @@ mod tests {
                 "another protocol",
             ),
             (|it| it["srcaddr-negate"] = json!("enable"), |_| {}, false, "the others' addresses"),
+            (
+                |_| {},
+                |it| it["srcaddr-negate"] = json!("enable"),
+                false,
+                "the lower has the others' addresses",
+            ),
+            (
+                |it| it["srcaddr"] = list(&["all"]),
+                |it| it["srcaddr-negate"] = json!("enable"),
+                true,
+                "all takes the others' addresses too",
+            ),
             (|it| it["groups"] = list(&["staff"]), |_| {}, false, "only some users"),
             (|it| it["schedule"] = json!("lunch"), |_| {}, false, "only at times"),
             (

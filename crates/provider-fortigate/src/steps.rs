@@ -10,15 +10,15 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use vertskommune_core::difference::{Difference, FieldChange, What};
 use vertskommune_core::domain::Proposal;
-use vertskommune_core::names::{ResourceId, ResourceKey};
+use vertskommune_core::names::{ProviderName, ResourceId, ResourceKey, TenantName};
 use vertskommune_core::observation::{Observation, Present, Seen};
 use vertskommune_core::resource::{Resource, Value};
-use vertskommune_core::step::{Class, Refusal, Step, Wait};
+use vertskommune_core::step::{Class, Refusal, RefusalReason, Step, Wait};
 
 use crate::firmware::Firmware;
-use crate::marks::{OLD, ORDER, POLICY};
+use crate::marks::{LINK, LINK_END, OLD, ORDER, POLICY, VIRTUAL_FIREWALL, ZONE, order_of};
 use crate::names;
-use crate::observe::{ANCHOR, NAME, standing};
+use crate::observe::{ANCHOR, NAME, STRANGERS, standing};
 use crate::offered;
 use crate::order::{Place, Wanted, Write, in_one, one_by_one};
 use crate::schema::{TABLES, VDOM, table};
@@ -38,10 +38,18 @@ pub(crate) mod operation {
 pub(crate) const PLACE: &str = "place";
 /// What a step expects the row's key to be.
 pub(crate) const MKEY: &str = "mkey";
-/// All that belongs to a rule set is carried out together: one step after the other, each of them safe,
+/// All that belongs to a rule set of one virtual firewall is carried out together: one step after the other, each of them
+/// safe,
 const RULES: &str = "rules";
 /// or in one transaction and no other way, since no table between its steps is meant to be seen.
-pub(crate) const TRANSACTION: &str = "transaction";
+const TRANSACTION: &str = "transaction";
+/// What the licence counts.
+pub(crate) const VIRTUAL_FIREWALLS: &str = "virtual firewalls";
+
+/// Whether steps of this batch are carried out in one transaction.
+pub(crate) fn is_transaction(batch: &str) -> bool {
+    batch.starts_with(TRANSACTION)
+}
 
 /// The steps for these differences of one tenant.
 pub(crate) fn steps(
@@ -53,6 +61,10 @@ pub(crate) fn steps(
     let (differences, shown) = kept::kept(differences);
     let maker = Maker { seen, settings, own: own(&differences, seen), now };
     let mut proposal = Proposal { shown, ..Proposal::default() };
+    if let Some(refusal) = maker.moved(&differences) {
+        proposal.refusals.push(refusal);
+        return proposal;
+    }
     let (rules, objects): (Vec<&Difference>, Vec<&Difference>) =
         differences.iter().partition(|it| matches!(it.id.key.kind.as_str(), POLICY | ORDER));
     let (gone, others): (Vec<&Difference>, Vec<&Difference>) =
@@ -65,10 +77,32 @@ pub(crate) fn steps(
         }
     }
     let whole = maker.rules(&rules, &mut proposal);
+    let stays = gone.iter().find_map(|it| strangers(it));
+    let is_kept =
+        |it: &&&Difference| stays.is_some() && matches!(it.id.key.kind.as_str(), VIRTUAL_FIREWALL | LINK);
+    let gone: Vec<&Difference> = gone.iter().filter(|it| !is_kept(it)).copied().collect();
+    proposal.refusals.extend(stays);
     // What nobody refers to any more goes last, users before what they use. Rules that are not changed may still name it.
     let gone = if whole { users_first(&gone) } else { Vec::new() };
     proposal.steps.extend(gone.into_iter().filter_map(|it| maker.remove(it)));
+    if let Some(end) = differences.iter().find(|it| is_astray(it)) {
+        let follows = |step: &&mut Step| step.batch.is_some() || step.resource.key.kind.as_str() == ZONE;
+        for step in proposal.steps.iter_mut().filter(follows) {
+            step.blocked = Some(Wait::After(end.id.clone()));
+        }
+    }
     proposal
+}
+
+/// Whether an end of a link is not where routes, zones and rules name it: FortiOS makes both in one place.
+fn is_astray(difference: &Difference) -> bool {
+    let What::Changed(changes) = &difference.what else { return false };
+    difference.id.key.kind.as_str() == LINK_END && changes.iter().any(|change| change.field == VDOM)
+}
+
+fn is_transit(difference: &Difference) -> bool {
+    let key = &difference.id.key;
+    if key.kind.as_str() == ORDER { key.name == "transit" } else { order_of(&key.name) == "transit" }
 }
 
 struct Maker<'a> {
@@ -93,6 +127,41 @@ fn own(differences: &[Difference], seen: &Observation) -> BTreeSet<String> {
 impl Maker<'_> {
     fn has_transactions(&self) -> bool {
         Firmware::of(&self.seen.version).has_transactions()
+    }
+
+    /// A tenant that stands in one virtual firewall and whose manifest asks for another is not moved, and not made twice.
+    fn moved(&self, differences: &[Difference]) -> Option<Refusal> {
+        let own = differences.iter().find(|it| it.id.key.kind.as_str() == VIRTUAL_FIREWALL)?;
+        let zone = ResourceId { key: ResourceKey::new(ZONE, "tenant"), ..own.id.clone() };
+        let home = self.seen.present_id(&zone).and_then(|zone| zone.fields.get(VDOM)).and_then(Json::as_str);
+        let gone =
+            |key: &ResourceKey| differences.iter().any(|it| it.id.key == *key && it.what == What::Remove);
+        let (is_elsewhere, message) = match (&own.what, &own.desired, &own.present) {
+            (What::Missing, Some(desired), _) => {
+                let name = desired.fields.get("name").and_then(Value::as_known).and_then(Json::as_str);
+                let home = home.unwrap_or_default();
+                let message = format!(
+                    "this tenant's rules stand in {home}, and its manifest asks for a virtual firewall of its own: write \
+                     vdom: Shared, or remove its firewall first"
+                );
+                (!home.is_empty() && Some(home) != name, message)
+            }
+            (What::Remove, None, Some(present)) => {
+                let message = format!(
+                    "this tenant's rules stand in {}, and its manifest asks for a shared one: write vdom: Dedicated, or \
+                     remove its firewall first",
+                    present.identity
+                );
+                (home == Some(present.identity.as_str()) && !gone(&zone.key), message)
+            }
+            _ => return None,
+        };
+        is_elsewhere.then(|| Refusal {
+            resource: own.id.clone(),
+            field: "spec.firewall.vdom".to_owned(),
+            reason: RefusalReason::Immutable,
+            message,
+        })
     }
 
     fn object(&self, difference: &Difference) -> Result<Vec<Step>, Vec<Refusal>> {
@@ -132,6 +201,9 @@ impl Maker<'_> {
         let mut step = self.step(&desired.id, vdom, operation::CREATE, Class::Create, summary);
         step.fields.clone_from(&desired.fields);
         step.after.clone_from(&desired.after);
+        if desired.id.key.kind.as_str() == VIRTUAL_FIREWALL {
+            step.uses.insert(VIRTUAL_FIREWALLS.to_owned(), 1);
+        }
         step
     }
 
@@ -148,7 +220,8 @@ impl Maker<'_> {
     }
 
     fn remove(&self, difference: &Difference) -> Option<Step> {
-        let present = difference.present.as_ref()?;
+        // The ends go with their link.
+        let present = difference.present.as_ref().filter(|_| difference.id.key.kind.as_str() != LINK_END)?;
         Some(self.remove_row(&difference.id, present.fields.get(VDOM), &present.identity))
     }
 
@@ -169,7 +242,8 @@ impl Maker<'_> {
     ) -> Step {
         let batched = table(id.key.kind.as_str()).is_some_and(|table| table.batched);
         let batch = if self.has_transactions() { TRANSACTION } else { RULES };
-        let batch = batched.then(|| batch.to_owned());
+        let vdom_name = vdom.and_then(Json::as_str).unwrap_or_default();
+        let batch = batched.then(|| format!("{batch} in {vdom_name}"));
         let mut step = Step { summary, batch, ..Step::new(id, operation, class, self.now) };
         step.expects.extend(vdom.map(|vdom| (VDOM.to_owned(), vdom.clone())));
         step
@@ -210,7 +284,13 @@ impl Maker<'_> {
             None => step,
         };
         let others: Vec<&Difference> = others.iter().map(AsRef::as_ref).collect();
-        proposal.steps.extend(self.policies(&others, &aside, whole).into_iter().map(held));
+        // What passes the host's virtual firewall is judged in the tenant's own as well, so neither need go first.
+        let (transit, own): (Vec<&Difference>, Vec<&Difference>) =
+            others.into_iter().partition(|it| is_transit(it));
+        for (name, others) in [("policies", own), ("transit", transit)] {
+            let steps = self.policies(name, &others, &aside, whole);
+            proposal.steps.extend(steps.into_iter().map(held));
+        }
         whole
     }
 
@@ -232,12 +312,18 @@ impl Maker<'_> {
         Some((step, rest))
     }
 
-    /// All policies of the tenant but those `aside` as one: content, order, what comes and what goes, where all of it can be
-    /// done.
-    fn policies(&self, differences: &[&Difference], aside: &BTreeSet<&str>, whole: bool) -> Vec<Step> {
+    /// All policies of one order of the tenant but those `aside` as one: content, order, what comes and what goes, where all
+    /// of it can be done.
+    fn policies(
+        &self,
+        order: &str,
+        differences: &[&Difference],
+        aside: &BTreeSet<&str>,
+        whole: bool,
+    ) -> Vec<Step> {
         let Some(first) = differences.first() else { return Vec::new() };
         let (tenant, provider) = (&first.id.tenant, &first.id.provider);
-        let order_id = ResourceId::new(tenant, provider, ResourceKey::new(ORDER, "policies"));
+        let order_id = ResourceId::new(tenant, provider, ResourceKey::new(ORDER, order));
         let order = self.seen.present_id(&order_id);
         let asked = differences.iter().find(|it| it.id == order_id).and_then(|it| it.desired.as_ref());
         let sequence = match asked {
@@ -270,6 +356,7 @@ impl Maker<'_> {
             tenant,
             provider,
             vdom,
+            anchored: vdom.is_none_or(|vdom| vdom == self.settings.vdom.as_str()),
             by_key,
             ids: ids(&there),
             names: self.names(tenant.as_str()),
@@ -299,10 +386,12 @@ impl Maker<'_> {
 /// What the writes of an order are made steps with.
 struct Rules<'a> {
     maker: &'a Maker<'a>,
-    tenant: &'a vertskommune_core::names::TenantName,
-    provider: &'a vertskommune_core::names::ProviderName,
+    tenant: &'a TenantName,
+    provider: &'a ProviderName,
     /// The virtual firewall in which they stand.
     vdom: Option<&'a Json>,
+    /// Whether the host's anchor stands there.
+    anchored: bool,
     by_key: BTreeMap<&'a str, &'a Difference>,
     ids: BTreeMap<String, u64>,
     names: BTreeSet<String>,
@@ -319,7 +408,7 @@ impl Rules<'_> {
             }
             Write::Move { key, place } => {
                 let id = self.id(key);
-                let summary = format!("move rule {key} {}", Self::place_text(place));
+                let summary = format!("move rule {key} {}", self.place_text(place));
                 let mut step = self.maker.step(&id, self.vdom, operation::MOVE, Class::Change, summary);
                 step.fields.insert(PLACE.to_owned(), Value::Known(self.place(place)));
                 step.expects.insert(MKEY.to_owned(), json!(self.ids.get(key)?.to_string()));
@@ -350,7 +439,7 @@ impl Rules<'_> {
         let free = names::policies(self.tenant.as_str(), key).find(|name| !self.names.contains(name))?;
         let class = if self.ids.contains_key(key) { Class::Change } else { Class::Create };
         let word = if class == Class::Create { "add" } else { "replace" };
-        let summary = format!("{word} rule {key} {}", Self::place_text(place));
+        let summary = format!("{word} rule {key} {}", self.place_text(place));
         let mut step = self.maker.step(&desired.id, self.vdom, operation::INSERT, class, summary);
         step.fields.clone_from(&desired.fields);
         step.fields.insert("name".to_owned(), Value::known(free));
@@ -366,19 +455,37 @@ impl Rules<'_> {
     /// The place as a step says it. What an earlier step of the batch makes is known by its key alone.
     fn place(&self, place: &Place) -> Json {
         match place {
+            Place::Above(ANCHOR) if !self.anchored => json!({"last": true}),
             Place::Above(ANCHOR) => json!({"above": "anchor"}),
             Place::Above(id) => json!({"above": id}),
             Place::Below(key) => json!({"below": key, "id": self.ids.get(key)}),
         }
     }
 
-    fn place_text(place: &Place) -> String {
+    fn place_text(&self, place: &Place) -> String {
         match place {
+            Place::Above(ANCHOR) if !self.anchored => "as the first".to_owned(),
             Place::Above(ANCHOR) => "above the host's anchor".to_owned(),
             Place::Above(_) => "on top of the others".to_owned(),
             Place::Below(key) => format!("below {key}"),
         }
     }
+}
+
+/// Why a virtual firewall that is to go has to stay.
+fn strangers(difference: &Difference) -> Option<Refusal> {
+    let strangers = difference.present.as_ref()?.outputs.get(STRANGERS)?.as_array()?;
+    let names: Vec<&str> = strangers.iter().filter_map(Json::as_str).collect();
+    Some(Refusal {
+        resource: difference.id.clone(),
+        field: "spec.firewall.vdom".to_owned(),
+        reason: RefusalReason::NotOurs,
+        message: format!(
+            "{} is to go, and what has no mark of ours would go with it: take out {}",
+            difference.present.as_ref()?.identity,
+            names.join(", ")
+        ),
+    })
 }
 
 /// What is to go, but for what another entry names for adoption: an entry that got another name takes nothing away.

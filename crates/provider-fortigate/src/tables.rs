@@ -15,9 +15,11 @@ use vertskommune_core::observation::{Blindness, Scope};
 
 use crate::adoptees::Adoptees;
 use crate::client::{self, Ask, At, Client, Error, Row, Rows};
-use crate::marks::{self, POLICY};
-use crate::observe::{anchor_attribute, id_of, identity, is_anchor};
-use crate::schema::{TABLES, Table};
+use crate::marks::{self, INTERFACE, POLICY, VIRTUAL_FIREWALL};
+use crate::names;
+use crate::observe::{anchor_attribute, id_of, identity, is_anchor, owner_of_vdom};
+use crate::schema::{Table, VDOM, sources};
+use crate::settings::Settings;
 
 /// Of how many tenants at most the rows are read by themselves.
 const FEW: usize = 16;
@@ -35,34 +37,91 @@ pub(crate) struct Tables {
     installation: Installation,
     /// The policy above which tenants' rules stand.
     anchor: String,
+    /// The virtual firewall that tenants share, or through which they reach all others.
+    transit: String,
+    /// Where tables of the device itself are read.
+    device: String,
+    /// Whether tenants may have virtual firewalls of their own.
+    dedicated: bool,
     /// By kind. Held while a table is read, so that an older reading never takes the place of a newer one.
     last: BTreeMap<&'static str, Mutex<Option<Result<Known, Blindness>>>>,
 }
 
 impl Tables {
-    pub(crate) fn new(installation: &Installation, anchor: &str) -> Self {
-        let last = TABLES.iter().map(|table| (table.kind, Mutex::default())).collect();
-        Self { installation: installation.clone(), anchor: anchor.to_owned(), last }
+    pub(crate) fn new(installation: &Installation, settings: &Settings) -> Self {
+        let dedicated = settings.dedicated.is_some();
+        Self {
+            installation: installation.clone(),
+            anchor: settings.anchor.clone(),
+            transit: settings.vdom.clone(),
+            device: settings.device().to_owned(),
+            dedicated,
+            last: sources(dedicated).map(|table| (table.kind, Mutex::default())).collect(),
+        }
     }
 
     /// All tables as they are now, at least as far as this scope goes.
-    pub(crate) async fn read(&self, client: &Client, vdoms: &[&str], scope: &Scope) -> Result<Read, Error> {
-        let few = scope.tenants.as_ref().filter(|tenants| tenants.len() <= FEW);
-        let adoptees = &Adoptees::new(scope);
-        let reads = TABLES.iter().filter_map(|table| Some((table, self.last.get(table.kind)?)));
-        let reads = reads.map(|(table, last)| async {
-            let mut last = last.lock().await;
-            let known = last.clone().and_then(Result::ok).unwrap_or_default();
-            let (installation, anchor) = (&self.installation, self.anchor.as_str());
-            let reading = Reading { client, table, installation, anchor, adoptees };
-            let read = match reading.anew(known, vdoms, few).await {
-                Err(Error::Right(why)) => Err(Blindness::NoSight(format!("{}: {why}", table.path))),
-                read => Ok(read?),
-            };
-            *last = Some(read.clone());
-            Ok((table.kind, read))
+    pub(crate) async fn read(&self, client: &Client, scope: &Scope) -> Result<Read, Error> {
+        let (first, others): (Vec<_>, Vec<_>) = sources(self.dedicated)
+            .filter_map(|table| Some((table, self.last.get(table.kind)?)))
+            .partition(|(table, _)| table.kind == VIRTUAL_FIREWALL);
+        let mut read = Read::new();
+        // Which virtual firewalls are tenants' own has to be known before their tables are asked for.
+        for (table, last) in first {
+            read.insert(table.kind, self.table(client, table, last, &[&self.device], scope).await?);
+        }
+        let own = self.own(&read);
+        let vdoms: Vec<&str> =
+            [self.transit.as_str()].into_iter().chain(own.iter().map(String::as_str)).collect();
+        let reads = others.into_iter().map(|(table, last)| {
+            let (vdoms, device) = (&vdoms, self.device.as_str());
+            async move {
+                let at: &[&str] = if table.is_global { &[device] } else { vdoms };
+                Ok((table.kind, self.table(client, table, last, at, scope).await?))
+            }
         });
-        join_all(reads).await.into_iter().collect()
+        let others: Vec<Result<_, Error>> = join_all(reads).await;
+        for one in others {
+            read.extend([one?]);
+        }
+        Ok(read)
+    }
+
+    /// The virtual firewalls of tenants' own.
+    fn own(&self, read: &Read) -> Vec<String> {
+        let known = read.get(VIRTUAL_FIREWALL).and_then(|known| known.as_ref().ok());
+        let rows = known.into_iter().flat_map(Known::values).flat_map(|read| &read.rows);
+        let own = rows.filter_map(|row| {
+            owner_of_vdom(row, &self.installation)?;
+            row.get("name")?.as_str().map(str::to_owned)
+        });
+        own.filter(|name| self.dedicated && *name != self.transit).collect()
+    }
+
+    async fn table(
+        &self,
+        client: &Client,
+        table: &'static Table,
+        last: &Mutex<Option<Result<Known, Blindness>>>,
+        vdoms: &[&str],
+        scope: &Scope,
+    ) -> Result<Result<Known, Blindness>, Error> {
+        let few = scope.tenants.as_ref().filter(|tenants| tenants.len() <= FEW);
+        let mut last = last.lock().await;
+        let known = last.clone().and_then(Result::ok).unwrap_or_default();
+        let (installation, anchor) = (&self.installation, self.anchor.as_str());
+        let reading = Reading { client, table, installation, anchor, adoptees: &Adoptees::new(scope) };
+        let read = match reading.anew(known, vdoms, few).await {
+            Err(Error::Right(why)) => Err(Blindness::NoSight(format!("{}: {why}", table.path))),
+            // Without the first, which is the host's own, nothing is known of this table.
+            Ok(read) if vdoms.first().is_some_and(|first| !read.contains_key(*first)) => {
+                let first = vdoms.first().copied().unwrap_or_default();
+                Err(Blindness::NoSight(format!("{}: the virtual firewall {first} is not shown", table.path)))
+            }
+            read => Ok(read?),
+        };
+        *last = Some(read.clone());
+        Ok(read)
     }
 
     /// All tables as they were last read, where each was.
@@ -128,14 +187,18 @@ impl Reading<'_> {
         if changed.is_empty() {
             return Ok(known);
         }
+        // The first is the one that tenants share; in their own all is told of them, also what others put there.
+        let (shared, own): (Vec<&str>, Vec<&str>) =
+            changed.into_iter().partition(|vdom| vdoms.first() == Some(vdom));
         let narrow = match tenants {
-            Some(tenants) => self.of(tenants, &changed, &known).await?,
-            None => None,
+            Some(tenants) if !shared.is_empty() => self.of(tenants, &shared, &known).await?,
+            _ => None,
         };
-        let read = match narrow {
-            Some(read) => read,
-            None => self.whole(&changed).await?,
-        };
+        let wholly = if narrow.is_some() { own } else { [shared, own].concat() };
+        let mut read = narrow.unwrap_or_default();
+        if !wholly.is_empty() {
+            read.extend(self.whole(&wholly).await?);
+        }
         known.extend(read.into_iter().map(|(vdom, rows)| (vdom, Arc::new(rows))));
         Ok(known)
     }
@@ -156,6 +219,14 @@ impl Reading<'_> {
             |tenant: &TenantName| client::contains(comment, &marks::prefix(self.installation, tenant));
         let mut filters: Vec<String> =
             tenants.iter().map(marked).chain(self.adoptees.filters(self.table)).collect();
+        if self.table.kind == INTERFACE {
+            // The ends of a link have no mark before we give it to them, and others' may stand beside ours.
+            for tenant in tenants {
+                let (installation, tenant) = (self.installation.as_str(), tenant.as_str());
+                filters.push(client::contains("name", &names::link(installation, tenant)));
+                filters.push(client::equals(VDOM, &names::vdom(installation, tenant)));
+            }
+        }
         if filters.len() > MANY {
             return Ok(None);
         }

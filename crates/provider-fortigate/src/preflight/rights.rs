@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use crate::Fortigate;
 use crate::client::{At, Client, Error, Row};
 use crate::offered;
-use crate::schema::TABLES;
+use crate::schema::sources;
 
 /// The groups of rights in which what we write stands, the parts of each, and where a profile says what holds for the parts.
 const WRITTEN: [(&str, &str, &[&str]); 2] = [
@@ -17,11 +17,13 @@ const WRITTEN: [(&str, &str, &[&str]); 2] = [
 impl Fortigate {
     /// All tables of which we need to know what is in them.
     pub(super) async fn may_read(&self, client: &Client) -> Result<String, String> {
-        let ours = TABLES.iter().map(|table| (table.path, table.mkey));
-        let named = offered::tables(&self.settings).map(|table| (table, "name"));
+        let (vdom, device) = (self.settings.vdom.as_str(), self.settings.device());
+        let ours = sources(self.settings.dedicated.is_some());
+        let ours = ours.map(|table| (table.path, table.mkey, if table.is_global { device } else { vdom }));
+        let named = offered::tables(&self.settings).map(|table| (table, "name", vdom));
         let (mut read, mut wrong) = (0, Vec::new());
-        for (table, mkey) in ours.chain(named) {
-            match client.heads(table, mkey, &[&self.settings.vdom]).await {
+        for (table, mkey, at) in ours.chain(named) {
+            match client.heads(table, mkey, &[at]).await {
                 Ok(_) => read += 1,
                 Err(Error::Right(_)) => wrong.push(table.to_owned()),
                 Err(error) => wrong.push(format!("{table} ({error})")),
@@ -30,9 +32,9 @@ impl Fortigate {
         if wrong.is_empty() {
             return Ok(format!("{read} tables"));
         }
-        let (vdom, tables) = (&self.settings.vdom, wrong.join(", "));
         Err(format!(
-            "cannot read {tables} in {vdom}: give the API user's profile the right, or the API user the VDOM"
+            "cannot read {} in {vdom}: give the API user's profile the right, or the API user the VDOM",
+            wrong.join(", ")
         ))
     }
 

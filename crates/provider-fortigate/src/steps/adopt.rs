@@ -17,9 +17,13 @@ impl Maker<'_> {
         let wanted = |field: &str| desired.fields.get(field).and_then(Value::as_known);
         let has = |it: &Foreign, field: &str| it.present.fields.get(field) == wanted(field);
         let name = wanted("name").and_then(Json::as_str);
-        self.seen.foreign.iter().filter(|it| it.kind == desired.id.key.kind).find(|it| match name {
+        let kind = desired.id.key.kind.as_str();
+        // An interface's name is one of the whole device; of others only those of one virtual firewall count.
+        let is_global = table(kind).is_some_and(|table| table.is_global);
+        let here = self.seen.foreign.iter().filter(|it| is_global || has(it, VDOM));
+        here.filter(|it| it.kind == desired.id.key.kind).find(|it| match name {
             Some(name) => it.name == name,
-            None => desired.id.key.kind.as_str() == ROUTE && has(it, "dst") && has(it, "device"),
+            None => kind == ROUTE && has(it, "dst") && has(it, "device"),
         })
     }
 
