@@ -13,7 +13,7 @@ use super::peer::{FortiGate, example};
 use super::{drive, firmwares};
 
 /// What a plan would change, in short.
-fn named(plan: &Plan) -> BTreeSet<String> {
+pub(super) fn named(plan: &Plan) -> BTreeSet<String> {
     let fields = plan.steps.iter().flat_map(|planned| {
         let step = &planned.step;
         let expects =

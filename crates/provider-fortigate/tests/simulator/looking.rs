@@ -10,7 +10,7 @@ use super::drive;
 use super::peer::{FortiGate, example};
 use super::sight::ctx;
 
-async fn calls(peer: &FortiGate) -> u64 {
+pub(super) async fn calls(peer: &FortiGate) -> u64 {
     let calls = peer.admin("GET", "/stats", Json::Null).await["calls"].clone();
     peer.admin("POST", "/stats/reset", Json::Null).await;
     calls.as_object().unwrap().values().filter_map(Json::as_u64).sum()
@@ -47,7 +47,7 @@ async fn a_look_again_costs_a_request_for_each_table() {
 }
 
 /// What is seen of one tenant.
-fn part(seen: &Observation, tenant: &str) -> (Option<Things>, Vec<Foreign>) {
+pub(super) fn part(seen: &Observation, tenant: &str) -> (Option<Things>, Vec<Foreign>) {
     let foreign = seen.foreign.iter().filter(|it| it.tenant.as_str() == tenant);
     (seen.seen.get(tenant).cloned(), foreign.cloned().collect())
 }

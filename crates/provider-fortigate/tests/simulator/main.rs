@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it must")]
 
 mod adoption;
+mod dedicated;
 mod drift;
 mod looking;
+mod packets;
 mod peer;
 mod preflight;
 mod random;

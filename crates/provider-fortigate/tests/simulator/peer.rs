@@ -28,6 +28,8 @@ pub(crate) struct FortiGate {
     running: Arc<RwLock<Arc<Simulator>>>,
     options: Arc<Options>,
     http: reqwest::Client,
+    /// What of the host's own file is changed for it.
+    change: fn(&mut Host),
 }
 
 impl FortiGate {
@@ -41,7 +43,12 @@ impl FortiGate {
             Options { token: Some(TOKEN.to_owned()), seed: Some(seed()), vdom_limit: 10, ..options };
         let simulator = Arc::new(Simulator::start(&options).await.unwrap());
         let http = http_client(rustls::RootCertStore::empty());
-        Self { running: Arc::new(RwLock::new(simulator)), options: Arc::new(options), http }
+        Self { running: Arc::new(RwLock::new(simulator)), options: Arc::new(options), http, change: |_| {} }
+    }
+
+    /// The same for a host whose file says more.
+    pub(crate) fn changed(self, change: fn(&mut Host)) -> Self {
+        Self { change, ..self }
     }
 
     fn simulator(&self) -> Arc<Simulator> {
@@ -123,6 +130,7 @@ impl FortiGate {
         host.identity.clone_from(&self.options.identity.serial);
         host.ca.clone_from(&simulator.authority);
         host.budget.requests_per_second = 5000;
+        (self.change)(&mut host);
         change(&mut host);
         host
     }
@@ -151,16 +159,25 @@ fn seed() -> Json {
 
 /// An example municipality, with the rule sets that it pins.
 pub(crate) fn example(name: &str) -> ValidatedTenant {
-    changed_example(name, |_| {})
+    read_tenant(&written(name), |_| {})
 }
 
 /// An example municipality with another firewall.
 pub(crate) fn example_with(name: &str, firewall: &str) -> ValidatedTenant {
-    changed_example(name, |spec| spec.firewall = Some(serde_saphyr::from_str(firewall).unwrap()))
+    read_tenant(&written(name), |spec| spec.firewall = Some(serde_saphyr::from_str(firewall).unwrap()))
 }
 
-fn changed_example(name: &str, change: impl FnOnce(&mut TenantSpec)) -> ValidatedTenant {
-    let mut texts = vec![std::fs::read_to_string(tenants().join(format!("{name}.yaml"))).unwrap()];
+fn written(example: &str) -> String {
+    std::fs::read_to_string(tenants().join(format!("{example}.yaml"))).unwrap()
+}
+
+/// A municipality by its manifest, with the rule sets that it pins.
+pub(crate) fn tenant(manifest: &str) -> ValidatedTenant {
+    read_tenant(manifest, |_| {})
+}
+
+fn read_tenant(manifest: &str, change: impl FnOnce(&mut TenantSpec)) -> ValidatedTenant {
+    let mut texts = vec![manifest.to_owned()];
     for entry in std::fs::read_dir(tenants().join("rule-sets")).unwrap() {
         texts.push(std::fs::read_to_string(entry.unwrap().path()).unwrap());
     }
@@ -183,19 +200,33 @@ impl SecretStore for OneToken {
     }
 }
 
-/// Each `edit … next` of an export, with its table and its place among the rows of that table.
-pub(crate) fn rows(export: &str) -> Vec<(String, String)> {
-    let (mut table, mut row, mut depth) = (String::new(), Vec::new(), 0);
-    let mut rows = Vec::new();
+/// One `edit … next` of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Edit {
+    /// The virtual firewall, or nothing for the device itself.
+    pub(crate) vdom: String,
+    /// Such as `config firewall policy`.
+    pub(crate) table: String,
+    /// All lines of it, the first with its key.
+    pub(crate) text: String,
+}
+
+/// All of an export, in its order.
+pub(crate) fn edits(export: &str) -> Vec<Edit> {
+    let (mut vdom, mut table, mut row, mut depth) = (String::new(), String::new(), Vec::new(), 0);
+    let mut edits = Vec::new();
     // The head counts the saves.
     for line in export.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         let text = line.trim();
+        let edit = |text: &str| Edit { vdom: vdom.clone(), table: table.clone(), text: text.to_owned() };
         if depth == 0 && text.starts_with("set ") {
-            rows.push((table.clone(), text.to_owned()));
-        } else if depth == 0
-            && (matches!(text, "end" | "next") || table == "config vdom" && text.starts_with("edit "))
-        {
+            edits.push(edit(text));
+        } else if depth == 0 && table == "config vdom" && text.starts_with("edit ") {
             // The section of a virtual firewall holds tables as the whole does.
+            text.trim_start_matches("edit ").clone_into(&mut vdom);
+        } else if depth == 0 && matches!(text, "end" | "next") {
+        } else if text == "config global" {
+            vdom.clear();
         } else if text.starts_with("config ") {
             if depth == 0 {
                 text.clone_into(&mut table);
@@ -208,19 +239,31 @@ pub(crate) fn rows(export: &str) -> Vec<(String, String)> {
         } else if text == "next" {
             depth -= 1;
             if depth == 0 {
-                rows.push((table.clone(), row.join("\n")));
+                edits.push(edit(&row.join("\n")));
                 row.clear();
             }
         } else {
             row.push(text);
         }
     }
-    rows
+    edits
 }
 
-fn is_ours(table: &str, row: &str) -> bool {
-    let schedule = table.contains("schedule") && row.lines().next().is_some_and(|name| name.contains('~'));
-    row.contains("\"nord/") || row.contains("vertskommune.claim") || schedule
+/// Whether it carries a mark of ours, or a name that proves it.
+pub(crate) fn is_marked(edit: &Edit) -> bool {
+    let name = edit.text.lines().next().unwrap_or_default();
+    let proven = edit.table.contains("schedule") && name.contains('~') || edit.table.ends_with("vdom-link");
+    edit.text.contains("\"nord/") || edit.text.contains("vertskommune.claim") || proven
+}
+
+/// What is ours, and all that stands in a virtual firewall of ours; and what is not.
+fn parted(export: &str) -> (Vec<Edit>, Vec<Edit>) {
+    let edits = edits(export);
+    let marked = edits.iter().filter(|edit| edit.table.ends_with("vdom-property") && is_marked(edit));
+    let vdoms =
+        marked.filter_map(|edit| Some(edit.text.lines().next()?.strip_prefix("edit ")?.trim_matches('"')));
+    let vdoms: std::collections::BTreeSet<String> = vdoms.map(str::to_owned).collect();
+    edits.into_iter().partition(|edit| is_marked(edit) || vdoms.contains(&edit.vdom))
 }
 
 /// Without what the device draws: ids and UUIDs, and which of its two names a policy has.
@@ -280,16 +323,17 @@ impl Peer for FortiGate {
     fn ours(&self) -> BoxFuture<'_, Vec<String>> {
         Box::pin(async {
             let export = self.export().await;
-            let ours = rows(&export).into_iter().filter(|(table, row)| is_ours(table, row));
-            ours.map(|(table, row)| lasting(&table, &row)).collect()
+            let (ours, _) = parted(&export);
+            ours.iter().map(|edit| format!("{} {}", edit.vdom, lasting(&edit.table, &edit.text))).collect()
         })
     }
 
     fn foreign(&self) -> BoxFuture<'_, String> {
         Box::pin(async {
             let export = self.export().await;
-            let others = rows(&export).into_iter().filter(|(table, row)| !is_ours(table, row));
-            others.map(|(table, row)| format!("{table}\n{row}")).collect::<Vec<_>>().join("\n")
+            let (_, others) = parted(&export);
+            let text = |edit: &Edit| format!("{} {}\n{}", edit.vdom, edit.table, edit.text);
+            others.iter().map(text).collect::<Vec<_>>().join("\n")
         })
     }
 

@@ -28,7 +28,7 @@ use vertskommune_provider::{
     Applied, Changes, Checked, Claim, Ctx, Permit, Provider, ProviderError, Record, Recorded,
 };
 
-use super::peer::{FortiGate, example, rows};
+use super::peer::{FortiGate, edits, example};
 use super::{changed, drive, firmwares};
 
 const REVISIONS: &str = "monitor/system/config-revision";
@@ -143,7 +143,8 @@ async fn of_tenant(peer: &FortiGate, tenant: &str, others: bool) -> Vec<(String,
         let schedule = table.contains("schedule") && row.contains(&format!("\"{tenant}."));
         row.contains(&mark) || schedule
     };
-    rows(&export).into_iter().filter(|row| is(row) != others).collect()
+    let rows = edits(&export).into_iter().map(|edit| (edit.table, edit.text));
+    rows.filter(|row| is(row) != others).collect()
 }
 
 /// Without what the device draws anew: the number and the identity of a row. Only policies have an order that means
