@@ -34,7 +34,7 @@ impl Fortigate {
         all.push(checked("rights to read", self.may_read(&client).await));
         all.push(checked("rights to write", self.may_write(&client).await));
         all.push(checked("room", self.room(&client).await));
-        all.push(checked("virtual firewalls", Self::virtual_firewalls(&client).await));
+        all.push(checked("virtual firewalls", self.virtual_firewalls(&client).await));
         all.push(checked("saving", self.saving(&client).await));
         all.push(checked("manager", self.manager(&client).await));
         all.push(checked("parent", self.there(&client, "system/interface", &self.settings.parent).await));
@@ -128,10 +128,23 @@ impl Fortigate {
         }
     }
 
-    /// How many virtual firewalls the licence has left, where the device tells.
-    async fn virtual_firewalls(client: &Client) -> Result<String, String> {
+    /// How many virtual firewalls the licence has left, where the device tells, and whether there can be several at all.
+    async fn virtual_firewalls(&self, client: &Client) -> Result<String, String> {
+        let are_offered = self.settings.dedicated.is_some();
+        if are_offered {
+            let global = client.single("system/global").await.map_err(|error| said(&error))?;
+            let mode = global.get("vdom-mode").and_then(Json::as_str).unwrap_or("multi-vdom");
+            if mode != "multi-vdom" {
+                return Err(format!(
+                    "vdom-mode is {mode}: set it to multi-vdom, or take dedicated out of spec.settings"
+                ));
+            }
+        }
         match client.monitor("license/status", None).await {
             Ok((told, ..)) => match (told["vdom"]["used"].as_u64(), told["vdom"]["max"].as_u64()) {
+                (Some(used), Some(max)) if are_offered && used >= max => Err(format!(
+                    "{used} of {max} are used: extend the licence before another tenant has one of its own"
+                )),
                 (Some(used), Some(max)) => Ok(format!("{used} of {max} are used")),
                 _ => Ok("the device does not tell how many there may be".to_owned()),
             },

@@ -23,10 +23,11 @@ use vertskommune_core::tenant::Network;
 use vertskommune_provider::{Ctx, ProviderError, Record, Recorded};
 
 use crate::Fortigate;
-use crate::client::At;
+use crate::client::{At, Client};
 use crate::marks::{
     ADDRESS, ADDRESS_GROUP, INTERFACE, OLD, ORDER, POLICY, SCHEDULE, SERVICE, SERVICE_GROUP, VIP, ZONE,
 };
+use crate::names;
 use crate::observe::standing;
 use crate::schema::TABLES;
 
@@ -80,9 +81,31 @@ impl Fortigate {
             try_join_all(asked).await.map_err(|error| self.fail(&error))?.into_iter().collect();
         let unreadable = |why: String| ProviderError::Protocol(format!("revision {id}: {why}"));
         let whole = Section::read(&text).map_err(|error| unreadable(error.to_string()))?;
+        self.is_shared(tenant, &whole, &client).await?;
         let read = rows::read(&whole, &[&self.settings.vdom], &defaults).map_err(unreadable)?;
         let seen = self.seen(&read, &Scope::of([tenant.clone()]));
         recorded(&seen, tenant, &self.host.name, &format!("revision {id}")).map_err(unreadable)
+    }
+
+    /// Refuses a tenant that has a virtual firewall of its own, or had one then: that is made and linked in stages of which
+    /// a record's resources say nothing.
+    async fn is_shared(
+        &self,
+        tenant: &TenantName,
+        whole: &Section,
+        client: &Client,
+    ) -> Result<(), ProviderError> {
+        let own = names::vdom(self.installation.as_str(), tenant.as_str());
+        let had = whole.tables.get("vdom").is_some_and(|vdoms| vdoms.row(&own).is_some());
+        let at = At { vdom: self.settings.device(), table: "system/vdom" };
+        let has = self.settings.dedicated.is_some()
+            && client.row(at, &own).await.map_err(|error| self.fail(&error))?.is_some();
+        if had || has {
+            return Err(ProviderError::Refused(format!(
+                "{tenant} has a virtual firewall of its own, {own}, which is not taken back: revert its manifest instead"
+            )));
+        }
+        Ok(())
     }
 }
 

@@ -268,6 +268,11 @@ fn world(device: &Device, way: &str, count: usize) -> anyhow::Result<World> {
     // The simulator is to be the limit, and not what a host allows.
     host["spec"]["budget"] = json!({"concurrency": CALLS, "requestsPerSecond": 1000});
     host["spec"]["tenants"] = json!({"vlans": ["1-4094"], "networks": ["10.0.0.0/8"], "namePrefixes": ["t"]});
+    if way == "dedicated" {
+        host["spec"]["settings"]["dedicated"] = json!({});
+        host["spec"]["settings"]["places"]["services"]["networks"] = json!(["10.13.0.0/24"]);
+        host["spec"]["settings"]["places"]["services"]["addresses"] = json!({"host-backup": "10.13.0.40"});
+    }
     let host = validate_host(&serde_json::from_value(host)?);
     let host = host.map_err(|violations| anyhow::anyhow!("{violations:?}"))?;
     let mut world = World::new([(provider(), host)].into());

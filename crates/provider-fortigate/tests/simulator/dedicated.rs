@@ -10,6 +10,7 @@ use vertskommune_core::host::Host;
 use vertskommune_core::observation::{Blindness, Scope};
 use vertskommune_core::step::RefusalReason;
 use vertskommune_core::tenant::{Deletion, ValidatedTenant};
+use vertskommune_provider::ProviderError;
 use vertskommune_provider::testing::conformance::{self, Drive, Peer as _};
 
 use super::looking::{calls, part};
@@ -415,4 +416,17 @@ async fn a_look_at_one_tenant_sees_what_a_look_at_all_sees() {
     calls(&peer).await;
     provider.observe(&Scope::default(), &ctx).await.unwrap();
     assert_eq!(calls(&peer).await, 10 + 4 + 5);
+}
+
+#[tokio::test]
+async fn no_revision_takes_a_virtual_firewall_back() {
+    let peer = start(Firmware::new(7, 4, 8)).await;
+    drive(&peer, salangen()).converge().await;
+    let (provider, ctx) = (peer.provider(), ctx(peer.secrets()));
+    let records = provider.records(&ctx).await.unwrap();
+    let refused = provider.recorded(&records[0].id, &"salangen".into(), &ctx).await;
+    assert!(
+        matches!(&refused, Err(ProviderError::Refused(why)) if why.contains("a virtual firewall of its own")),
+        "{refused:?}"
+    );
 }

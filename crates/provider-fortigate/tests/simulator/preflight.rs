@@ -127,3 +127,21 @@ async fn a_cluster_is_those_that_are_pinned_and_no_others() {
         );
     }
 }
+
+#[tokio::test]
+async fn whether_tenants_can_have_virtual_firewalls_of_their_own_is_told_where_they_may() {
+    let peer = FortiGate::start(Firmware::new(7, 4, 8)).await;
+    let named = async |change: fn(&mut Host)| {
+        let wrong = wrong(&peer, change).await;
+        wrong.into_iter().filter(|(what, _)| what == "virtual firewalls").map(|it| it.1).collect::<Vec<_>>()
+    };
+    assert_eq!(named(|_| {}).await, Vec::<String>::new());
+    let full = "10 of 10 are used: extend the licence before another tenant has one of its own";
+    for vdom in 2..=10 {
+        peer.raw("POST", "system/vdom", json!({"name": format!("other{vdom}")})).await;
+    }
+    assert_eq!(named(super::dedicated::offered).await, [full]);
+    peer.raw("PUT", "system/global", json!({"vdom-mode": "no-vdom"})).await;
+    let off = "vdom-mode is no-vdom: set it to multi-vdom, or take dedicated out of spec.settings";
+    assert_eq!(named(super::dedicated::offered).await, [off]);
+}
