@@ -208,6 +208,8 @@ impl Drop for Device {
 /// One run. Its result is one line of JSON.
 pub(crate) async fn row(way: &str, count: usize) -> anyhow::Result<()> {
     let device = Device::start(way, count)?;
+    // Each tenant has a zone, of which the simulated model allows 500.
+    device.admin("POST", &format!("limit?table=system/zone&rows={}", count + 10)).await?;
     let secrets = tempfile::tempdir()?;
     std::fs::create_dir(secrets.path().join("fortigate-main"))?;
     std::fs::write(secrets.path().join("fortigate-main/token"), TOKEN)?;
