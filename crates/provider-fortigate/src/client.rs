@@ -240,7 +240,7 @@ impl Client {
     /// One row, where it is there.
     pub(crate) async fn row(&self, at: At<'_>, mkey: &str) -> Result<Option<Row>, Error> {
         match self.get(&addressed(at, mkey)?, &[scope(at.vdom)]).await {
-            Ok(answer) => Ok(answer.rows()?.into_iter().next()),
+            Ok(mut answer) => Ok(answer.rows()?.into_iter().next()),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }

@@ -99,8 +99,18 @@ struct State {
     version: String,
     /// What tenants name for adoption, as the last looks were told.
     adopt: BTreeMap<TenantName, BTreeSet<String>>,
+    /// What was last seen of all tenants.
+    sight: Option<Sight>,
     /// The device refused a move within a transaction.
     no_moves: bool,
+}
+
+/// What was seen of all tenants, and from what: the same is not made of the same tables again.
+struct Sight {
+    read: Read,
+    scope: Scope,
+    version: String,
+    seen: Observation,
 }
 
 impl State {
@@ -246,16 +256,28 @@ impl Fortigate {
 
     /// What these tables say of what is looked at.
     fn seen(&self, read: &Read, scope: &Scope) -> Observation {
+        let version = self.version();
+        let is_same = |last: &&Sight| {
+            last.scope == *scope && last.version == version && tables::is_same(&last.read, read)
+        };
+        if let Some(last) = self.state().sight.as_ref().filter(is_same) {
+            return last.seen.clone();
+        }
         let view = View {
             provider: &self.host.name,
             installation: &self.installation,
             anchor: &self.settings.anchor,
             transit: &self.settings.vdom,
-            version: &self.version(),
+            version: &version,
             scope,
             read,
         };
-        view.observation()
+        let seen = view.observation();
+        if scope.tenants.is_none() {
+            let (read, scope, seen) = (read.clone(), scope.clone(), seen.clone());
+            self.state().sight = Some(Sight { read, scope, version, seen });
+        }
+        seen
     }
 
     async fn wait_for_changes(&self, ctx: &Ctx) -> Result<Changes, ProviderError> {

@@ -59,11 +59,14 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
-    fn of(answer: &Json) -> Self {
+    fn of(mut answer: Json) -> Self {
+        // A page is large: what is in it is taken out and not copied.
+        let mut take = |field: &str| answer.get_mut(field).map(Json::take).unwrap_or_default();
+        let (results, mkey) = (take("results"), take("mkey"));
         let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
         Self {
-            results: answer["results"].clone(),
-            mkey: answer["mkey"].clone(),
+            results,
+            mkey,
             revision: text("revision"),
             serial: text("serial"),
             version: text("version"),
@@ -73,15 +76,15 @@ impl Envelope {
     }
 
     /// The rows of a table, or the one that was asked for.
-    pub(super) fn rows(&self) -> Result<Vec<Row>, Error> {
-        let Json::Array(rows) = &self.results else {
+    pub(super) fn rows(&mut self) -> Result<Vec<Row>, Error> {
+        let Json::Array(rows) = self.results.take() else {
             return Err(Error::Protocol("an answer without rows".to_owned()));
         };
-        let row = |row: &Json| row.as_object().cloned();
-        rows.iter()
-            .map(row)
-            .collect::<Option<_>>()
-            .ok_or_else(|| Error::Protocol("a row that is no object".to_owned()))
+        let row = |row: Json| match row {
+            Json::Object(row) => Ok(row),
+            _ => Err(Error::Protocol("a row that is no object".to_owned())),
+        };
+        rows.into_iter().map(row).collect()
     }
 }
 
@@ -174,9 +177,9 @@ impl Http {
         let body: Option<Json> = serde_json::from_str(&text).ok();
         match (status, body) {
             (200..300, Some(Json::Array(answers))) => {
-                answers.iter().map(|answer| answered(asked, answer)).collect()
+                answers.into_iter().map(|answer| answered(asked, answer)).collect()
             }
-            (200..300, Some(body)) => answered(asked, &body).map(|answer| vec![answer]),
+            (200..300, Some(body)) => answered(asked, body).map(|answer| vec![answer]),
             (200..300, None) => Err(Error::Protocol("an answer that is no JSON".to_owned())),
             (status, body) => Err(refusal(asked, status, body.as_ref())),
         }
@@ -198,10 +201,10 @@ impl Http {
 }
 
 /// One virtual firewall's answer.
-fn answered(asked: Asked, body: &Json) -> Result<Envelope, Error> {
+fn answered(asked: Asked, body: Json) -> Result<Envelope, Error> {
     if body["status"] == "error" {
         let status = body["http_status"].as_u64().and_then(|status| u16::try_from(status).ok());
-        return Err(refusal(asked, status.unwrap_or(500), Some(body)));
+        return Err(refusal(asked, status.unwrap_or(500), Some(&body)));
     }
     Ok(Envelope::of(body))
 }
