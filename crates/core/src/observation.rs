@@ -317,6 +317,15 @@ impl Observation {
         }
     }
 
+    /// All things of a tenant that are present.
+    pub fn presents(&self, tenant: &TenantName) -> impl Iterator<Item = (&ResourceKey, &Present)> {
+        let things = self.seen.get(tenant).into_iter().flatten();
+        things.filter_map(|(key, seen)| match seen {
+            Seen::Present(present) => Some((key, present.as_ref())),
+            Seen::InProgress { .. } | Seen::Lost { .. } | Seen::Unknown(_) => None,
+        })
+    }
+
     /// The thing as it is, by its full id.
     pub fn present_id(&self, id: &ResourceId) -> Option<&Present> {
         (id.provider == self.provider).then(|| self.present(&id.tenant, &id.key)).flatten()

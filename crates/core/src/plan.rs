@@ -256,9 +256,7 @@ impl<'a> Draft<'a> {
         observation: &Observation,
     ) -> Vec<Difference> {
         let mut differences = Vec::new();
-        let things = observation.seen.get(&self.basis.tenant.name);
-        for (key, seen) in things.into_iter().flatten() {
-            let Seen::Present(present) = seen else { continue };
+        for (key, present) in observation.presents(&self.basis.tenant.name) {
             let id = ResourceId::new(&self.basis.tenant.name, provider, key.clone());
             let notice = |message: &String| Notice { id: id.clone(), message: message.clone() };
             self.plan.notices.extend(present.notices.iter().map(notice));
@@ -274,7 +272,8 @@ impl<'a> Draft<'a> {
             differences.extend(self.wanted(resource, observation, &rules));
         }
         let wanted: BTreeSet<&ResourceKey> = desired.iter().map(|resource| &resource.id.key).collect();
-        for (key, seen) in things.into_iter().flatten().filter(|(key, _)| !wanted.contains(key)) {
+        let things = observation.seen.get(&self.basis.tenant.name).into_iter().flatten();
+        for (key, seen) in things.filter(|(key, _)| !wanted.contains(key)) {
             let id = ResourceId::new(&self.basis.tenant.name, provider, key.clone());
             differences.extend(self.unwanted(id, seen, &rules(domain, key)));
         }

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use vertskommune_core::difference::{Difference, FieldChange, What};
 use vertskommune_core::domain::Proposal;
 use vertskommune_core::names::{ProviderName, ResourceId, ResourceKey, TenantName};
-use vertskommune_core::observation::{Observation, Present, Seen};
+use vertskommune_core::observation::{Observation, Present};
 use vertskommune_core::resource::{Resource, Value};
 use vertskommune_core::step::{Class, Refusal, RefusalReason, Step, Wait};
 
@@ -116,11 +116,8 @@ struct Maker<'a> {
 /// The names of all that the tenant of these differences has or is to have.
 fn own(differences: &[Difference], seen: &Observation) -> BTreeSet<String> {
     let desired = differences.iter().filter_map(|it| it.desired.as_ref()?.fields.get("name")?.as_known());
-    let things = differences.first().and_then(|it| seen.seen.get(&it.id.tenant));
-    let present = things.into_iter().flatten().filter_map(|(_, seen)| match seen {
-        Seen::Present(present) => present.fields.get("name"),
-        Seen::InProgress { .. } | Seen::Lost { .. } | Seen::Unknown(_) => None,
-    });
+    let present = differences.first().into_iter().flat_map(|it| seen.presents(&it.id.tenant));
+    let present = present.filter_map(|(_, present)| present.fields.get("name"));
     desired.chain(present).filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
@@ -359,7 +356,7 @@ impl Maker<'_> {
             anchored: vdom.is_none_or(|vdom| vdom == self.settings.vdom.as_str()),
             by_key,
             ids: ids(&there),
-            names: self.names(tenant.as_str()),
+            names: self.names(tenant),
         };
         let writes = way(&there, &wanted, ANCHOR);
         let steps = || writes.iter().map(|write| rules.step(write)).collect::<Option<Vec<Step>>>();
@@ -371,15 +368,9 @@ impl Maker<'_> {
     }
 
     /// The names that the tenant's policies really have.
-    fn names(&self, tenant: &str) -> BTreeSet<String> {
-        let things = self.seen.seen.get(tenant);
-        let policies = things.into_iter().flatten().filter(|(key, _)| key.kind.as_str() == POLICY);
-        policies
-            .filter_map(|(_, seen)| match seen {
-                Seen::Present(present) => present.outputs.get(NAME)?.as_str().map(str::to_owned),
-                Seen::InProgress { .. } | Seen::Lost { .. } | Seen::Unknown(_) => None,
-            })
-            .collect()
+    fn names(&self, tenant: &TenantName) -> BTreeSet<String> {
+        let policies = self.seen.presents(tenant).filter(|(key, _)| key.kind.as_str() == POLICY);
+        policies.filter_map(|(_, it)| it.outputs.get(NAME)?.as_str().map(str::to_owned)).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::{Finding, FindingReason};
 use crate::firewall::Protocol;
 use crate::names::{ProviderName, TenantName};
-use crate::observation::{Observations, Present, Seen};
+use crate::observation::{Observations, Present};
 use crate::tenant::ValidatedTenant;
 
 /// What all tenants claim, kept so that one tenant's collisions are found without reading the others' manifests.
@@ -214,12 +214,8 @@ impl Held<'_> {
     fn things<'b>(&'b self, claim: &'b Claim) -> impl Iterator<Item = &'b Present> {
         self.observations
             .values()
-            .filter_map(|observation| observation.seen.get(&claim.tenant))
-            .flatten()
+            .flat_map(|observation| observation.presents(&claim.tenant))
             .filter(|(key, _)| key.name == claim.anchor)
-            .filter_map(|(_, seen)| match seen {
-                Seen::Present(present) => Some(present.as_ref()),
-                Seen::InProgress { .. } | Seen::Lost { .. } | Seen::Unknown(_) => None,
-            })
+            .map(|(_, present)| present)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use vertskommune_core::difference::changes_after_adoption;
-use vertskommune_core::observation::{Foreign, Present, Seen};
+use vertskommune_core::observation::{Foreign, Present};
 use vertskommune_core::resource::{Resource, Value};
 use vertskommune_core::step::{Class, Refusal, RefusalReason, Step, Wait};
 
@@ -74,14 +74,11 @@ impl Maker<'_> {
 
     /// Why there is nothing of that name to take over: it is this tenant's already, or not there at all.
     fn no_adoptee(&self, desired: &Resource, table: &Table, word: &str) -> Refusal {
-        let is_it = |seen: &Seen| match seen {
-            Seen::Present(present) => {
-                present.identity == word || present.outputs.get(NAME).and_then(Json::as_str) == Some(word)
-            }
-            Seen::InProgress { .. } | Seen::Lost { .. } | Seen::Unknown(_) => false,
+        let is_it = |present: &Present| {
+            present.identity == word || present.outputs.get(NAME).and_then(Json::as_str) == Some(word)
         };
-        let things = self.seen.seen.get(&desired.id.tenant).into_iter().flatten();
-        let mut ours = things.filter(|(key, seen)| key.kind == desired.id.key.kind && is_it(seen));
+        let things = self.seen.presents(&desired.id.tenant);
+        let mut ours = things.filter(|(key, it)| key.kind == desired.id.key.kind && is_it(it));
         let path = table.path;
         if let Some((key, _)) = ours.next() {
             let message = format!("{path} {word} is {key} already: one thing can be only one entry");
