@@ -16,7 +16,7 @@ use vertskommune_provider::testing::conformance::{self, Drive, Peer as _};
 use super::looking::{calls, part};
 use super::peer::{Edit, FortiGate, edits, example, is_marked, tenant};
 use super::sight::ctx;
-use super::{crashes, drive, firmwares};
+use super::{crashes_of_a_life, drive, firmwares};
 
 mod drift;
 mod passing;
@@ -132,13 +132,7 @@ fn changed(mut tenant: ValidatedTenant) -> ValidatedTenant {
 async fn crash_at_every_write(firmware: Firmware) {
     let peer = start(firmware).await;
     let small = gratangen();
-    let onboarding = crashes(&peer, None, &drive(&peer, small.clone())).await;
-    let change = crashes(&peer, Some(small.clone()), &drive(&peer, changed(small.clone()))).await;
-    let mut gone = small.clone();
-    gone.deletion_policy.firewall = Deletion::Remove;
-    let removal = Drive { peer: &peer, tenant: gone, leaving: true };
-    let removal = crashes(&peer, Some(small), &removal).await;
-    println!("{firmware:?}: onboarding {onboarding:?}, change {change:?}, removal {removal:?}");
+    crashes_of_a_life(&peer, firmware, small.clone(), [small.clone(), changed(small)]).await;
 }
 
 #[tokio::test]

@@ -67,6 +67,22 @@ async fn crashes(peer: &FortiGate, before: Option<ValidatedTenant>, drive: &Driv
     figures
 }
 
+/// Crashes at every write of a tenant's onboarding, of a change from one form to another, and of the tenant's removal.
+async fn crashes_of_a_life(
+    peer: &FortiGate,
+    firmware: Firmware,
+    tenant: ValidatedTenant,
+    [before, after]: [ValidatedTenant; 2],
+) {
+    let onboarding = crashes(peer, None, &drive(peer, tenant.clone())).await;
+    let change = crashes(peer, Some(before), &drive(peer, after)).await;
+    let mut gone = tenant.clone();
+    gone.deletion_policy.firewall = Deletion::Remove;
+    let removal = Drive { peer, tenant: gone, leaving: true };
+    let removal = crashes(peer, Some(tenant), &removal).await;
+    println!("{firmware:?}: onboarding {onboarding:?}, change {change:?}, removal {removal:?}");
+}
+
 /// Another order, a rule that changes, one that comes, one that goes, and an address that goes with it.
 fn changed(mut tenant: ValidatedTenant) -> ValidatedTenant {
     let firewall = tenant.firewall.as_mut().unwrap();
@@ -87,15 +103,8 @@ fn changed(mut tenant: ValidatedTenant) -> ValidatedTenant {
 async fn a_crash_at_every_write_leaves_nothing_double_and_nothing_lost() {
     for firmware in firmwares() {
         let peer = FortiGate::start(firmware).await;
-        let small = example("gratangen");
-        let onboarding = crashes(&peer, None, &drive(&peer, small.clone())).await;
         let ibestad = example("ibestad");
-        let change = crashes(&peer, Some(ibestad.clone()), &drive(&peer, changed(ibestad))).await;
-        let mut gone = small.clone();
-        gone.deletion_policy.firewall = Deletion::Remove;
-        let removal = Drive { peer: &peer, tenant: gone, leaving: true };
-        let removal = crashes(&peer, Some(small), &removal).await;
-        println!("{firmware:?}: onboarding {onboarding:?}, change {change:?}, removal {removal:?}");
+        crashes_of_a_life(&peer, firmware, example("gratangen"), [ibestad.clone(), changed(ibestad)]).await;
     }
 }
 
