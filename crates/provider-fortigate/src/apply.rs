@@ -4,10 +4,10 @@
 //! transaction that ends by itself. Otherwise its steps are in an order that is safe after each of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use tokio::time::timeout_at;
-use vertskommune_core::names::Mark;
 use vertskommune_core::resource::Facts;
 use vertskommune_core::step::Step;
 use vertskommune_provider::{Applied, Ctx};
@@ -199,11 +199,8 @@ impl Act<'_> {
             // One that a crash left without its mark: nobody else comes by such a name.
             Err(Error::Duplicate(why)) => {
                 let row = self.client.row(self.at(table), name).await?.unwrap_or_default();
-                let other = row
-                    .get("description")
-                    .and_then(Json::as_str)
-                    .and_then(|text| Mark::parse(marks::text(text)));
-                if other.is_some() {
+                let text = row.get("description").and_then(Json::as_str);
+                if text.and_then(marks::any).is_some() {
                     return Err(Stop::NotSent(format!("something else stands in its place: {why}")));
                 }
             }
@@ -263,8 +260,7 @@ impl Act<'_> {
         }
         let vlan = wanted.get("vlanid").unwrap_or(&Json::Null);
         let parent = wanted.get("interface").and_then(Json::as_str).unwrap_or_default();
-        let filter = client::equals("vlanid", &vlan.to_string());
-        let rows = self.client.rows(self.at(table), &Ask::those(&table.read(), &filter)).await?;
+        let rows = self.those(table, &client::equals("vlanid", &vlan.to_string())).await?;
         let same = rows.iter().find(|row| row.get("interface").and_then(Json::as_str) == Some(parent));
         Ok(same.map(|row| {
             let name = identity(table, row);
@@ -278,16 +274,14 @@ impl Act<'_> {
     async fn is_made(&self, table: &'static Table, wanted: &Facts) -> Result<bool, Error> {
         let Some((comment, _)) = table.comment else { return Ok(false) };
         let text = wanted.get(comment).and_then(Json::as_str).unwrap_or_default();
-        let filter = client::contains(comment, marks::text(text));
-        let rows = self.client.rows(self.at(table), &Ask::those(&table.read(), &filter)).await?;
+        let rows = self.those(table, &client::contains(comment, marks::text(text))).await?;
         Ok(rows.iter().any(|row| row.get(comment) == wanted.get(comment)))
     }
 
     /// Writes the mark on a row that is there, and nothing else.
     async fn adopt(&self, table: &'static Table, step: &Step) -> Result<(), Stop> {
         let mkey = mkey(step)?;
-        let row = self.client.row(self.at(table), mkey).await?;
-        let row = row.ok_or_else(|| Stop::NotSent("it is not there any more".to_owned()))?;
+        let row = self.there(table, step).await?;
         if self.fortigate.is_ours(table, &row, &step.resource) {
             return Ok(());
         }
@@ -315,10 +309,20 @@ impl Act<'_> {
         Ok(self.writing(step).await?.update(self.at(table), mkey, &written(table, &wanted)).await?)
     }
 
+    /// The row that a step is about, as it is now.
+    async fn there(&self, table: &'static Table, step: &Step) -> Result<Row, Stop> {
+        let row = self.client.row(self.at(table), mkey(step)?).await?;
+        row.ok_or_else(|| Stop::NotSent("it is not there any more".to_owned()))
+    }
+
+    /// The rows of a table that pass a filter.
+    async fn those(&self, table: &'static Table, filter: &str) -> Result<Vec<Arc<Row>>, Error> {
+        self.client.rows(self.at(table), &Ask::those(&table.read(), filter)).await
+    }
+
     /// The row that a step changes, as it is now, where it is still ours.
     async fn standing(&self, table: &'static Table, step: &Step) -> Result<Row, Stop> {
-        let row = self.client.row(self.at(table), mkey(step)?).await?;
-        let row = row.ok_or_else(|| Stop::NotSent("it is not there any more".to_owned()))?;
+        let row = self.there(table, step).await?;
         if !self.fortigate.is_ours(table, &row, &step.resource) {
             return Err(Stop::NotSent("it does not carry our mark any more".to_owned()));
         }
@@ -370,8 +374,7 @@ impl Act<'_> {
             return Ok(None);
         }
         let name = wanted.get("name").and_then(Json::as_str).unwrap_or_default();
-        let filter = client::equals("name", name);
-        let rows = self.client.rows(self.at(table), &Ask::those(&table.read(), &filter)).await?;
+        let rows = self.those(table, &client::equals("name", name)).await?;
         Ok(rows.iter().find(|row| is_same(table, row, wanted)).map(|row| id_of(row)))
     }
 

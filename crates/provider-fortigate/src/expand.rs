@@ -388,18 +388,23 @@ impl Expansion<'_> {
     }
 
     fn rules(&mut self) {
+        let policies = self.firewall.rules.iter().map(|rule| self.policy(rule)).collect();
+        self.in_order("policies", policies);
+    }
+
+    /// These policies, and the order of that name in which they stand.
+    fn in_order(&mut self, order: &str, policies: Vec<Resource>) {
         let mut before: Option<ResourceId> = None;
         let mut sequence = Vec::new();
-        for rule in &self.firewall.rules {
-            let mut policy = self.policy(rule);
+        for mut policy in policies {
             // Each stands on the one above it, so that plans and steps keep their order.
             policy.after.extend(before.replace(policy.id.clone()));
-            sequence.push(Json::String(rule.id.clone()));
+            sequence.push(Json::String(policy.id.key.name.clone()));
             self.made.push(policy);
         }
         if let Some(last) = before {
             let mut order =
-                Resource::new(self.id(ORDER, "policies"), "spec.firewall.rules").with("sequence", sequence);
+                Resource::new(self.id(ORDER, order), "spec.firewall.rules").with("sequence", sequence);
             order.after.insert(last);
             self.made.push(order);
         }

@@ -21,7 +21,7 @@ use crate::order::Standing;
 use crate::schema::{Form, TABLES, Table, VDOM};
 use crate::shadow::Objects;
 use crate::strangers::Strangers;
-use crate::tables::{Known, Read};
+use crate::tables::{Known, Read, all_rows};
 
 /// What a policy says of its place, for those who plan its order.
 pub(crate) const STANDING: &str = "standing";
@@ -80,12 +80,11 @@ impl View<'_> {
 
     /// What tenants name for adoption and does not carry their mark.
     fn named(&self, table: &Table, known: &Known, adoptees: &Adoptees<'_>) -> Vec<Foreign> {
-        let rows = known.iter().flat_map(|(vdom, read)| read.rows.iter().map(move |row| (vdom, row)));
         let mut found = Vec::new();
-        for (vdom, row) in rows.filter(|(_, row)| is_whole(table, row)) {
-            let mark = table.comment.and_then(|(comment, _)| self.mark(row, comment));
+        for (vdom, row) in places(known).filter(|(_, row)| is_whole(table, row)) {
+            let mark = || self.mark(row, table.comment?.0);
             let others = adoptees.of(table, row).into_iter();
-            let others = others.filter(|tenant| mark.as_ref().is_none_or(|mark| mark.tenant != **tenant));
+            let others = others.filter(|tenant| mark().is_none_or(|mark| mark.tenant != **tenant));
             found.extend(others.map(|tenant| stranger(table, vdom, row, tenant)));
         }
         found
@@ -93,18 +92,16 @@ impl View<'_> {
 
     /// Routes without a mark over tenants' interfaces: they have no name that would say in whose place they stand.
     fn routes_by_hand(&self, table: &Table, known: &Known, adoptees: &Adoptees<'_>) -> Vec<Foreign> {
-        let interfaces = crate::schema::table(INTERFACE).zip(self.read.get(INTERFACE));
         let mut owners: BTreeMap<String, TenantName> = BTreeMap::new();
-        if let Some((interfaces, Ok(known))) = interfaces {
-            for row in known.values().flat_map(|read| &read.rows) {
+        if let Some(interfaces) = crate::schema::table(INTERFACE) {
+            for row in self.all_rows(INTERFACE) {
                 let marked = self.mark(row, "description").map(|mark| mark.tenant);
                 let owner = marked.or_else(|| adoptees.of(interfaces, row).into_iter().next().cloned());
                 owners.extend(owner.map(|owner| (identity(interfaces, row), owner)));
             }
         }
-        let rows = known.iter().flat_map(|(vdom, read)| read.rows.iter().map(move |row| (vdom, row)));
-        let by_hand = rows.filter(|(_, row)| self.mark(row, "comment").is_none());
-        let of = |(vdom, row): (&String, &Arc<Row>)| {
+        let by_hand = places(known).filter(|(_, row)| self.mark(row, "comment").is_none());
+        let of = |(vdom, row): (&str, &Arc<Row>)| {
             let owner = owners.get(row.get("device")?.as_str()?).filter(|owner| self.includes(owner))?;
             Some(stranger(table, vdom, row, owner))
         };
@@ -113,16 +110,13 @@ impl View<'_> {
 
     /// Which tenants have a zone of ours, by what their schedules' names begin with.
     fn zones(&self) -> BTreeMap<String, TenantName> {
-        let known = self.read.get(ZONE).and_then(|known| known.as_ref().ok());
-        let rows = known.into_iter().flat_map(Known::values).flat_map(|read| &read.rows);
-        let marks = rows.filter_map(|row| self.mark(row, "description"));
+        let marks = self.all_rows(ZONE).filter_map(|row| self.mark(row, "description"));
         marks.map(|mark| (names::schedule_prefix(mark.tenant.as_str()), mark.tenant)).collect()
     }
 
     /// The virtual firewalls of tenants' own.
     fn vdoms(&self) -> impl Iterator<Item = (&str, TenantName)> {
-        let known = self.read.get(VIRTUAL_FIREWALL).and_then(|known| known.as_ref().ok());
-        let rows = known.into_iter().flat_map(Known::values).flat_map(|read| &read.rows);
+        let rows = self.all_rows(VIRTUAL_FIREWALL);
         rows.filter_map(|row| Some((row.get("name")?.as_str()?, owner_of_vdom(row, self.installation)?)))
     }
 
@@ -149,8 +143,12 @@ impl View<'_> {
                 hide(&tenant, &vdom, why, seen, coverage);
             }
         }
+        let own: Vec<_> = self.vdoms().filter(|(_, tenant)| self.includes(tenant)).collect();
+        if own.is_empty() {
+            return;
+        }
         let strangers = Strangers::new(self, links);
-        for (vdom, tenant) in self.vdoms().filter(|(_, tenant)| self.includes(tenant)) {
+        for (vdom, tenant) in own {
             let hidden = TABLES.iter().filter(|table| !table.is_global).find(|table| {
                 let known = self.read.get(table.kind).and_then(|known| known.as_ref().ok());
                 known.is_some_and(|known| !known.contains_key(vdom))
@@ -202,8 +200,7 @@ impl View<'_> {
     }
 
     fn rows(&self, table: &Table, known: &Known, owners: &Owners, seen: &mut Observation) {
-        let rows = known.iter().flat_map(|(vdom, read)| read.rows.iter().map(move |row| (vdom, row)));
-        for (vdom, row) in rows {
+        for (vdom, row) in places(known) {
             let Some((tenant, key)) = self.owner(table, row, owners) else {
                 // Every interface that is no end of a link of ours is told of as an interface.
                 let foreign = (table.kind != LINK_END).then(|| foreign(table, vdom, row)).flatten();
@@ -287,23 +284,19 @@ impl View<'_> {
     }
 
     /// The rows of a table in one virtual firewall.
-    pub(crate) fn rows_of(&self, table: &'static Table, vdom: &str) -> impl Iterator<Item = &Arc<Row>> {
-        let known = self.read.get(source(table).kind).and_then(|known| known.as_ref().ok()?.get(vdom));
+    pub(crate) fn rows_of(&self, kind: &str, vdom: &str) -> impl Iterator<Item = &Arc<Row>> {
+        let known = self.read.get(kind).and_then(|known| known.as_ref().ok()?.get(vdom));
         known.into_iter().flat_map(|read| &read.rows)
     }
 
     /// The rows of a table, wherever they stand.
-    pub(crate) fn all_rows(&self, table: &'static Table) -> impl Iterator<Item = &Arc<Row>> {
-        let known = self.read.get(source(table).kind).and_then(|known| known.as_ref().ok());
-        known.into_iter().flat_map(Known::values).flat_map(|read| &read.rows)
+    pub(crate) fn all_rows(&self, kind: &str) -> impl Iterator<Item = &Arc<Row>> {
+        all_rows(self.read, kind)
     }
 
     /// What the policies of a virtual firewall may name.
     fn objects(&self, vdom: &str) -> Objects<'_> {
-        let rows = |kind: &'static str| {
-            let known = self.read.get(kind).and_then(|known| known.as_ref().ok()?.get(vdom));
-            known.into_iter().flat_map(|read| &read.rows).map(Arc::as_ref)
-        };
+        let rows = |kind: &'static str| self.rows_of(kind, vdom).map(Arc::as_ref);
         Objects::new(
             rows(ADDRESS).chain(rows(ADDRESS_GROUP)),
             rows(SERVICE).chain(rows(SERVICE_GROUP)),
@@ -327,6 +320,11 @@ impl View<'_> {
             by_mark.into_values().filter(|rows| rows.len() > 1 && rows.iter().any(|(_, known)| *known));
         several.flatten().filter(|(_, known)| !known).map(|(at, _)| at).collect()
     }
+}
+
+/// The rows of a table, each with the virtual firewall in which it stands.
+fn places(known: &Known) -> impl Iterator<Item = (&str, &Arc<Row>)> {
+    known.iter().flat_map(|(vdom, read)| read.rows.iter().map(|row| (vdom.as_str(), row)))
 }
 
 /// Whether more than the id of a row was read, so that its owner is known.

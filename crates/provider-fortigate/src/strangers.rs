@@ -26,7 +26,7 @@ impl<'a> Strangers<'a> {
     pub(crate) fn new(view: &'a View<'a>, links: &'a BTreeMap<String, TenantName>) -> Self {
         let named = TABLES.iter().filter(|table| !table.is_global && table.mkey == "name");
         let rows = named.flat_map(|table| {
-            view.rows_of(table, view.transit).map(move |row| ((table.kind, identity(table, row)), row))
+            view.rows_of(table.kind, view.transit).map(move |row| ((table.kind, identity(table, row)), row))
         });
         Self { view, inborn: rows.collect(), links }
     }
@@ -36,7 +36,7 @@ impl<'a> Strangers<'a> {
         let tables = TABLES.iter().filter(|table| !table.is_global);
         let rows = tables.flat_map(|table| {
             let strange = move |row: &&Arc<Row>| !self.is_ours(table, row) && !self.is_inborn(table, row);
-            self.view.rows_of(table, vdom).filter(strange).map(|row| told(table, row))
+            self.view.rows_of(table.kind, vdom).filter(strange).map(|row| told(table, row))
         });
         let interfaces = TABLES.iter().filter(|table| table.kind == INTERFACE).flat_map(|table| {
             let strange = move |row: &&Arc<Row>| {
@@ -49,7 +49,7 @@ impl<'a> Strangers<'a> {
                     && !inborn
                     && !name.strip_suffix(['0', '1']).is_some_and(|link| self.links.contains_key(link))
             };
-            self.view.all_rows(table).filter(strange).map(|row| told(table, row))
+            self.view.all_rows(table.kind).filter(strange).map(|row| told(table, row))
         });
         interfaces.chain(rows).take(NAMED).collect()
     }

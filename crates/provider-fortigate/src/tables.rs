@@ -89,9 +89,7 @@ impl Tables {
 
     /// The virtual firewalls of tenants' own.
     fn own(&self, read: &Read) -> Vec<String> {
-        let known = read.get(VIRTUAL_FIREWALL).and_then(|known| known.as_ref().ok());
-        let rows = known.into_iter().flat_map(Known::values).flat_map(|read| &read.rows);
-        let own = rows.filter_map(|row| {
+        let own = all_rows(read, VIRTUAL_FIREWALL).filter_map(|row| {
             owner_of_vdom(row, &self.installation)?;
             row.get("name")?.as_str().map(str::to_owned)
         });
@@ -139,6 +137,12 @@ impl Tables {
             *last.lock().await = None;
         }
     }
+}
+
+/// The rows of a table, wherever they stand; none where it cannot be read.
+pub(crate) fn all_rows<'a>(read: &'a Read, kind: &str) -> impl Iterator<Item = &'a Arc<Row>> {
+    let known = read.get(kind).and_then(|known| known.as_ref().ok());
+    known.into_iter().flat_map(Known::values).flat_map(|read| &read.rows)
 }
 
 /// Whether nothing was read anew between the two.

@@ -15,12 +15,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use vertskommune_core::firewall::{Action, AddressKind, Peer, Peers, Profiles, Rule, Side};
 use vertskommune_core::resource::Resource;
 
 use super::{Expansion, Named, on, with_mask};
-use crate::marks::{ADDRESS, LINK, LINK_END, ORDER, POLICY, ROUTE, TRANSIT, VIP, VIRTUAL_FIREWALL, ZONE};
+use crate::marks::{ADDRESS, LINK, LINK_END, POLICY, ROUTE, TRANSIT, VIP, VIRTUAL_FIREWALL, ZONE};
 use crate::names;
 use crate::schema::GLOBAL;
 
@@ -344,20 +344,11 @@ impl<'a> Expansion<'a> {
     }
 
     fn transit_policies(&mut self, crossings: &Crossings<'_>, theirs: &Named) {
-        let mut before = None;
-        let mut sequence = Vec::new();
-        for ((side, outward), rules) in crossings {
-            let mut policy = self.transit_policy(side, *outward, rules, theirs);
-            policy.after.extend(before.replace(policy.id.clone()));
-            sequence.push(Json::String(policy.id.key.name.clone()));
-            self.made.push(policy);
-        }
-        if let Some(last) = before {
-            let mut order =
-                Resource::new(self.id(ORDER, "transit"), "spec.firewall.rules").with("sequence", sequence);
-            order.after.insert(last);
-            self.made.push(order);
-        }
+        let policies = crossings.iter();
+        let policies =
+            policies.map(|((side, outward), rules)| self.transit_policy(side, *outward, rules, theirs));
+        let policies = policies.collect();
+        self.in_order("transit", policies);
     }
 
     fn transit_policy(&self, side: &Side, outward: bool, rules: &[&Rule], theirs: &Named) -> Resource {
