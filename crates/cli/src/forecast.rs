@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use vertskommune_core::difference::{Difference, What};
 use vertskommune_core::domain::{Domain, Inputs, Proposal};
+use vertskommune_core::facts::Facts;
 use vertskommune_core::firewall::{
     AddressKind, Firewall, Group, Log, Peer, Peers, Rule, Schedule, Service, Side,
 };
 use vertskommune_core::names::{ProviderName, ResourceId, ResourceKey};
 use vertskommune_core::observation::{Observation, Present, Seen, Things};
 use vertskommune_core::plan::{Basis, plan};
-use vertskommune_core::resource::{Facts, Resource};
+use vertskommune_core::resource::Resource;
 use vertskommune_core::schema::{Change, Comparison, Concern, FieldRule, KindRules, Schema, Surplus};
 use vertskommune_core::step::{Class, Step};
 use vertskommune_core::tenant::ValidatedTenant;

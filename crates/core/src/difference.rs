@@ -113,7 +113,7 @@ pub(crate) fn compare(
             }
             Surplus::Take | Surplus::Show => compared.shown.push(Shown {
                 id: desired.id.clone(),
-                field: path.clone(),
+                field: path.to_owned(),
                 from: Some(from.clone()),
                 to: nothing,
             }),

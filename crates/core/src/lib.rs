@@ -9,6 +9,7 @@ pub mod check;
 pub mod difference;
 pub mod domain;
 pub mod error;
+pub mod facts;
 pub mod firewall;
 pub mod host;
 pub mod names;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Facts;
 use crate::names::{Kind, ProviderName, ResourceId, ResourceKey, TenantName};
-use crate::resource::Facts;
 
 /// What one provider holds of all tenants, as far as it was seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -13,9 +13,6 @@ use crate::names::ResourceId;
 /// Desired fields by path.
 pub type Fields = BTreeMap<String, Value>;
 
-/// Observed fields by path.
-pub type Facts = BTreeMap<String, Json>;
-
 /// What a field should hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Value {

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::difference::bytes_text;
+use crate::facts::Facts;
 use crate::names::ResourceId;
 use crate::observation::{Blindness, Busy};
-use crate::resource::{Facts, Fields};
+use crate::resource::Fields;
 
 /// Identifies a step by what it does. The same need gives the same id, whenever and by whomever it is planned.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -336,7 +336,7 @@ async fn drift_is_noticed_and_healed_and_a_lost_server_is_not_made_anew() {
     engine.watch(&a, &world).await;
 
     lab.systems["a"].by_hand(|things| {
-        things.get_mut("t1/server/t1-srv1").unwrap().fields.insert("name".to_owned(), "renamed".into());
+        things.get_mut("t1/server/t1-srv1").unwrap().fields.insert("name", "renamed");
     });
     assert_eq!(engine.watch(&a, &world).await, Changed::Tenants(BTreeSet::from(["t1".into()])));
     let plan = engine.plan(&world, &"t1".into()).unwrap();

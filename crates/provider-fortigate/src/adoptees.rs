@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value as Json;
 use vertskommune_core::names::TenantName;
 use vertskommune_core::observation::Scope;
 
-use crate::client::{self, Row};
+use crate::client;
+use crate::entry::{Attributes as _, Entry, identity};
 use crate::marks::{POLICY, ROUTE};
-use crate::observe::identity;
 use crate::schema::Table;
 
 /// The tenants that name something, by the name or id that they write.
@@ -26,15 +25,14 @@ impl<'a> Adoptees<'a> {
     }
 
     /// The tenants that name this row, by its key or, where that is a number, by its name.
-    pub(crate) fn of(&self, table: &Table, row: &Row) -> BTreeSet<&'a TenantName> {
+    pub(crate) fn of(&self, table: &Table, row: &Entry) -> BTreeSet<&'a TenantName> {
         // What has no comment cannot be taken over.
         if self.0.is_empty() || table.comment.is_none() {
             return BTreeSet::new();
         }
         let key = identity(table, row);
-        let name = row.get("name").and_then(Json::as_str);
-        let words = std::iter::once(key.as_str()).chain(name);
-        words.filter_map(|word| self.0.get(word)).flatten().copied().collect()
+        let words = [key.as_str(), row.text("name")];
+        words.iter().filter_map(|word| self.0.get(word)).flatten().copied().collect()
     }
 
     /// The filters with which these rows of a table are read.

@@ -4,20 +4,20 @@
 //! transaction that ends by itself. Otherwise its steps are in an order that is safe after each of them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use tokio::time::timeout_at;
-use vertskommune_core::resource::Facts;
+use vertskommune_core::facts::Facts;
 use vertskommune_core::step::Step;
 use vertskommune_provider::{Applied, Ctx};
 
 use crate::Fortigate;
 use crate::client::{self, Ask, At, Beside, Client, Error, Permit, Row, Writer, applied};
+use crate::entry::{facts, identity};
 use crate::firmware::Firmware;
 use crate::marks::{self, INTERFACE, LINK, LINK_END, VIRTUAL_FIREWALL};
 use crate::names;
-use crate::observe::{anchor_attribute, facts, id_of, identity, is_anchor, written};
+use crate::observe::{anchor_attribute, id_of, is_anchor, written};
 use crate::schema::{Table, VDOM, table};
 use crate::steps::{MKEY, PLACE, is_transaction, operation};
 
@@ -316,7 +316,7 @@ impl Act<'_> {
     }
 
     /// The rows of a table that pass a filter.
-    async fn those(&self, table: &'static Table, filter: &str) -> Result<Vec<Arc<Row>>, Error> {
+    async fn those(&self, table: &'static Table, filter: &str) -> Result<Vec<Row>, Error> {
         self.client.rows(self.at(table), &Ask::those(&table.read(), filter)).await
     }
 
@@ -408,7 +408,7 @@ impl Act<'_> {
 
 /// Whether a row is as the step expects it, in the fields that count.
 fn as_expected(step: &Step, seen: &Facts, counts: impl Fn(&str) -> bool) -> Result<(), Stop> {
-    let counted = step.expects.iter().filter(|(field, _)| !matches!(field.as_str(), MKEY | VDOM));
+    let counted = step.expects.iter().filter(|(field, _)| !matches!(*field, MKEY | VDOM));
     let counted = counted.filter(|(field, _)| counts(field));
     for (field, expected) in counted {
         let is = seen.get(field).unwrap_or(&Json::Null);
@@ -428,7 +428,7 @@ fn not_in_force(outcome: Applied) -> Applied {
 }
 
 /// Whether the row is what a step would make.
-fn is_same(table: &Table, row: &Row, wanted: &Facts) -> bool {
+fn is_same(table: &'static Table, row: &Row, wanted: &Facts) -> bool {
     let seen = facts(table, row);
     wanted.iter().all(|(name, value)| seen.get(name).is_some_and(|it| same(it, value)))
 }

@@ -7,16 +7,16 @@ mod error;
 mod http;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::{Mutex, Semaphore};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 pub(crate) use error::{Error, applied, provider_error};
 pub(crate) use http::Token;
-use http::{Envelope, Http};
+use http::{Envelope, Http, Page};
 
 use crate::schema::GLOBAL;
 
@@ -28,6 +28,8 @@ const PAGE: usize = 1000;
 const NAMED: usize = 16;
 /// How often a table is read anew because it changed under the reading.
 const RESTARTS: usize = 5;
+/// A page of more bytes is read beside, while the next one is on its way.
+const LARGE: usize = 32 * 1024;
 /// How many seconds a transaction may stay open at least. One that a crash left behind holds its tables for so long.
 const TRANSACTION: u64 = 30;
 /// How much longer for each of its steps: a look, a write and a move at the rate that the device is given.
@@ -60,16 +62,22 @@ pub(crate) struct Client {
     interval: Duration,
 }
 
-/// A table as it was read.
-#[derive(Clone, Debug, Default)]
+/// A table as it was read, each row in the form in which it is kept.
+#[derive(Clone, Debug)]
 #[expect(clippy::struct_field_names, reason = "rows are rows")]
-pub(crate) struct Rows {
+pub(crate) struct Rows<T> {
     /// Its revision: another one means that something in it may have changed.
     pub(crate) revision: String,
     /// Its rows in their order.
-    pub(crate) rows: Vec<Arc<Row>>,
+    pub(crate) rows: Vec<T>,
     /// Who answered.
     pub(crate) serial: String,
+}
+
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Self { revision: String::new(), rows: Vec::new(), serial: String::new() }
+    }
 }
 
 /// Where a write goes: a table of a virtual firewall, or of the device ([`GLOBAL`]).
@@ -146,72 +154,87 @@ impl Client {
         self.http.set_token(token);
     }
 
-    /// The rows of a table in each of these virtual firewalls, page by page. Of several, those that the token has no right to
-    /// are left out.
-    pub(crate) async fn list(
+    /// The rows of a table in each of these virtual firewalls, page by page, each as `keep` makes it of its virtual firewall
+    /// and of what came. Of several, those that the token has no right to are left out.
+    pub(crate) async fn list<T: Send + 'static>(
         &self,
         table: &str,
         vdoms: &[&str],
         ask: &Ask<'_>,
-    ) -> Result<BTreeMap<String, Rows>, Error> {
+        keep: impl Fn(&str, Row) -> T + Clone + Send + 'static,
+    ) -> Result<BTreeMap<String, Rows<T>>, Error> {
         let mut read = BTreeMap::new();
         for (vdom, page) in self.page(table, vdoms, ask, 0).await? {
-            let rows = self.all(At { vdom, table }, ask, page).await?;
+            let rows = self.all(At { vdom, table }, ask, page, &keep).await?;
             read.insert(vdom.to_owned(), rows);
         }
         Ok(read)
     }
 
     /// The rows of a table of one virtual firewall.
-    pub(crate) async fn rows(&self, at: At<'_>, ask: &Ask<'_>) -> Result<Vec<Arc<Row>>, Error> {
-        Ok(self.list(at.table, &[at.vdom], ask).await?.into_values().flat_map(|read| read.rows).collect())
+    pub(crate) async fn rows(&self, at: At<'_>, ask: &Ask<'_>) -> Result<Vec<Row>, Error> {
+        let read = self.list(at.table, &[at.vdom], ask, |_, row| row).await?;
+        Ok(read.into_values().flat_map(|read| read.rows).collect())
     }
 
-    /// What a table is like in each of these virtual firewalls, by the smallest answer that tells it: one row with its key
-    /// alone. The rows are left out.
-    pub(crate) async fn heads(
+    /// The revision of a table in each of these virtual firewalls, by the smallest answer that tells it: one row with its key
+    /// alone.
+    pub(crate) async fn revisions(
         &self,
         table: &str,
         mkey: &str,
         vdoms: &[&str],
-    ) -> Result<BTreeMap<String, Rows>, Error> {
+    ) -> Result<BTreeMap<String, String>, Error> {
         let ask = Ask { attributes: &[mkey], filter: None, page: 1 };
-        let heads = self.page(table, vdoms, &ask, 0).await?;
-        let head = |page: Envelope| Rows { revision: page.revision, serial: page.serial, rows: Vec::new() };
-        Ok(heads.into_iter().map(|(vdom, page)| (vdom.to_owned(), head(page))).collect())
+        let pages = self.page(table, vdoms, &ask, 0).await?;
+        Ok(pages.into_iter().map(|(vdom, page)| (vdom.to_owned(), page.revision)).collect())
     }
 
-    /// What follows the first page of one virtual firewall, and that page.
-    async fn all(&self, at: At<'_>, ask: &Ask<'_>, first: Envelope) -> Result<Rows, Error> {
-        let mut all = Rows::default();
+    /// What follows the first page of one virtual firewall, and that page. One is read while the next is on its way.
+    async fn all<T: Send + 'static>(
+        &self,
+        at: At<'_>,
+        ask: &Ask<'_>,
+        first: Envelope,
+        keep: &(impl Fn(&str, Row) -> T + Clone + Send + 'static),
+    ) -> Result<Rows<T>, Error> {
         let mut changes = 0;
         let mut page = first;
         loop {
-            let rows = page.rows()?;
-            let got = rows.len();
+            let (revision, serial) = (page.revision.clone(), page.serial.clone());
+            let (mut parts, mut count) = (Vec::new(), 0);
             // A table that changes between two pages is read anew: a row could be missed otherwise.
-            if !all.rows.is_empty() && all.revision != page.revision {
-                all = Rows::default();
-                changes += 1;
-                if changes == RESTARTS {
-                    return Err(Error::Protocol(format!("{} changes faster than it is read", at.table)));
-                }
-            } else {
-                all.revision.clone_from(&page.revision);
-                all.serial.clone_from(&page.serial);
-                all.rows.extend(rows.into_iter().map(Arc::new));
+            while page.revision == revision {
+                let is_limited = page.is_limited;
+                let rows = page.page()?;
+                let got = rows.count;
+                count += got;
+                parts.push(Part::read(at.vdom, rows, keep));
                 // A device may give fewer rows at once than it was asked for, and says so.
-                if page.is_limited && got == 0 {
+                if is_limited && got == 0 {
                     return Err(Error::Protocol(format!("{} promises rows and gives none", at.table)));
                 }
-                if !page.is_limited && got < ask.page {
-                    return Ok(all);
+                if !is_limited && got < ask.page {
+                    let mut rows = Vec::with_capacity(count);
+                    for part in parts {
+                        rows.extend(part.rows().await?);
+                    }
+                    return Ok(Rows { revision, rows, serial });
                 }
+                page = self.next(at, ask, count).await?;
             }
-            let pages = self.page(at.table, &[at.vdom], ask, all.rows.len()).await?;
-            let next = pages.into_iter().next().map(|(_, page)| page);
-            page = next.ok_or_else(|| Error::Protocol(format!("{} gives no next page", at.table)))?;
+            changes += 1;
+            if changes == RESTARTS {
+                return Err(Error::Protocol(format!("{} changes faster than it is read", at.table)));
+            }
+            page = self.next(at, ask, 0).await?;
         }
+    }
+
+    async fn next(&self, at: At<'_>, ask: &Ask<'_>, start: usize) -> Result<Envelope, Error> {
+        let pages = self.page(at.table, &[at.vdom], ask, start).await?;
+        let page = pages.into_iter().next().map(|(_, page)| page);
+        page.ok_or_else(|| Error::Protocol(format!("{} gives no next page", at.table)))
     }
 
     /// One page of each of these virtual firewalls, in one request.
@@ -240,7 +263,7 @@ impl Client {
     /// One row, where it is there.
     pub(crate) async fn row(&self, at: At<'_>, mkey: &str) -> Result<Option<Row>, Error> {
         match self.get(&addressed(at, mkey)?, &[scope(at.vdom)]).await {
-            Ok(mut answer) => Ok(answer.rows()?.into_iter().next()),
+            Ok(mut answer) => Ok(answer.page()?.rows()?.into_iter().next()),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
@@ -254,7 +277,7 @@ impl Client {
     ) -> Result<(Json, String, String), Error> {
         let query: Vec<_> = vdom.into_iter().map(|vdom| ("vdom", vdom)).collect();
         let answer = self.get(&format!("/api/v2/monitor/{path}"), &query).await?;
-        Ok((answer.results, answer.serial, answer.version))
+        Ok((answer.results()?, answer.serial, answer.version))
     }
 
     /// A file that a monitor gives.
@@ -266,7 +289,7 @@ impl Client {
     /// A row of a table of which nothing is set.
     pub(crate) async fn defaults(&self, at: At<'_>) -> Result<Row, Error> {
         let query = [("vdom", at.vdom), ("action", "default")];
-        match self.get(&cmdb(at.table, None), &query).await?.results {
+        match self.get(&cmdb(at.table, None), &query).await?.results()? {
             Json::Object(row) => Ok(row),
             _ => Err(Error::Protocol(format!("the defaults of {} are no object", at.table))),
         }
@@ -274,7 +297,7 @@ impl Client {
 
     /// The one object of a table without rows, such as `system/global`.
     pub(crate) async fn single(&self, table: &str) -> Result<Row, Error> {
-        match self.get(&cmdb(table, None), &[]).await?.results {
+        match self.get(&cmdb(table, None), &[]).await?.results()? {
             Json::Object(row) => Ok(row),
             _ => Err(Error::Protocol(format!("{table} is no object"))),
         }
@@ -311,7 +334,7 @@ impl Writer<'_> {
         let body = json!({"timeout": TRANSACTION + TRANSACTION_STEP * steps as u64});
         let answer =
             self.post(TRANSACTIONS, &[("action", "transaction-start"), ("vdom", vdom)], &body).await?;
-        let id = answer.results["transaction-id"].as_u64();
+        let id = answer.results()?["transaction-id"].as_u64();
         let id = id.ok_or_else(|| Error::Protocol("a transaction without an id".to_owned()))?;
         Ok(Self { client: self.client, permit: self.permit, transaction: Some(id) })
     }
@@ -383,6 +406,31 @@ impl Writer<'_> {
         let _slot = self.client.enter().await;
         (self.permit)().map_err(Error::NotPermitted)?;
         self.client.http.write(method, path, query, body, self.transaction).await
+    }
+}
+
+/// The rows of a page.
+enum Part<T> {
+    Read(Result<Vec<T>, Error>),
+    /// Being read by another thread.
+    Beside(JoinHandle<Result<Vec<T>, Error>>),
+}
+
+impl<T: Send + 'static> Part<T> {
+    fn read(vdom: &str, page: Page, keep: &(impl Fn(&str, Row) -> T + Clone + Send + 'static)) -> Self {
+        let is_large = page.len() > LARGE;
+        let (vdom, keep) = (vdom.to_owned(), keep.clone());
+        let read = move || Ok(page.rows()?.into_iter().map(|row| keep(&vdom, row)).collect());
+        if is_large { Self::Beside(spawn_blocking(read)) } else { Self::Read(read()) }
+    }
+
+    async fn rows(self) -> Result<Vec<T>, Error> {
+        match self {
+            Self::Read(rows) => rows,
+            Self::Beside(rows) => rows
+                .await
+                .unwrap_or_else(|error| Err(Error::Protocol(format!("a page cannot be read: {error}")))),
+        }
     }
 }
 

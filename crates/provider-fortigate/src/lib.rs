@@ -8,6 +8,7 @@ mod adoptees;
 mod apply;
 mod claim;
 mod client;
+mod entry;
 mod expand;
 mod firmware;
 mod marks;
@@ -250,7 +251,7 @@ impl Fortigate {
 
     /// What tenants' things may name besides their own.
     async fn offered(&self, client: &Client, read: &Read) -> Result<Offered, ProviderError> {
-        let offered = self.offers.look(client, &self.settings, &self.installation, read).await;
+        let offered = self.offers.look(client, &self.settings, read).await;
         offered.map_err(|error| self.fail(&error))
     }
 

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
-use vertskommune_core::names::{Installation, Kind, Mark, ProviderName, ResourceKey, TenantName};
+use vertskommune_core::facts::Facts;
+use vertskommune_core::names::{Installation, Kind, ProviderName, ResourceKey, TenantName};
 use vertskommune_core::observation::{
     Blindness, Coverage, Foreign, Observation, Present, Scope, Seen, Things,
 };
-use vertskommune_core::resource::Facts;
 
 use crate::adoptees::Adoptees;
 use crate::client::Row;
+use crate::entry::{Attributes, Entry, identity};
 use crate::marks::{
     self, ADDRESS, ADDRESS_GROUP, INTERFACE, LINK, LINK_END, OLD, ORDER, POLICY, ROUTE, SCHEDULE, SERVICE,
     SERVICE_GROUP, TRANSIT, VIP, VIRTUAL_FIREWALL, ZONE,
@@ -81,11 +82,11 @@ impl View<'_> {
     /// What tenants name for adoption and does not carry their mark.
     fn named(&self, table: &Table, known: &Known, adoptees: &Adoptees<'_>) -> Vec<Foreign> {
         let mut found = Vec::new();
-        for (vdom, row) in places(known).filter(|(_, row)| is_whole(table, row)) {
-            let mark = || self.mark(row, table.comment?.0);
+        for row in entries(known).filter(|row| is_whole(table, row)) {
+            let mark = row.mark.as_ref();
             let others = adoptees.of(table, row).into_iter();
-            let others = others.filter(|tenant| mark().is_none_or(|mark| mark.tenant != **tenant));
-            found.extend(others.map(|tenant| stranger(table, vdom, row, tenant)));
+            let others = others.filter(|tenant| mark.is_none_or(|mark| mark.tenant != **tenant));
+            found.extend(others.map(|tenant| stranger(table, row, tenant)));
         }
         found
     }
@@ -95,29 +96,29 @@ impl View<'_> {
         let mut owners: BTreeMap<String, TenantName> = BTreeMap::new();
         if let Some(interfaces) = crate::schema::table(INTERFACE) {
             for row in self.all_rows(INTERFACE) {
-                let marked = self.mark(row, "description").map(|mark| mark.tenant);
+                let marked = row.mark.as_ref().map(|mark| mark.tenant.clone());
                 let owner = marked.or_else(|| adoptees.of(interfaces, row).into_iter().next().cloned());
                 owners.extend(owner.map(|owner| (identity(interfaces, row), owner)));
             }
         }
-        let by_hand = places(known).filter(|(_, row)| self.mark(row, "comment").is_none());
-        let of = |(vdom, row): (&str, &Arc<Row>)| {
-            let owner = owners.get(row.get("device")?.as_str()?).filter(|owner| self.includes(owner))?;
-            Some(stranger(table, vdom, row, owner))
+        let by_hand = entries(known).filter(|row| row.mark.is_none());
+        let of = |row: &Arc<Entry>| {
+            let owner = owners.get(row.text("device")).filter(|owner| self.includes(owner))?;
+            Some(stranger(table, row, owner))
         };
         by_hand.filter_map(of).collect()
     }
 
     /// Which tenants have a zone of ours, by what their schedules' names begin with.
     fn zones(&self) -> BTreeMap<String, TenantName> {
-        let marks = self.all_rows(ZONE).filter_map(|row| self.mark(row, "description"));
-        marks.map(|mark| (names::schedule_prefix(mark.tenant.as_str()), mark.tenant)).collect()
+        let marks = self.all_rows(ZONE).filter_map(|row| row.mark.as_ref());
+        marks.map(|mark| (names::schedule_prefix(mark.tenant.as_str()), mark.tenant.clone())).collect()
     }
 
     /// The virtual firewalls of tenants' own.
     fn vdoms(&self) -> impl Iterator<Item = (&str, TenantName)> {
         let rows = self.all_rows(VIRTUAL_FIREWALL);
-        rows.filter_map(|row| Some((row.get("name")?.as_str()?, owner_of_vdom(row, self.installation)?)))
+        rows.filter_map(|row| Some((row.text("name"), owner_of_vdom(row, self.installation)?)))
     }
 
     /// Whose a link is by its name, of those that have a virtual firewall.
@@ -163,19 +164,15 @@ impl View<'_> {
             let things = seen.seen.entry(tenant).or_default();
             if let (false, Some(Seen::Present(it))) = (strangers.is_empty(), things.get(&key)) {
                 let mut present = it.clone();
-                present.outputs.insert(STRANGERS.to_owned(), json!(strangers));
+                present.outputs.insert(STRANGERS, json!(strangers));
                 things.insert(key, Seen::Present(present));
             }
         }
     }
 
-    fn mark(&self, row: &Row, attribute: &str) -> Option<Mark> {
-        marks::read(row.get(attribute)?.as_str()?, self.installation)
-    }
-
     /// Whose row it is, and which of that tenant's things.
-    fn owner(&self, table: &Table, row: &Row, owners: &Owners) -> Option<(TenantName, ResourceKey)> {
-        let name = || row.get("name")?.as_str();
+    fn owner(&self, table: &Table, row: &Entry, owners: &Owners) -> Option<(TenantName, ResourceKey)> {
+        let name = || row.attribute("name")?.as_str();
         match table.kind {
             VIRTUAL_FIREWALL => {
                 let tenant = owner_of_vdom(row, self.installation)?;
@@ -193,24 +190,24 @@ impl View<'_> {
                 Some((owners.zones.get(prefix)?.clone(), ResourceKey::new(SCHEDULE, key)))
             }
             kind => {
-                let mark = self.mark(row, table.comment?.0).filter(|mark| mark.key.kind.as_str() == kind)?;
-                Some((mark.tenant, mark.key))
+                let mark = row.mark.as_ref().filter(|mark| mark.key.kind.as_str() == kind)?;
+                Some((mark.tenant.clone(), mark.key.clone()))
             }
         }
     }
 
     fn rows(&self, table: &Table, known: &Known, owners: &Owners, seen: &mut Observation) {
-        for (vdom, row) in places(known) {
+        for row in entries(known) {
             let Some((tenant, key)) = self.owner(table, row, owners) else {
                 // Every interface that is no end of a link of ours is told of as an interface.
-                let foreign = (table.kind != LINK_END).then(|| foreign(table, vdom, row)).flatten();
+                let foreign = (table.kind != LINK_END).then(|| foreign(table, row)).flatten();
                 seen.foreign.extend(foreign.filter(|it| self.includes(&it.tenant)));
                 continue;
             };
             if !self.includes(&tenant) {
                 continue;
             }
-            let present = present(table, vdom, row);
+            let present = present(table, row);
             let things = seen.seen.entry(tenant).or_default();
             let it = match things.get(&key) {
                 None => Seen::Present(Box::new(present)),
@@ -231,7 +228,7 @@ impl View<'_> {
     }
 
     /// The policies of one virtual firewall.
-    fn table(&self, vdom: &str, rows: &[Arc<Row>], seen: &mut Observation, coverage: &mut Coverage) {
+    fn table(&self, vdom: &str, rows: &[Arc<Entry>], seen: &mut Observation, coverage: &mut Coverage) {
         let Some(table) = crate::schema::table(POLICY) else { return };
         // In a virtual firewall of its own nothing of the host's stands below a tenant's rules.
         let anchor = if vdom == self.transit {
@@ -247,50 +244,50 @@ impl View<'_> {
             return;
         };
         let mut tables: BTreeMap<(TenantName, &str), Vec<(usize, Standing)>> = BTreeMap::new();
-        let copies = self.copies(rows);
+        let copies = Self::copies(rows);
         for (at, row) in rows.iter().enumerate() {
-            let mark = self.mark(row, "comments").filter(|mark| mark.key.kind.as_str() == POLICY);
+            let mark = row.mark.as_ref().filter(|mark| mark.key.kind.as_str() == POLICY);
             let Some(mark) = mark.filter(|_| !copies.contains(&at)) else {
-                seen.foreign.extend(foreign(table, vdom, row).filter(|it| self.includes(&it.tenant)));
+                seen.foreign.extend(foreign(table, row).filter(|it| self.includes(&it.tenant)));
                 continue;
             };
             if !self.includes(&mark.tenant) {
                 continue;
             }
-            let mut key = mark.key;
+            let mut key = mark.key.clone();
             let things = seen.seen.entry(mark.tenant.clone()).or_default();
             while things.contains_key(&key) {
                 // The upper one is the newer; what stands below it was replaced and goes.
                 key.name.push(OLD);
             }
-            let mut present = present(table, vdom, row);
-            present.outputs.insert(NAME.to_owned(), row.get("name").cloned().unwrap_or_default());
+            let mut present = present(table, row);
+            present.outputs.insert(NAME, row.attribute("name").cloned().unwrap_or_default());
             canonical(&mut present.fields, mark.tenant.as_str(), key.name.trim_end_matches(OLD));
             let standing = Standing { id: id_of(row), key: Some(key.name.clone()) };
-            tables.entry((mark.tenant, marks::order_of(&key.name))).or_default().push((at, standing));
+            tables.entry((mark.tenant.clone(), marks::order_of(&key.name))).or_default().push((at, standing));
             things.insert(key, Seen::Present(Box::new(present)));
         }
         let objects = self.objects(vdom);
-        let is_others = |row: &Row| is_whole(table, row) && self.mark(row, "comments").is_none();
+        let is_others = |row: &Entry| is_whole(table, row) && row.mark.is_none();
         let strangers: Vec<usize> =
             (0..rows.len()).filter(|at| copies.contains(at) || is_others(&rows[*at])).collect();
         for ((tenant, name), ours) in tables {
             let mut order = order(rows, &ours, anchor);
             order.notices = notices(rows, &ours, &strangers, &objects);
-            order.outputs.insert(VDOM.to_owned(), json!(vdom));
+            order.outputs.insert(VDOM, vdom);
             let key = ResourceKey::new(ORDER, name);
             seen.seen.entry(tenant).or_default().insert(key, Seen::Present(Box::new(order)));
         }
     }
 
     /// The rows of a table in one virtual firewall.
-    pub(crate) fn rows_of(&self, kind: &str, vdom: &str) -> impl Iterator<Item = &Arc<Row>> {
+    pub(crate) fn rows_of(&self, kind: &str, vdom: &str) -> impl Iterator<Item = &Arc<Entry>> {
         let known = self.read.get(kind).and_then(|known| known.as_ref().ok()?.get(vdom));
         known.into_iter().flat_map(|read| &read.rows)
     }
 
     /// The rows of a table, wherever they stand.
-    pub(crate) fn all_rows(&self, kind: &str) -> impl Iterator<Item = &Arc<Row>> {
+    pub(crate) fn all_rows(&self, kind: &str) -> impl Iterator<Item = &Arc<Entry>> {
         all_rows(self.read, kind)
     }
 
@@ -306,30 +303,35 @@ impl View<'_> {
 
     /// Rows that somebody made by copying a policy of ours with its comment: of several with one mark, those without one of
     /// the names that we give. They are not ours.
-    fn copies(&self, rows: &[Arc<Row>]) -> BTreeSet<usize> {
-        let mut by_mark: BTreeMap<String, Vec<(usize, bool)>> = BTreeMap::new();
+    fn copies(rows: &[Arc<Entry>]) -> BTreeSet<usize> {
+        let mut by_mark: BTreeMap<(&TenantName, &ResourceKey), Vec<usize>> = BTreeMap::new();
         for (at, row) in rows.iter().enumerate() {
-            if let Some(mark) = self.mark(row, "comments") {
-                let name = row.get("name").and_then(Json::as_str).unwrap_or_default();
-                let (tenant, rule) = (mark.tenant.as_str(), mark.key.name.as_str());
-                let known = names::policies(tenant, rule).any(|it| it == name);
-                by_mark.entry(mark.to_string()).or_default().push((at, known));
+            if let Some(mark) = &row.mark {
+                by_mark.entry((&mark.tenant, &mark.key)).or_default().push(at);
             }
         }
-        let several =
-            by_mark.into_values().filter(|rows| rows.len() > 1 && rows.iter().any(|(_, known)| *known));
-        several.flatten().filter(|(_, known)| !known).map(|(at, _)| at).collect()
+        let mut copies = BTreeSet::new();
+        for ((tenant, key), places) in by_mark.into_iter().filter(|(_, places)| places.len() > 1) {
+            let names: Vec<String> = names::policies(tenant.as_str(), &key.name).collect();
+            let is_known =
+                |at: &usize| rows.get(*at).is_some_and(|row| names.iter().any(|it| it == row.text("name")));
+            let (known, others): (Vec<usize>, Vec<usize>) = places.into_iter().partition(is_known);
+            if !known.is_empty() {
+                copies.extend(others);
+            }
+        }
+        copies
     }
 }
 
-/// The rows of a table, each with the virtual firewall in which it stands.
-fn places(known: &Known) -> impl Iterator<Item = (&str, &Arc<Row>)> {
-    known.iter().flat_map(|(vdom, read)| read.rows.iter().map(|row| (vdom.as_str(), row)))
+/// The rows of a table, wherever they stand.
+fn entries(known: &Known) -> impl Iterator<Item = &Arc<Entry>> {
+    known.values().flat_map(|read| &read.rows)
 }
 
 /// Whether more than the id of a row was read, so that its owner is known.
-fn is_whole(table: &Table, row: &Row) -> bool {
-    table.kind != POLICY || row.contains_key("status")
+fn is_whole(table: &Table, row: &Entry) -> bool {
+    table.kind != POLICY || row.facts.contains_key("status")
 }
 
 /// By what it is known whose a row without a mark is.
@@ -341,11 +343,11 @@ struct Owners {
 }
 
 /// The tenant of a virtual firewall of ours: both its mark and its name say so, and a copy of the one is no proof.
-pub(crate) fn owner_of_vdom(row: &Row, installation: &Installation) -> Option<TenantName> {
-    let mark = marks::read(row.get("description")?.as_str()?, installation)?;
+pub(crate) fn owner_of_vdom(row: &Entry, installation: &Installation) -> Option<TenantName> {
+    let mark = row.mark.as_ref()?;
     let name = names::vdom(installation.as_str(), mark.tenant.as_str());
-    let is_ours = mark.key.kind.as_str() == VIRTUAL_FIREWALL && row.get("name")?.as_str()? == name;
-    is_ours.then_some(mark.tenant)
+    let is_ours = mark.key.kind.as_str() == VIRTUAL_FIREWALL && row.text("name") == name;
+    is_ours.then(|| mark.tenant.clone())
 }
 
 /// The table by which a table is read.
@@ -382,35 +384,49 @@ fn blind(kind: &str, why: &Blindness, coverage: &mut Coverage) {
 
 /// The table as one tenant's order is planned from: from the topmost of its own to the anchor or the lowest of its own;
 /// what is others' between two of them is one row.
-fn order(rows: &[Arc<Row>], ours: &[(usize, Standing)], anchor: usize) -> Present {
+fn order(rows: &[Arc<Entry>], ours: &[(usize, Standing)], anchor: usize) -> Present {
     let mut standing: Vec<Standing> = Vec::new();
     let mut sequence: Vec<Json> = Vec::new();
-    let last = ours.last().map_or(anchor, |(at, _)| anchor.max(*at));
-    let first = ours.first().map_or(anchor, |(at, _)| anchor.min(*at));
-    let mut mine = ours.iter().peekable();
-    for (at, row) in rows.iter().enumerate().take(last + 1).skip(first) {
-        if let Some((_, it)) = mine.next_if(|(place, _)| *place == at) {
-            sequence.extend(it.key.clone().map(Json::String));
-            standing.push(it.clone());
-        } else if at == anchor {
-            standing.push(Standing { id: ANCHOR, key: None });
-            sequence.extend(mine.peek().map(|_| json!("(the anchor)")));
-        } else if standing.last().is_none_or(|it| it.key.is_some()) {
-            standing.push(Standing { id: id_of(row), key: None });
-            sequence.extend(mine.peek().map(|_| json!("(rules of others)")));
+    let mut left = ours.len();
+    let mut stops: Vec<(usize, Option<&Standing>)> = ours.iter().map(|(at, it)| (*at, Some(it))).collect();
+    let place = stops.partition_point(|(at, _)| *at < anchor);
+    if stops.get(place).is_none_or(|(at, _)| *at != anchor) {
+        stops.insert(place, (anchor, None));
+    }
+    let mut next = None;
+    for (at, it) in stops {
+        // Of a gap below the anchor nothing is told: the tenant has no place there.
+        if next.is_some_and(|next| next < at) && standing.last().is_some_and(|it| it.key.is_some()) {
+            let first = next.and_then(|next| rows.get(next));
+            standing.extend(first.map(|row| Standing { id: id_of(row), key: None }));
+            sequence.extend((left > 0).then(|| json!("(rules of others)")));
         }
+        match it {
+            Some(it) => {
+                left -= 1;
+                sequence.extend(it.key.clone().map(Json::String));
+                standing.push(it.clone());
+            }
+            // In a virtual firewall of its own it stands below the last row, where there is none.
+            None if at < rows.len() => {
+                standing.push(Standing { id: ANCHOR, key: None });
+                sequence.extend((left > 0).then(|| json!("(the anchor)")));
+            }
+            None => {}
+        }
+        next = Some(at + 1);
     }
     let table: Vec<Json> = standing.iter().map(|it| json!([it.id, it.key])).collect();
     Present {
-        fields: Facts::from([("sequence".to_owned(), Json::Array(sequence))]),
-        outputs: Facts::from([(STANDING.to_owned(), Json::Array(table))]),
+        fields: Facts::from([("sequence", Json::Array(sequence))]),
+        outputs: Facts::from([(STANDING, Json::Array(table))]),
         ..Present::default()
     }
 }
 
 /// Others' policies that concern a tenant's: those amid them, and those above that take all packets of one.
 fn notices(
-    rows: &[Arc<Row>],
+    rows: &[Arc<Entry>],
     ours: &[(usize, Standing)],
     strangers: &[usize],
     objects: &Objects<'_>,
@@ -419,8 +435,8 @@ fn notices(
     let (Some((first, _)), Some((last, _))) = (ours.first(), ours.last()) else { return notices };
     for at in strangers.iter().filter(|at| *at < last) {
         let stranger = &rows[*at];
-        let text = |attribute: &str| stranger.get(attribute).and_then(Json::as_str).unwrap_or_default();
-        let who = format!("policy {} ({}, {})", id_of(stranger), text("name"), text("action"));
+        let (name, action) = (stranger.text("name"), stranger.text("action"));
+        let who = format!("policy {} ({name}, {action})", id_of(stranger));
         if at > first {
             notices.push(format!("{who} is not ours and stands amid this tenant's rules"));
         }
@@ -444,45 +460,22 @@ pub(crate) fn standing(present: &Present) -> Vec<Standing> {
     rows.into_iter().flatten().filter_map(row).collect()
 }
 
-fn present(table: &Table, vdom: &str, row: &Row) -> Present {
-    let mut fields = facts(table, row);
-    fields.entry(VDOM.to_owned()).or_insert_with(|| json!(vdom));
-    Present { fields, identity: identity(table, row), ..Present::default() }
-}
-
-/// The key by which the row is addressed.
-pub(crate) fn identity(table: &Table, row: &Row) -> String {
-    match row.get(table.mkey) {
-        Some(Json::String(name)) => name.clone(),
-        Some(other) => other.to_string(),
-        None => String::new(),
-    }
-}
-
-/// The attributes that we set, each in the form in which it is compared.
-pub(crate) fn facts(table: &Table, row: &Row) -> Facts {
-    let forms = table.attributes.iter().map(|(name, form)| (*name, *form));
-    let comment = table.comment.map(|(name, _)| (name, Form::Plain));
-    let name = (table.mkey == "name").then_some(("name", Form::Plain));
-    forms
-        .chain(comment)
-        .chain(name)
-        .filter_map(|(name, form)| Some((name.to_owned(), read(form, row.get(name)?))))
-        .collect()
-}
-
-fn read(form: Form, value: &Json) -> Json {
-    let list = |key: &str| -> Json {
-        let rows = value.as_array().map(Vec::as_slice).unwrap_or_default();
-        rows.iter().map(|row| row[key].clone()).collect()
+fn present(table: &Table, entry: &Entry) -> Present {
+    let is_theirs = |name: &str| {
+        table.has(name)
+            || name == table.mkey
+            || name == VDOM
+            || table.comment.is_some_and(|(it, _)| it == name)
     };
-    match form {
-        Form::Plain | Form::Fixed => value.clone(),
-        Form::Names => list("name"),
-        Form::Interfaces => list("interface-name"),
-        Form::Words => value.as_str().unwrap_or_default().split_whitespace().map(Json::from).collect(),
-        Form::Range => list("range")[0].clone(),
-    }
+    let fields = match table.kind {
+        // Read with the interfaces, of which more is compared.
+        LINK_END => {
+            let fields = entry.facts.iter().filter(|(name, _)| is_theirs(name));
+            fields.map(|(name, value)| (name.to_owned(), value.clone())).collect()
+        }
+        _ => entry.facts.clone(),
+    };
+    Present { fields, identity: identity(table, entry), ..Present::default() }
 }
 
 /// The attributes in the form in which FortiOS takes them.
@@ -490,7 +483,7 @@ pub(crate) fn written(table: &Table, facts: &Facts) -> Row {
     let form = |name: &str| {
         table.attributes.iter().find(|(it, _)| *it == name).map_or(Form::Plain, |(_, form)| *form)
     };
-    facts.iter().map(|(name, value)| (name.clone(), write(form(name), value))).collect()
+    facts.iter().map(|(name, value)| (name.to_owned(), write(form(name), value))).collect()
 }
 
 fn write(form: Form, value: &Json) -> Json {
@@ -512,29 +505,32 @@ fn write(form: Form, value: &Json) -> Json {
 
 /// A policy with another of its names is as good as one with its first.
 fn canonical(fields: &mut Facts, tenant: &str, rule: &str) {
-    if let Some(name) = fields.get_mut("name")
-        && names::policies(tenant, rule).any(|it| name.as_str() == Some(it.as_str()))
-    {
-        *name = json!(names::policy(tenant, rule));
+    let Some(name) = fields.get("name").and_then(Json::as_str) else { return };
+    let first = names::policy(tenant, rule);
+    // What is as it should be goes on sharing what was read.
+    if name != first && names::policies(tenant, rule).any(|it| it == name) {
+        fields.insert("name", first);
     }
 }
 
 /// What stands where something of a tenant's would.
-fn foreign(table: &Table, vdom: &str, row: &Row) -> Option<Foreign> {
-    let name = row.get("name")?.as_str()?;
+fn foreign(table: &Table, row: &Entry) -> Option<Foreign> {
+    let name = row.attribute("name")?.as_str()?;
     let tenant = match name.strip_prefix("zone.") {
         Some(tenant) if table.kind == ZONE => tenant,
         _ => name.split_once('.')?.0,
     };
-    Some(stranger(table, vdom, row, &TenantName::from(tenant)))
+    Some(stranger(table, row, &TenantName::from(tenant)))
 }
 
 /// A row that does not carry this tenant's mark.
-fn stranger(table: &Table, vdom: &str, row: &Row, tenant: &TenantName) -> Foreign {
-    let present = present(table, vdom, row);
-    let mark = table.comment.and_then(|(comment, _)| marks::any(row.get(comment)?.as_str()?));
-    let name = row.get("name").and_then(Json::as_str).filter(|name| !name.is_empty());
-    let name = name.map_or_else(|| present.identity.clone(), str::to_owned);
+fn stranger(table: &Table, row: &Entry, tenant: &TenantName) -> Foreign {
+    let present = present(table, row);
+    let mark = table.comment.and_then(|(comment, _)| marks::any(row.text(comment)));
+    let name = match row.text("name") {
+        "" => present.identity.clone(),
+        name => name.to_owned(),
+    };
     Foreign {
         tenant: tenant.clone(),
         kind: Kind::from(table.kind),
@@ -551,13 +547,13 @@ pub(crate) fn anchor_attribute(anchor: &str) -> &'static str {
     if anchor.parse::<u64>().is_ok() { "policyid" } else { "name" }
 }
 
-pub(crate) fn is_anchor(row: &Row, anchor: &str) -> bool {
+pub(crate) fn is_anchor(row: &impl Attributes, anchor: &str) -> bool {
     match anchor_attribute(anchor) {
         "policyid" => id_of(row).to_string() == anchor,
-        _ => row.get("name").and_then(Json::as_str) == Some(anchor),
+        _ => row.attribute("name").and_then(Json::as_str) == Some(anchor),
     }
 }
 
-pub(crate) fn id_of(row: &Row) -> u64 {
-    row.get("policyid").and_then(Json::as_u64).unwrap_or_default()
+pub(crate) fn id_of(row: &impl Attributes) -> u64 {
+    row.attribute("policyid").and_then(Json::as_u64).unwrap_or_default()
 }

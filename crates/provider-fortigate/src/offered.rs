@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 use tokio::sync::Mutex;
-use vertskommune_core::names::{Installation, Kind};
+use vertskommune_core::names::Kind;
 use vertskommune_core::observation::Observation;
 use vertskommune_core::resource::{Resource, Value};
 use vertskommune_core::step::{Refusal, RefusalReason};
 
 use crate::client::{Ask, At, Client, Error, Row};
-use crate::marks::{self, ADDRESS, ADDRESS_GROUP, INTERFACE, POLICY, SERVICE, SERVICE_GROUP, VIP, ZONE};
+use crate::entry::Attributes as _;
+use crate::marks::{ADDRESS, ADDRESS_GROUP, INTERFACE, POLICY, SERVICE, SERVICE_GROUP, VIP, ZONE};
 use crate::names;
 use crate::schema::{VDOM, table};
 use crate::settings::Settings;
@@ -176,7 +177,6 @@ impl Offers {
         &self,
         client: &Client,
         settings: &Settings,
-        installation: &Installation,
         read: &Read,
     ) -> Result<Offered, Error> {
         let mut last = self.last.lock().await;
@@ -185,7 +185,7 @@ impl Offers {
         let mut add = |sort: Sort, names: Option<BTreeSet<String>>| {
             offered.extend(names.map(|names| (sort.key(vdom), names)));
         };
-        let tables = Tables { read, installation, settings };
+        let tables = Tables { read, settings };
         add(Sort::Service, tables.others(&[SERVICE, SERVICE_GROUP]));
         add(Sort::Interface, tables.named(&[INTERFACE, ZONE], settings.interfaces()));
         let wanted = || settings.places.values().flat_map(|place| place.addresses.keys()).map(String::as_str);
@@ -222,8 +222,8 @@ impl Last {
         vdom: &str,
         table: &'static str,
     ) -> Result<Option<BTreeSet<String>>, Error> {
-        let revision = match client.heads(table, "name", &[vdom]).await {
-            Ok(heads) => heads.into_values().next().map(|head| head.revision).unwrap_or_default(),
+        let revision = match client.revisions(table, "name", &[vdom]).await {
+            Ok(revisions) => revisions.into_values().next().unwrap_or_default(),
             Err(Error::Right(_)) => return Ok(None),
             Err(Error::NotFound) => return Ok(Some(BTreeSet::new())),
             Err(error) => return Err(error),
@@ -244,7 +244,6 @@ impl Last {
 /// The tables that were read for tenants' own things.
 struct Tables<'a> {
     read: &'a Read,
-    installation: &'a Installation,
     settings: &'a Settings,
 }
 
@@ -265,15 +264,10 @@ impl Tables<'_> {
     fn others_in(&self, vdom: &str, kinds: &[&str]) -> Option<BTreeSet<String>> {
         let mut names = BTreeSet::new();
         for kind in kinds {
-            let comment = table(kind)?.comment.map(|(comment, _)| comment);
-            let is_ours = |row: &Row| {
-                let text = comment.and_then(|comment| row.get(comment)?.as_str());
-                text.is_some_and(|text| marks::read(text, self.installation).is_some())
-            };
             let at = if table(kind)?.is_global { self.settings.device() } else { vdom };
             let known = self.read.get(kind)?.as_ref().ok()?.get(at)?;
-            let rows = known.rows.iter().filter(|row| !is_ours(row));
-            names.extend(rows.filter_map(|row| Some(row.get("name")?.as_str()?.to_owned())));
+            let rows = known.rows.iter().filter(|row| row.mark.is_none());
+            names.extend(rows.map(|row| row.text("name").to_owned()));
         }
         Some(names)
     }

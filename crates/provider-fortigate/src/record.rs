@@ -82,7 +82,8 @@ impl Fortigate {
         let unreadable = |why: String| ProviderError::Protocol(format!("revision {id}: {why}"));
         let whole = Section::read(&text).map_err(|error| unreadable(error.to_string()))?;
         self.is_shared(tenant, &whole, &client).await?;
-        let read = rows::read(&whole, &[&self.settings.vdom], &defaults).map_err(unreadable)?;
+        let read =
+            rows::read(&whole, &[&self.settings.vdom], &self.installation, &defaults).map_err(unreadable)?;
         let seen = self.seen(&read, &Scope::of([tenant.clone()]));
         recorded(&seen, tenant, &self.host.name, &format!("revision {id}")).map_err(unreadable)
     }
@@ -161,7 +162,7 @@ fn recorded(
     for (key, present) in &things {
         let mut resource = Resource::new(id(key), origin);
         for (field, value) in &present.fields {
-            resource = resource.with(field.clone(), value.clone());
+            resource = resource.with(field, value.clone());
         }
         resource.after = needs(key, present, &things).map(&id).collect();
         if let Some(first) = above.get(key.name.as_str()).filter(|_| key.kind.as_str() == POLICY) {

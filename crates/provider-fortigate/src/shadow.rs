@@ -7,9 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use serde_json::Value as Json;
-
-use crate::client::Row;
+use crate::entry::{Attributes as _, Entry, is_set};
 
 /// How deep groups may stand in groups.
 const DEPTH: usize = 8;
@@ -69,33 +67,33 @@ impl Set {
 /// The objects that policies name.
 #[derive(Default)]
 pub(crate) struct Objects<'a> {
-    addresses: BTreeMap<&'a str, &'a Row>,
-    services: BTreeMap<&'a str, &'a Row>,
+    addresses: BTreeMap<&'a str, &'a Entry>,
+    services: BTreeMap<&'a str, &'a Entry>,
     published: BTreeSet<&'a str>,
 }
 
 impl<'a> Objects<'a> {
     /// From the rows of addresses and their groups, services and their groups, and virtual addresses.
     pub(crate) fn new(
-        addresses: impl Iterator<Item = &'a Row>,
-        services: impl Iterator<Item = &'a Row>,
-        published: impl Iterator<Item = &'a Row>,
+        addresses: impl Iterator<Item = &'a Entry>,
+        services: impl Iterator<Item = &'a Entry>,
+        published: impl Iterator<Item = &'a Entry>,
     ) -> Self {
-        let by_name = |row: &'a Row| (text(row, "name"), row);
+        let by_name = |row: &'a Entry| (row.text("name"), row);
         Self {
             addresses: addresses.map(by_name).collect(),
             services: services.map(by_name).collect(),
-            published: published.map(|row| text(row, "name")).collect(),
+            published: published.map(|row| row.text("name")).collect(),
         }
     }
 
     /// Whether every packet of the lower policy is one of the upper.
-    pub(crate) fn shadows(&self, upper: &Row, lower: &Row) -> bool {
-        let same = |attribute: &str| text(upper, attribute) == text(lower, attribute);
-        text(upper, "status") == "enable"
-            && text(lower, "status") == "enable"
-            && !CONDITIONS.iter().any(|condition| is_set(upper.get(*condition)))
-            && (text(upper, "schedule") == "always" || same("schedule"))
+    pub(crate) fn shadows(&self, upper: &Entry, lower: &Entry) -> bool {
+        let same = |attribute: &str| upper.text(attribute) == lower.text(attribute);
+        upper.text("status") == "enable"
+            && lower.text("status") == "enable"
+            && !CONDITIONS.iter().any(|condition| upper.attribute(condition).is_some_and(is_set))
+            && (upper.text("schedule") == "always" || same("schedule"))
             && ["srcintf", "dstintf"]
                 .iter()
                 .all(|side| interfaces(upper, side).covers(&interfaces(lower, side)))
@@ -103,14 +101,14 @@ impl<'a> Objects<'a> {
             && self.services(upper).covers(&self.services(lower))
     }
 
-    fn takes(&self, upper: &Row, lower: &Row, side: &str) -> bool {
-        let addresses = |policy: &Row| {
-            if is_set(policy.get(&format!("{side}-negate"))) {
+    fn takes(&self, upper: &Entry, lower: &Entry, side: &str) -> bool {
+        let addresses = |policy: &Entry| {
+            if policy.attribute(&format!("{side}-negate")).is_some_and(is_set) {
                 // All but these: only who takes everything takes all of that for sure.
                 return Set { all: true, ..Set::default() };
             }
             let mut set = Set::default();
-            names(policy, side).for_each(|name| set.add(self.address(name, DEPTH)));
+            policy.names(side).for_each(|name| set.add(self.address(name, DEPTH)));
             set
         };
         let (upper, lower) = (addresses(upper), addresses(lower));
@@ -121,14 +119,14 @@ impl<'a> Objects<'a> {
 
     fn address(&self, name: &str, depth: usize) -> Set {
         let Some(row) = self.addresses.get(name).filter(|_| depth > 0) else { return Set::named(name) };
-        if row.contains_key("member") {
+        if row.facts.contains_key("member") {
             let mut set = Set::default();
-            names(row, "member").for_each(|member| set.add(self.address(member, depth - 1)));
+            row.names("member").for_each(|member| set.add(self.address(member, depth - 1)));
             return set;
         }
-        let range = match text(row, "type") {
-            "ipmask" => subnet(text(row, "subnet")),
-            "iprange" => Some((text(row, "start-ip"), text(row, "end-ip"))).and_then(|(from, to)| {
+        let range = match row.text("type") {
+            "ipmask" => subnet(row.text("subnet")),
+            "iprange" => Some((row.text("start-ip"), row.text("end-ip"))).and_then(|(from, to)| {
                 Some((from.parse::<Ipv4Addr>().ok()?.to_bits(), to.parse::<Ipv4Addr>().ok()?.to_bits()))
             }),
             _ => None,
@@ -140,9 +138,9 @@ impl<'a> Objects<'a> {
         }
     }
 
-    fn services(&self, policy: &Row) -> Set {
+    fn services(&self, policy: &Entry) -> Set {
         let mut set = Set::default();
-        names(policy, "service").for_each(|name| set.add(self.service(name, DEPTH)));
+        policy.names("service").for_each(|name| set.add(self.service(name, DEPTH)));
         set
     }
 
@@ -151,14 +149,14 @@ impl<'a> Objects<'a> {
             return Set { all: true, ..Set::default() };
         }
         let Some(row) = self.services.get(name).filter(|_| depth > 0) else { return Set::named(name) };
-        if row.contains_key("member") {
+        if row.facts.contains_key("member") {
             let mut set = Set::default();
-            names(row, "member").for_each(|member| set.add(self.service(member, depth - 1)));
+            row.names("member").for_each(|member| set.add(self.service(member, depth - 1)));
             return set;
         }
-        let tcp = ports(text(row, "tcp-portrange"), 0);
-        let udp = ports(text(row, "udp-portrange"), UDP);
-        match (text(row, "protocol"), tcp, udp) {
+        let tcp = ports(row.names("tcp-portrange"), 0);
+        let udp = ports(row.names("udp-portrange"), UDP);
+        match (row.text("protocol"), tcp, udp) {
             ("TCP/UDP/SCTP" | "TCP/UDP/UDP-Lite/SCTP", Some(mut tcp), Some(udp))
                 if !tcp.is_empty() || !udp.is_empty() =>
             {
@@ -172,26 +170,9 @@ impl<'a> Objects<'a> {
     }
 }
 
-fn text<'a>(row: &'a Row, attribute: &str) -> &'a str {
-    row.get(attribute).and_then(Json::as_str).unwrap_or_default()
-}
-
-fn names<'a>(row: &'a Row, attribute: &str) -> impl Iterator<Item = &'a str> {
-    let rows = row.get(attribute).and_then(Json::as_array);
-    rows.into_iter().flatten().filter_map(|row| row["name"].as_str())
-}
-
-fn interfaces(policy: &Row, side: &str) -> Set {
-    let names: BTreeSet<String> = names(policy, side).map(str::to_owned).collect();
+fn interfaces(policy: &Entry, side: &str) -> Set {
+    let names: BTreeSet<String> = policy.names(side).map(str::to_owned).collect();
     Set { all: names.contains("any"), names, ..Set::default() }
-}
-
-fn is_set(condition: Option<&Json>) -> bool {
-    match condition {
-        Some(Json::String(word)) => word == "enable",
-        Some(Json::Array(rows)) => !rows.is_empty(),
-        _ => false,
-    }
 }
 
 /// `10.13.0.0 255.255.0.0`.
@@ -203,40 +184,43 @@ fn subnet(text: &str) -> Option<(u32, u32)> {
     (mask.leading_ones() + mask.trailing_zeros() == 32).then_some((address & mask, address | !mask))
 }
 
-/// `80 8000-8100`; nothing where ports of the source are asked for as well.
-fn ports(text: &str, base: u32) -> Option<Vec<(u32, u32)>> {
+/// `80` and `8000-8100`; nothing where ports of the source are asked for as well.
+fn ports<'a>(words: impl Iterator<Item = &'a str>, base: u32) -> Option<Vec<(u32, u32)>> {
     let port = |text: &str| text.parse::<u16>().ok().map(|port| base + u32::from(port));
     let range = |text: &str| match text.split_once('-') {
         Some((from, to)) => Some((port(from)?, port(to)?)),
         None => port(text).map(|port| (port, port)),
     };
-    text.split_whitespace().map(range).collect()
+    words.map(range).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
-    fn row(json: &Json) -> Row {
-        json.as_object().cloned().unwrap_or_default()
+    use super::*;
+    use crate::marks::{ADDRESS, ADDRESS_GROUP, POLICY, SERVICE, SERVICE_GROUP, VIP};
+
+    fn entry(kind: &str, json: &Json) -> Entry {
+        let row = json.as_object().cloned().unwrap_or_default();
+        Entry::new(crate::schema::table(kind).unwrap(), "root", &"nord".into(), &row)
     }
 
     fn list(names: &[&str]) -> Json {
         names.iter().map(|name| json!({"name": name})).collect()
     }
 
-    fn policy(change: impl FnOnce(&mut Json)) -> Row {
+    fn policy(change: impl FnOnce(&mut Json)) -> Entry {
         let mut policy = json!({
             "status": "enable", "schedule": "always", "srcintf": list(&["zone.ibestad"]), "dstintf": list(&["port1"]),
             "srcaddr": list(&["clients"]), "dstaddr": list(&["web"]), "service": list(&["HTTPS"]),
         });
         change(&mut policy);
-        row(&policy)
+        entry(POLICY, &policy)
     }
 
-    fn world() -> [Vec<Row>; 3] {
+    fn world() -> [Vec<Entry>; 3] {
         let mask = |name: &str, subnet: &str| json!({"name": name, "type": "ipmask", "subnet": subnet});
         let tcp = |name: &str, ports: &str| json!({"name": name, "protocol": "TCP/UDP/SCTP", "tcp-portrange": ports});
         let addresses = [
@@ -257,10 +241,11 @@ mod tests {
             json!({"name": "PING", "protocol": "ICMP"}),
             json!({"name": "Web Access", "member": list(&["HTTPS", "web"])}),
         ];
+        let of = |it: &Json, kind, group| entry(if it["member"].is_null() { kind } else { group }, it);
         [
-            addresses.iter().map(row).collect(),
-            services.iter().map(row).collect(),
-            vec![row(&json!({"name": "vip"}))],
+            addresses.iter().map(|it| of(it, ADDRESS, ADDRESS_GROUP)).collect(),
+            services.iter().map(|it| of(it, SERVICE, SERVICE_GROUP)).collect(),
+            vec![entry(VIP, &json!({"name": "vip"}))],
         ]
     }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use vertskommune_core::names::TenantName;
 
-use crate::client::Row;
-use crate::marks::{self, INTERFACE};
+use crate::entry::{Attributes as _, Entry, identity};
+use crate::marks::INTERFACE;
 use crate::names;
-use crate::observe::{View, identity};
+use crate::observe::View;
 use crate::schema::{TABLES, Table, VDOM};
 
 /// How many are named.
@@ -18,7 +18,7 @@ const NAMED: usize = 5;
 /// What every virtual firewall has from its birth, by table and name: as it stands in the host's, where that still has it.
 pub(crate) struct Strangers<'a> {
     view: &'a View<'a>,
-    inborn: BTreeMap<(&'static str, String), &'a Arc<Row>>,
+    inborn: BTreeMap<(&'static str, String), &'a Arc<Entry>>,
     links: &'a BTreeMap<String, TenantName>,
 }
 
@@ -35,17 +35,16 @@ impl<'a> Strangers<'a> {
     pub(crate) fn within(&self, vdom: &str) -> Vec<String> {
         let tables = TABLES.iter().filter(|table| !table.is_global);
         let rows = tables.flat_map(|table| {
-            let strange = move |row: &&Arc<Row>| !self.is_ours(table, row) && !self.is_inborn(table, row);
+            let strange = move |row: &&Arc<Entry>| !self.is_ours(table, row) && !self.is_inborn(table, row);
             self.view.rows_of(table.kind, vdom).filter(strange).map(|row| told(table, row))
         });
         let interfaces = TABLES.iter().filter(|table| table.kind == INTERFACE).flat_map(|table| {
-            let strange = move |row: &&Arc<Row>| {
+            let strange = move |row: &&Arc<Entry>| {
                 let name = identity(table, row);
-                let text = row.get("description").and_then(Json::as_str).unwrap_or_default();
                 // FortiOS gives a virtual firewall tunnels of its own, such as `ssl.NAME`.
                 let inborn = name.split_once('.').is_some_and(|(_, of)| of == vdom);
-                row.get(VDOM).and_then(Json::as_str) == Some(vdom)
-                    && marks::read(text, self.view.installation).is_none()
+                row.text(VDOM) == vdom
+                    && row.mark.is_none()
                     && !inborn
                     && !name.strip_suffix(['0', '1']).is_some_and(|link| self.links.contains_key(link))
             };
@@ -54,23 +53,26 @@ impl<'a> Strangers<'a> {
         interfaces.chain(rows).take(NAMED).collect()
     }
 
-    fn is_ours(&self, table: &Table, row: &Row) -> bool {
+    fn is_ours(&self, table: &Table, row: &Entry) -> bool {
         match table.comment {
-            Some((comment, _)) => {
-                let text = row.get(comment).and_then(Json::as_str).unwrap_or_default();
-                marks::read(text, self.view.installation).is_some()
-            }
+            Some(_) => row.mark.is_some(),
             None => names::read_schedule(self.view.installation.as_str(), &identity(table, row)).is_some(),
         }
     }
 
-    fn is_inborn(&self, table: &Table, row: &Arc<Row>) -> bool {
-        self.inborn.get(&(table.kind, identity(table, row))).is_some_and(|it| **it == *row)
+    fn is_inborn(&self, table: &Table, row: &Arc<Entry>) -> bool {
+        // It is the same but for where it stands.
+        let differs =
+            |born: &Entry, name: &str, value: &Json| name != VDOM && born.facts.get(name) != Some(value);
+        let is_same = |born: &Entry| !row.facts.iter().any(|(name, value)| differs(born, name, value));
+        self.inborn.get(&(table.kind, identity(table, row))).is_some_and(|born| is_same(born))
     }
 }
 
-fn told(table: &Table, row: &Row) -> String {
-    let name = row.get("name").and_then(Json::as_str).filter(|name| table.mkey != "name" && !name.is_empty());
-    let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
+fn told(table: &Table, row: &Entry) -> String {
+    let name = match row.text("name") {
+        name if table.mkey != "name" && !name.is_empty() => format!(" ({name})"),
+        _ => String::new(),
+    };
     format!("{} {}{name}", table.kind, identity(table, row))
 }

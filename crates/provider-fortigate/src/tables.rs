@@ -8,16 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
-use serde_json::Value as Json;
 use tokio::sync::Mutex;
 use vertskommune_core::names::{Installation, TenantName};
 use vertskommune_core::observation::{Blindness, Scope};
 
 use crate::adoptees::Adoptees;
 use crate::client::{self, Ask, At, Client, Error, Row, Rows};
+use crate::entry::{Attributes as _, Entry, identity};
 use crate::marks::{self, INTERFACE, POLICY, VIRTUAL_FIREWALL};
 use crate::names;
-use crate::observe::{anchor_attribute, id_of, identity, is_anchor, owner_of_vdom};
+use crate::observe::{anchor_attribute, id_of, is_anchor, owner_of_vdom};
 use crate::schema::{Table, VDOM, sources};
 use crate::settings::Settings;
 
@@ -27,7 +27,7 @@ const FEW: usize = 16;
 const MANY: usize = 48;
 
 /// A table in each virtual firewall.
-pub(crate) type Known = BTreeMap<String, Arc<Rows>>;
+pub(crate) type Known = BTreeMap<String, Arc<Rows<Arc<Entry>>>>;
 
 /// All tables by kind, each as it was read or with the reason why it cannot be.
 pub(crate) type Read = BTreeMap<&'static str, Result<Known, Blindness>>;
@@ -91,7 +91,7 @@ impl Tables {
     fn own(&self, read: &Read) -> Vec<String> {
         let own = all_rows(read, VIRTUAL_FIREWALL).filter_map(|row| {
             owner_of_vdom(row, &self.installation)?;
-            row.get("name")?.as_str().map(str::to_owned)
+            Some(row.text("name").to_owned())
         });
         own.filter(|name| self.dedicated && *name != self.transit).collect()
     }
@@ -140,7 +140,7 @@ impl Tables {
 }
 
 /// The rows of a table, wherever they stand; none where it cannot be read.
-pub(crate) fn all_rows<'a>(read: &'a Read, kind: &str) -> impl Iterator<Item = &'a Arc<Row>> {
+pub(crate) fn all_rows<'a>(read: &'a Read, kind: &str) -> impl Iterator<Item = &'a Arc<Entry>> {
     let known = read.get(kind).and_then(|known| known.as_ref().ok());
     known.into_iter().flat_map(Known::values).flat_map(|read| &read.rows)
 }
@@ -183,10 +183,9 @@ impl Reading<'_> {
                 .map(|(vdom, rows)| (vdom, Arc::new(rows)))
                 .collect());
         }
-        let heads = self.client.heads(self.table.path, self.table.mkey, vdoms).await?;
-        known.retain(|vdom, _| heads.contains_key(vdom));
-        let revision = |of: Option<&Rows>| of.map(|it| it.revision.clone());
-        let is_same = |vdom: &str| revision(known.get(vdom).map(Arc::as_ref)) == revision(heads.get(vdom));
+        let revisions = self.client.revisions(self.table.path, self.table.mkey, vdoms).await?;
+        known.retain(|vdom, _| revisions.contains_key(vdom));
+        let is_same = |vdom: &str| known.get(vdom).map(|it| &it.revision) == revisions.get(vdom);
         let changed: Vec<&str> = vdoms.iter().copied().filter(|vdom| !is_same(vdom)).collect();
         if changed.is_empty() {
             return Ok(known);
@@ -207,8 +206,14 @@ impl Reading<'_> {
         Ok(known)
     }
 
-    async fn whole(&self, vdoms: &[&str]) -> Result<BTreeMap<String, Rows>, Error> {
-        self.client.list(self.table.path, vdoms, &Ask::all(&self.table.read())).await
+    async fn whole(&self, vdoms: &[&str]) -> Result<BTreeMap<String, Rows<Arc<Entry>>>, Error> {
+        self.list(vdoms, &Ask::all(&self.table.read())).await
+    }
+
+    async fn list(&self, vdoms: &[&str], ask: &Ask<'_>) -> Result<BTreeMap<String, Rows<Arc<Entry>>>, Error> {
+        let (table, installation) = (self.table, self.installation.clone());
+        let keep = move |vdom: &str, row: Row| Arc::new(Entry::new(table, vdom, &installation, &row));
+        self.client.list(table.path, vdoms, ask, keep).await
     }
 
     /// What was known, with the rows of these tenants as they are now; nothing where only the whole table can tell.
@@ -217,7 +222,7 @@ impl Reading<'_> {
         tenants: &BTreeSet<TenantName>,
         vdoms: &[&str],
         known: &Known,
-    ) -> Result<Option<BTreeMap<String, Rows>>, Error> {
+    ) -> Result<Option<BTreeMap<String, Rows<Arc<Entry>>>>, Error> {
         let Some((comment, _)) = self.table.comment else { return Ok(None) };
         let marked =
             |tenant: &TenantName| client::contains(comment, &marks::prefix(self.installation, tenant));
@@ -239,10 +244,10 @@ impl Reading<'_> {
         }
         let filter = filters.join(",");
         let attributes = self.table.read();
-        let fresh = self.client.list(self.table.path, vdoms, &Ask::those(&attributes, &filter)).await?;
+        let fresh = self.list(vdoms, &Ask::those(&attributes, &filter)).await?;
         // Only of policies the order matters.
         let order = if self.table.kind == POLICY {
-            self.client.list(self.table.path, vdoms, &Ask::all(&[self.table.mkey])).await?
+            self.list(vdoms, &Ask::all(&[self.table.mkey])).await?
         } else {
             BTreeMap::new()
         };
@@ -266,12 +271,12 @@ impl Reading<'_> {
     fn in_order(
         &self,
         tenants: &BTreeSet<TenantName>,
-        known: &Rows,
-        fresh: Vec<Arc<Row>>,
-        order: &[Arc<Row>],
-    ) -> Option<Vec<Arc<Row>>> {
-        let mut fresh: BTreeMap<u64, Arc<Row>> = fresh.into_iter().map(|row| (id_of(&row), row)).collect();
-        let before: BTreeMap<u64, &Arc<Row>> = known.rows.iter().map(|row| (id_of(row), row)).collect();
+        known: &Rows<Arc<Entry>>,
+        fresh: Vec<Arc<Entry>>,
+        order: &[Arc<Entry>],
+    ) -> Option<Vec<Arc<Entry>>> {
+        let mut fresh: BTreeMap<u64, Arc<Entry>> = fresh.into_iter().map(|row| (id_of(&row), row)).collect();
+        let before: BTreeMap<u64, &Arc<Entry>> = known.rows.iter().map(|row| (id_of(row), row)).collect();
         let mut rows = Vec::with_capacity(order.len());
         for id in order {
             let key = id_of(id);
@@ -292,11 +297,11 @@ impl Reading<'_> {
         &self,
         vdom: &str,
         tenants: &BTreeSet<TenantName>,
-        known: &Rows,
-        fresh: Vec<Arc<Row>>,
-    ) -> Result<Option<Vec<Arc<Row>>>, Error> {
+        known: &Rows<Arc<Entry>>,
+        fresh: Vec<Arc<Entry>>,
+    ) -> Result<Option<Vec<Arc<Entry>>>, Error> {
         let keys: BTreeSet<String> = fresh.iter().map(|row| identity(self.table, row)).collect();
-        let (theirs, mut rows): (Vec<&Arc<Row>>, Vec<&Arc<Row>>) =
+        let (theirs, mut rows): (Vec<&Arc<Entry>>, Vec<&Arc<Entry>>) =
             known.rows.iter().partition(|row| self.is_of(tenants, row));
         rows.retain(|row| !keys.contains(&identity(self.table, row)));
         let missing =
@@ -311,12 +316,10 @@ impl Reading<'_> {
     }
 
     /// Whether a row is these tenants', or named by them.
-    fn is_of(&self, tenants: &BTreeSet<TenantName>, row: &Row) -> bool {
+    fn is_of(&self, tenants: &BTreeSet<TenantName>, row: &Entry) -> bool {
         if !self.adoptees.of(self.table, row).is_empty() {
             return true;
         }
-        let comment = self.table.comment.and_then(|(comment, _)| row.get(comment));
-        let mark = comment.and_then(Json::as_str).and_then(|text| marks::read(text, self.installation));
-        mark.is_some_and(|mark| tenants.contains(&mark.tenant))
+        row.mark.as_ref().is_some_and(|mark| tenants.contains(&mark.tenant))
     }
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use vertskommune_core::resource::Facts;
+use vertskommune_core::facts::Facts;
 use vertskommune_core::step::Step;
 use vertskommune_provider::{Applied, Ctx, ProviderError};
 use vsphere_client::{Error, FaultClass, Mor, Object, Permit, Task, TaskState};

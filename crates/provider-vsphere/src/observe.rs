@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
+use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{ProviderName, ResourceKey, TenantName};
 use vertskommune_core::observation::{
     Blindness, Busy, Capacity, Foreign, Observation, Present, Seen, Things,
 };
-use vertskommune_core::resource::Facts;
 use vsphere_client::{AntiAffinityRule, Mor};
 
 use crate::born::{self, Born};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::Value as Json;
-use vertskommune_core::resource::Facts;
+use vertskommune_core::facts::Facts;
 use vsphere_client::{
     Allocation, Device, Element, FaultClass, Mor, Nic, Object, Select, Shares, VirtualDisk, devices,
 };

@@ -6,9 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use vertskommune_core::difference::{Cause, Difference, FieldChange, What};
 use vertskommune_core::domain::{Inputs, Proposal};
+use vertskommune_core::facts::Facts;
 use vertskommune_core::names::ProviderName;
 use vertskommune_core::observation::{Capacity, Observation, Present};
-use vertskommune_core::resource::{Facts, Resource, Value};
+use vertskommune_core::resource::{Resource, Value};
 use vertskommune_core::step::{Class, Step, Wait};
 use vertskommune_core::tenant::{
     Compute, DeletionPolicy, Disk, DriftPolicy, Interface, Network, Quota, Server, ValidatedTenant,

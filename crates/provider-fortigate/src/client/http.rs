@@ -9,7 +9,10 @@ use reqwest::header::AUTHORIZATION;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 
 use vertskommune_core::error::with_causes;
 
@@ -46,46 +49,71 @@ pub(super) struct Http {
 }
 
 /// What every answer of FortiOS comes in.
-#[derive(Debug, Default)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Envelope {
-    pub(super) results: Json,
+    /// As it came: a page is large, and not everybody wants it in the same form.
+    results: Option<Box<RawValue>>,
     pub(super) mkey: Json,
+    #[serde(deserialize_with = "text")]
     pub(super) revision: String,
+    #[serde(deserialize_with = "text")]
     pub(super) serial: String,
+    #[serde(deserialize_with = "text")]
     pub(super) version: String,
+    #[serde(deserialize_with = "text")]
     pub(super) vdom: String,
     /// Whether a list has more rows than this answer.
+    #[serde(rename = "limit_reached", deserialize_with = "flag")]
     pub(super) is_limited: bool,
+    #[serde(deserialize_with = "text")]
+    status: String,
+}
+
+/// A text. What is none says nothing.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Json::deserialize(deserializer).map(|it| it.as_str().unwrap_or_default().to_owned())
+}
+
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Json::deserialize(deserializer).map(|it| it == true)
 }
 
 impl Envelope {
-    fn of(mut answer: Json) -> Self {
-        // A page is large: what is in it is taken out and not copied.
-        let mut take = |field: &str| answer.get_mut(field).map(Json::take).unwrap_or_default();
-        let (results, mkey) = (take("results"), take("mkey"));
-        let text = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
-        Self {
-            results,
-            mkey,
-            revision: text("revision"),
-            serial: text("serial"),
-            version: text("version"),
-            vdom: text("vdom"),
-            is_limited: answer["limit_reached"] == true,
-        }
+    /// What was asked for; `null` where the answer has none.
+    pub(super) fn results(&self) -> Result<Json, Error> {
+        self.results.as_deref().map_or(Ok(Json::Null), read)
     }
 
-    /// The rows of a table, or the one that was asked for.
-    pub(super) fn rows(&mut self) -> Result<Vec<Row>, Error> {
-        let Json::Array(rows) = self.results.take() else {
-            return Err(Error::Protocol("an answer without rows".to_owned()));
-        };
-        let row = |row: Json| match row {
-            Json::Object(row) => Ok(row),
-            _ => Err(Error::Protocol("a row that is no object".to_owned())),
-        };
-        rows.into_iter().map(row).collect()
+    /// The rows of a table as they came.
+    pub(super) fn page(&mut self) -> Result<Page, Error> {
+        let rows = self.results.take().ok_or_else(|| Error::Protocol("an answer without rows".to_owned()))?;
+        let count = read::<Vec<IgnoredAny>>(&rows)?.len();
+        Ok(Page { rows, count })
     }
+}
+
+/// The rows of one answer, not yet read.
+pub(super) struct Page {
+    rows: Box<RawValue>,
+    /// How many.
+    pub(super) count: usize,
+}
+
+impl Page {
+    /// How much there is to read, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.rows.get().len()
+    }
+
+    pub(super) fn rows(&self) -> Result<Vec<Row>, Error> {
+        read(&self.rows)
+    }
+}
+
+fn read<T: DeserializeOwned>(raw: &RawValue) -> Result<T, Error> {
+    serde_json::from_str(raw.get())
+        .map_err(|error| Error::Protocol(format!("an answer of another form: {error}")))
 }
 
 impl Http {
@@ -174,14 +202,13 @@ impl Http {
     ) -> Result<Vec<Envelope>, Error> {
         let asked = write.unwrap_or(Asked::Row);
         let (status, text) = self.answer(request, write.is_some()).await?;
-        let body: Option<Json> = serde_json::from_str(&text).ok();
-        match (status, body) {
-            (200..300, Some(Json::Array(answers))) => {
-                answers.into_iter().map(|answer| answered(asked, answer)).collect()
+        match status {
+            200..300 if text.trim_start().starts_with('[') => {
+                let answers: Vec<&RawValue> = serde_json::from_str(&text).map_err(|_| broken())?;
+                answers.into_iter().map(|answer| answered(asked, answer.get())).collect()
             }
-            (200..300, Some(body)) => answered(asked, body).map(|answer| vec![answer]),
-            (200..300, None) => Err(Error::Protocol("an answer that is no JSON".to_owned())),
-            (status, body) => Err(refusal(asked, status, body.as_ref())),
+            200..300 => answered(asked, &text).map(|answer| vec![answer]),
+            status => Err(refusal(asked, status, serde_json::from_str(&text).ok().as_ref())),
         }
     }
 
@@ -200,13 +227,19 @@ impl Http {
     }
 }
 
+fn broken() -> Error {
+    Error::Protocol("an answer that is no JSON".to_owned())
+}
+
 /// One virtual firewall's answer.
-fn answered(asked: Asked, body: Json) -> Result<Envelope, Error> {
-    if body["status"] == "error" {
+fn answered(asked: Asked, text: &str) -> Result<Envelope, Error> {
+    let answer: Envelope = serde_json::from_str(text).map_err(|_| broken())?;
+    if answer.status == "error" {
+        let body: Json = serde_json::from_str(text).map_err(|_| broken())?;
         let status = body["http_status"].as_u64().and_then(|status| u16::try_from(status).ok());
         return Err(refusal(asked, status.unwrap_or(500), Some(&body)));
     }
-    Ok(Envelope::of(body))
+    Ok(answer)
 }
 
 fn only(answers: Vec<Envelope>) -> Result<Envelope, Error> {

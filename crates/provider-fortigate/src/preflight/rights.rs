@@ -23,7 +23,7 @@ impl Fortigate {
         let named = offered::tables(&self.settings).map(|table| (table, "name", vdom));
         let (mut read, mut wrong) = (0, Vec::new());
         for (table, mkey, at) in ours.chain(named) {
-            match client.heads(table, mkey, &[at]).await {
+            match client.revisions(table, mkey, &[at]).await {
                 Ok(_) => read += 1,
                 Err(Error::Right(_)) => wrong.push(table.to_owned()),
                 Err(error) => wrong.push(format!("{table} ({error})")),

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
+use vertskommune_core::names::Installation;
 
 use super::text::Section;
 use crate::client::{Row, Rows};
+use crate::entry::Entry;
 use crate::schema::{Form, TABLES, Table};
 use crate::tables::{Known, Read};
 
@@ -14,7 +16,12 @@ use crate::tables::{Known, Read};
 pub(super) type Defaults = BTreeMap<&'static str, Row>;
 
 /// All our tables in these virtual firewalls.
-pub(super) fn read(whole: &Section, vdoms: &[&str], defaults: &Defaults) -> Result<Read, String> {
+pub(super) fn read(
+    whole: &Section,
+    vdoms: &[&str],
+    installation: &Installation,
+    defaults: &Defaults,
+) -> Result<Read, String> {
     let unset = Row::new();
     let mut all = Read::new();
     for table in TABLES {
@@ -24,8 +31,9 @@ pub(super) fn read(whole: &Section, vdoms: &[&str], defaults: &Defaults) -> Resu
         for vdom in vdoms {
             let rows = parts(whole, vdom)?.into_iter().filter_map(|part| part.tables.get(&name));
             let rows = rows.flat_map(Section::rows);
+            let entry = |row: Row| Arc::new(Entry::new(table, vdom, installation, &row));
             let rows: Result<Vec<_>, String> =
-                rows.map(|(key, section)| row(table, key, section, defaults).map(Arc::new)).collect();
+                rows.map(|(key, section)| row(table, key, section, defaults).map(entry)).collect();
             known.insert((*vdom).to_owned(), Arc::new(Rows { rows: rows?, ..Rows::default() }));
             // One table for all of them, which each would tell again.
             if table.is_global {

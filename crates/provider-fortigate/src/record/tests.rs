@@ -1,15 +1,15 @@
 //! What the device exports, against what it tells by REST.
 
-use std::sync::Arc;
-
 use fortios_simulator::{Options, Simulator};
 use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};
+use vertskommune_core::facts::Facts;
+use vertskommune_core::names::Installation;
 
 use super::rows;
 use super::text::Section;
-use crate::client::{Ask, At, Client, Config, Row, Token};
-use crate::observe::facts;
+use crate::client::{Ask, At, Client, Config, Token};
+use crate::entry::{Attributes as _, Entry, identity};
 use crate::schema::TABLES;
 
 /// Text with what has a meaning in a configuration, but for the signs that FortiOS takes in no comment.
@@ -139,26 +139,33 @@ async fn both_ways(rows: Vec<(&'static str, Json)>) -> Result<(), TestCaseError>
         let at = At { vdom: "root", table: table.path };
         defaults.insert(table.kind, client.defaults(at).await.unwrap());
     }
-    let read = rows::read(&Section::read(&text).unwrap(), &["root"], &defaults).unwrap();
+    let nord = Installation::from("nord");
+    let read = rows::read(&Section::read(&text).unwrap(), &["root"], &nord, &defaults).unwrap();
     for table in TABLES {
         // Of what a device has by itself, it tells some things only in one way.
-        let made = |row: &&Arc<Row>| {
-            table.path != "firewall.service/custom" || row["name"].as_str().unwrap().starts_with("s å")
-        };
+        let made =
+            |entry: &&Entry| table.path != "firewall.service/custom" || entry.text("name").starts_with("s å");
         // What is without effect is told or not, as versions please.
-        let meant = |row: &Row| {
-            let only = |name: &str| table.only(name).is_none_or(|(decides, value)| row[decides] == value);
-            let meant = row.iter().filter(|(name, _)| only(name));
-            meant.map(|(name, it)| (name.clone(), it.clone())).collect::<Row>()
+        let only = |entry: &Entry, name: &str| {
+            table.only(name).is_none_or(|(decides, value)| entry.text(decides) == value)
         };
-        let facts = |rows: &[Arc<Row>]| {
-            let rows = rows.iter().filter(made);
-            rows.map(|row| (row[table.mkey].clone(), facts(table, &meant(row)))).collect::<Vec<_>>()
+        let meant = |entry: &Entry| -> Facts {
+            let facts = entry.facts.iter().filter(|(name, _)| only(entry, name));
+            facts.map(|(name, it)| (name.to_owned(), it.clone())).collect()
+        };
+        let facts = |entries: &mut dyn Iterator<Item = &Entry>| {
+            entries.filter(made).map(|entry| (identity(table, entry), meant(entry))).collect::<Vec<_>>()
         };
         let told =
             client.rows(At { vdom: "root", table: table.path }, &Ask::all(&table.read())).await.unwrap();
+        let told: Vec<Entry> = told.iter().map(|row| Entry::new(table, "root", &nord, row)).collect();
         let known = read[table.kind].as_ref().unwrap();
-        prop_assert_eq!(facts(&known["root"].rows), facts(&told), "{}", table.path);
+        prop_assert_eq!(
+            facts(&mut known["root"].rows.iter().map(|it| &**it)),
+            facts(&mut told.iter()),
+            "{}",
+            table.path
+        );
     }
     Ok(())
 }

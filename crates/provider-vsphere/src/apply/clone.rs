@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
-use vertskommune_core::resource::{Facts, Value};
+use vertskommune_core::facts::Facts;
+use vertskommune_core::resource::Value;
 use vertskommune_provider::Applied;
 use vsphere_client::{
     CloneSpec, DeviceChange, ExtraConfig, Location, Mac, NewDisk, NewNic, NicEdit, NicKind, PortConnection,

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{MutexGuard, PoisonError};
 
 use serde_json::{Value as Json, json};
+use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{ResourceId, ResourceKey, TenantName};
-use vertskommune_core::resource::{Facts, Value};
+use vertskommune_core::resource::Value;
 use vertskommune_provider::ProviderError;
 use vsphere_client::{FaultClass, Mor, Object, PortConnection, Scope, Select};
 

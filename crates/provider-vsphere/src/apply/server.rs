@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use vertskommune_provider::Applied;
 use vsphere_client::{
     DeviceChange, DiskGrowth, ExtraConfig, Location, Mac, NewNic, NicEdit, NicKind, VmConfig,
@@ -175,7 +175,7 @@ impl Act<'_> {
     fn applied_with(&self, vm: &Vm) -> BTreeMap<String, String> {
         let mut applied = vm.applied.clone();
         applied.extend(self.applied());
-        BTreeMap::from([(keys::APPLIED.to_owned(), Json::from_iter(applied).to_string())])
+        BTreeMap::from([(keys::APPLIED.to_owned(), json!(applied).to_string())])
     }
 
     /// One change of a machine, refused by vCenter if somebody changed it since it was read.

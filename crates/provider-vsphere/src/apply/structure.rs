@@ -1,8 +1,9 @@
 //! Folders, pools, port groups and rules.
 
 use serde_json::{Value as Json, json};
+use vertskommune_core::facts::Facts;
 use vertskommune_core::names::ResourceId;
-use vertskommune_core::resource::{Facts, Value};
+use vertskommune_core::resource::Value;
 use vertskommune_provider::{Applied, ProviderError};
 use vsphere_client::{
     AntiAffinityRule, Fault, Mor, NewPortgroup, PoolSpec, PortgroupChange, RuleChange, anti_affinity_rules,

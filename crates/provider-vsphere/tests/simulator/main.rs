@@ -48,7 +48,7 @@ fn ctx(peer: &TestPeer, permit: Arc<dyn Permit>) -> Ctx {
 /// What a plan would change and what it only shows, in short.
 fn named(plan: &Plan) -> BTreeSet<String> {
     let steps = plan.steps.iter().flat_map(|planned| {
-        planned.step.expects.keys().map(move |field| format!("{} {field}", planned.step.resource.key))
+        planned.step.expects.iter().map(move |(field, _)| format!("{} {field}", planned.step.resource.key))
     });
     let shown = plan.shown.iter().map(|shown| format!("{} {}", shown.id.key, shown.field));
     steps.chain(shown).collect()

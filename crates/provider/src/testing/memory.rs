@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use vertskommune_core::difference::{Difference, What};
 use vertskommune_core::domain::{Domain, Inputs, Proposal};
+use vertskommune_core::facts::Facts;
 use vertskommune_core::firewall::Rule;
 use vertskommune_core::host::Host;
 use vertskommune_core::names::{Installation, Kind, Mark, ProviderName, ResourceId, ResourceKey};
@@ -347,9 +348,8 @@ impl Memory {
             ("create" | "forget", None) => {}
             ("adopt", Some(thing)) if thing.mark.is_none() => {}
             ("change" | "retire" | "unretire" | "destroy" | "remove", Some(thing)) if ours => {
-                let expected = |(field, value): (&String, &Json)| {
-                    thing.fields.get(field).unwrap_or(&Json::Null) == value
-                };
+                let expected =
+                    |(field, value): (&str, &Json)| thing.fields.get(field).unwrap_or(&Json::Null) == value;
                 if !step.expects.iter().all(expected) {
                     return Applied::NotSent("it is not as the plan expects any more".to_owned());
                 }
@@ -421,7 +421,7 @@ fn present(path: &str, thing: &Thing) -> Present {
     Present {
         fields: thing.fields.clone(),
         applied: thing.applied.clone(),
-        outputs: BTreeMap::from([("ref".to_owned(), json!(path))]),
+        outputs: Facts::from([("ref", json!(path))]),
         identity: identity(path),
         busy: thing.snapshot.then_some(Busy::Snapshot),
         retired_at: thing.retired_at,

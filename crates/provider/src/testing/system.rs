@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
+use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{Mark, TenantName};
 use vertskommune_core::observation::Scope;
-use vertskommune_core::resource::Facts;
 
 use crate::error::ProviderError;
 use crate::{Changes, Claim};
