@@ -112,7 +112,7 @@ impl Thing {
 
     fn seen(&self) -> Seen {
         let (fields, applied) = (self.fields.clone(), self.fields.clone());
-        Seen::Present(Box::new(Present { fields, applied, ..Present::default() }))
+        Seen::Present(Arc::new(Present { fields, applied, ..Present::default() }))
     }
 }
 

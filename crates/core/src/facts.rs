@@ -49,7 +49,6 @@ impl Facts {
     }
 
     /// All, in the order of their names.
-    #[must_use]
     pub fn iter(&self) -> Iter<'_> {
         self.into_iter()
     }

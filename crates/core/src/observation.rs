@@ -81,8 +81,8 @@ pub type Observations = BTreeMap<ProviderName, Arc<Observation>>;
 /// One thing that carries our mark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Seen {
-    /// It is there.
-    Present(Box<Present>),
+    /// It is there. A copy is cheap.
+    Present(Arc<Present>),
     /// An operation of the system is making or changing it.
     InProgress {
         /// What is being done, such as `Cloning`.
@@ -433,7 +433,7 @@ mod tests {
                 .seen
                 .entry("ibestad".into())
                 .or_default()
-                .insert(ResourceKey::new("server", *name), Seen::Present(Box::default()));
+                .insert(ResourceKey::new("server", *name), Seen::Present(Arc::default()));
         }
         observation
     }

@@ -7,6 +7,7 @@ mod gate;
 mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -310,11 +311,15 @@ impl<'a> Draft<'a> {
                 None
             }
             Some(Seen::Present(present)) if present.retired_at.is_some() => {
-                difference(What::Unretire, Some(*present))
+                difference(What::Unretire, Some(Arc::unwrap_or_clone(present)))
             }
             Some(Seen::Present(present)) => {
                 let changes = self.changed(resource, &present, rules);
-                if changes.is_empty() { None } else { difference(What::Changed(changes), Some(*present)) }
+                if changes.is_empty() {
+                    None
+                } else {
+                    difference(What::Changed(changes), Some(Arc::unwrap_or_clone(present)))
+                }
             }
         }
     }

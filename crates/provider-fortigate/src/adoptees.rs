@@ -24,6 +24,11 @@ impl<'a> Adoptees<'a> {
         Self(by_word)
     }
 
+    /// Whether nobody names anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The tenants that name this row, by its key or, where that is a number, by its name.
     pub(crate) fn of(&self, table: &Table, row: &Entry) -> BTreeSet<&'a TenantName> {
         // What has no comment cannot be taken over.

@@ -13,11 +13,11 @@ use vertskommune_provider::{Applied, Ctx};
 
 use crate::Fortigate;
 use crate::client::{self, Ask, At, Beside, Client, Error, Permit, Row, Writer, applied};
-use crate::entry::{facts, identity};
+use crate::entry::{Attributes, facts, identity};
 use crate::firmware::Firmware;
 use crate::marks::{self, INTERFACE, LINK, LINK_END, VIRTUAL_FIREWALL};
 use crate::names;
-use crate::observe::{anchor_attribute, id_of, is_anchor, written};
+use crate::observe::{anchor_attribute, is_anchor, written};
 use crate::schema::{Table, VDOM, table};
 use crate::steps::{MKEY, PLACE, is_transaction, operation};
 
@@ -375,7 +375,7 @@ impl Act<'_> {
         }
         let name = wanted.get("name").and_then(Json::as_str).unwrap_or_default();
         let rows = self.those(table, &client::equals("name", name)).await?;
-        Ok(rows.iter().find(|row| is_same(table, row, wanted)).map(|row| id_of(row)))
+        Ok(rows.iter().find(|row| is_same(table, row, wanted)).map(Attributes::id))
     }
 
     async fn place(&self, id: u64, step: &Step) -> Result<(), Stop> {
@@ -495,6 +495,6 @@ impl Fortigate {
         let anchor = &self.settings.anchor;
         let filter = client::equals(anchor_attribute(anchor), anchor);
         let rows = client.rows(at, &Ask::those(&["policyid", "name"], &filter)).await?;
-        Ok(rows.iter().find(|row| is_anchor(row, anchor)).map(|row| id_of(row)))
+        Ok(rows.iter().find(|row| is_anchor(row, anchor)).map(Attributes::id))
     }
 }

@@ -3,20 +3,22 @@
 //! Nothing here knows of tenants. One token serves all callers; it goes in a header, never in a URL. There is no login by
 //! password: an API user's token can be bound to addresses and rights, and needs no session that could be lost.
 
+mod envelope;
 mod error;
 mod http;
+mod pages;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::{Mutex, Semaphore};
-use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
+use envelope::Envelope;
 pub(crate) use error::{Error, applied, provider_error};
+use http::Http;
 pub(crate) use http::Token;
-use http::{Envelope, Http, Page};
 
 use crate::schema::GLOBAL;
 
@@ -26,10 +28,6 @@ const TRANSACTIONS: &str = "/api/v2/cmdb";
 const PAGE: usize = 1000;
 /// How many virtual firewalls a request names at most; of more it asks for all.
 const NAMED: usize = 16;
-/// How often a table is read anew because it changed under the reading.
-const RESTARTS: usize = 5;
-/// A page of more bytes is read beside, while the next one is on its way.
-const LARGE: usize = 32 * 1024;
 /// How many seconds a transaction may stay open at least. One that a crash left behind holds its tables for so long.
 const TRANSACTION: u64 = 30;
 /// How much longer for each of its steps: a look, a write and a move at the rate that the device is given.
@@ -106,6 +104,19 @@ impl<'a> Ask<'a> {
     pub(crate) fn those(attributes: &'a [&'a str], filter: &'a str) -> Self {
         Self { filter: Some(filter), ..Self::all(attributes) }
     }
+
+    /// How a page is asked for that begins with this row.
+    fn query(&self, vdoms: &str, start: usize) -> Vec<(&'static str, String)> {
+        let (name, vdoms) = scope(vdoms);
+        let filter = self.filter.map(|filter| ("filter", filter.to_owned()));
+        let page = [("start", start.to_string()), ("count", self.page.to_string())];
+        let page = [(name, vdoms.to_owned())].into_iter().chain(page);
+        page.chain([("format", self.attributes.join("|"))]).chain(filter).collect()
+    }
+}
+
+fn borrowed<'a>(query: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    query.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
 /// A filter: this text stands in the attribute.
@@ -164,7 +175,7 @@ impl Client {
         keep: impl Fn(&str, Row) -> T + Clone + Send + 'static,
     ) -> Result<BTreeMap<String, Rows<T>>, Error> {
         let mut read = BTreeMap::new();
-        for (vdom, page) in self.page(table, vdoms, ask, 0).await? {
+        for (vdom, page) in self.first(table, vdoms, ask).await? {
             let rows = self.all(At { vdom, table }, ask, page, &keep).await?;
             read.insert(vdom.to_owned(), rows);
         }
@@ -186,76 +197,26 @@ impl Client {
         vdoms: &[&str],
     ) -> Result<BTreeMap<String, String>, Error> {
         let ask = Ask { attributes: &[mkey], filter: None, page: 1 };
-        let pages = self.page(table, vdoms, &ask, 0).await?;
-        Ok(pages.into_iter().map(|(vdom, page)| (vdom.to_owned(), page.revision)).collect())
+        let pages = self.first(table, vdoms, &ask).await?;
+        Ok(pages.into_iter().map(|(vdom, page)| (vdom.to_owned(), page.head.revision)).collect())
     }
 
-    /// What follows the first page of one virtual firewall, and that page. One is read while the next is on its way.
-    async fn all<T: Send + 'static>(
-        &self,
-        at: At<'_>,
-        ask: &Ask<'_>,
-        first: Envelope,
-        keep: &(impl Fn(&str, Row) -> T + Clone + Send + 'static),
-    ) -> Result<Rows<T>, Error> {
-        let mut changes = 0;
-        let mut page = first;
-        loop {
-            let (revision, serial) = (page.revision.clone(), page.serial.clone());
-            let (mut parts, mut count) = (Vec::new(), 0);
-            // A table that changes between two pages is read anew: a row could be missed otherwise.
-            while page.revision == revision {
-                let is_limited = page.is_limited;
-                let rows = page.page()?;
-                let got = rows.count;
-                count += got;
-                parts.push(Part::read(at.vdom, rows, keep));
-                // A device may give fewer rows at once than it was asked for, and says so.
-                if is_limited && got == 0 {
-                    return Err(Error::Protocol(format!("{} promises rows and gives none", at.table)));
-                }
-                if !is_limited && got < ask.page {
-                    let mut rows = Vec::with_capacity(count);
-                    for part in parts {
-                        rows.extend(part.rows().await?);
-                    }
-                    return Ok(Rows { revision, rows, serial });
-                }
-                page = self.next(at, ask, count).await?;
-            }
-            changes += 1;
-            if changes == RESTARTS {
-                return Err(Error::Protocol(format!("{} changes faster than it is read", at.table)));
-            }
-            page = self.next(at, ask, 0).await?;
-        }
-    }
-
-    async fn next(&self, at: At<'_>, ask: &Ask<'_>, start: usize) -> Result<Envelope, Error> {
-        let pages = self.page(at.table, &[at.vdom], ask, start).await?;
-        let page = pages.into_iter().next().map(|(_, page)| page);
-        page.ok_or_else(|| Error::Protocol(format!("{} gives no next page", at.table)))
-    }
-
-    /// One page of each of these virtual firewalls, in one request.
-    async fn page<'v>(
+    /// The first page of each of these virtual firewalls, in one request.
+    async fn first<'v>(
         &self,
         table: &str,
         vdoms: &[&'v str],
         ask: &Ask<'_>,
-        start: usize,
     ) -> Result<Vec<(&'v str, Envelope)>, Error> {
         let names = if vdoms.len() > NAMED { "*".to_owned() } else { vdoms.join(",") };
-        let (start, count, format) = (start.to_string(), ask.page.to_string(), ask.attributes.join("|"));
-        let mut query = vec![scope(&names), ("start", &start), ("count", &count), ("format", &format)];
-        query.extend(ask.filter.map(|filter| ("filter", filter)));
         let _slot = self.enter().await;
-        let mut pages = self.http.get_all(&cmdb(table, None), &query).await?;
+        let query = ask.query(&names, 0);
+        let mut pages = self.http.get_all(&cmdb(table, None), &borrowed(&query)).await?;
         if let ([vdom], [_]) = (vdoms, pages.as_slice()) {
             return Ok(pages.pop().into_iter().map(|page| (*vdom, page)).collect());
         }
         let mut by_name: BTreeMap<String, Envelope> =
-            pages.into_iter().map(|page| (page.vdom.clone(), page)).collect();
+            pages.into_iter().map(|page| (page.head.vdom.clone(), page)).collect();
         // Of several, those without a right are left out without a word: that is no empty table.
         Ok(vdoms.iter().filter_map(|vdom| Some((*vdom, by_name.remove(*vdom)?))).collect())
     }
@@ -263,7 +224,10 @@ impl Client {
     /// One row, where it is there.
     pub(crate) async fn row(&self, at: At<'_>, mkey: &str) -> Result<Option<Row>, Error> {
         match self.get(&addressed(at, mkey)?, &[scope(at.vdom)]).await {
-            Ok(mut answer) => Ok(answer.page()?.rows()?.into_iter().next()),
+            Ok(answer) => {
+                let page = envelope::page(&answer.text, |row| row)?;
+                Ok(page.results.and_then(|rows| rows.into_iter().next()))
+            }
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
@@ -277,7 +241,7 @@ impl Client {
     ) -> Result<(Json, String, String), Error> {
         let query: Vec<_> = vdom.into_iter().map(|vdom| ("vdom", vdom)).collect();
         let answer = self.get(&format!("/api/v2/monitor/{path}"), &query).await?;
-        Ok((answer.results()?, answer.serial, answer.version))
+        Ok((answer.results()?, answer.head.serial, answer.head.version))
     }
 
     /// A file that a monitor gives.
@@ -364,7 +328,7 @@ impl Writer<'_> {
     pub(crate) async fn create(&self, at: At<'_>, row: &Row) -> Result<Json, Error> {
         let body = Json::Object(row.clone());
         let answer = self.post(&cmdb(at.table, None), &[scope(at.vdom)], &body).await?;
-        Ok(answer.mkey)
+        Ok(answer.head.mkey)
     }
 
     /// Other values in a row.
@@ -406,31 +370,6 @@ impl Writer<'_> {
         let _slot = self.client.enter().await;
         (self.permit)().map_err(Error::NotPermitted)?;
         self.client.http.write(method, path, query, body, self.transaction).await
-    }
-}
-
-/// The rows of a page.
-enum Part<T> {
-    Read(Result<Vec<T>, Error>),
-    /// Being read by another thread.
-    Beside(JoinHandle<Result<Vec<T>, Error>>),
-}
-
-impl<T: Send + 'static> Part<T> {
-    fn read(vdom: &str, page: Page, keep: &(impl Fn(&str, Row) -> T + Clone + Send + 'static)) -> Self {
-        let is_large = page.len() > LARGE;
-        let (vdom, keep) = (vdom.to_owned(), keep.clone());
-        let read = move || Ok(page.rows()?.into_iter().map(|row| keep(&vdom, row)).collect());
-        if is_large { Self::Beside(spawn_blocking(read)) } else { Self::Read(read()) }
-    }
-
-    async fn rows(self) -> Result<Vec<T>, Error> {
-        match self {
-            Self::Read(rows) => rows,
-            Self::Beside(rows) => rows
-                .await
-                .unwrap_or_else(|error| Err(Error::Protocol(format!("a page cannot be read: {error}")))),
-        }
     }
 }
 

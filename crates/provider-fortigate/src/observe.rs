@@ -1,11 +1,12 @@
 //! What is seen of all tenants, from the rows of the tables. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::LazyCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use vertskommune_core::facts::Facts;
-use vertskommune_core::names::{Installation, Kind, ProviderName, ResourceKey, TenantName};
+use vertskommune_core::names::{Installation, Kind, Mark, ProviderName, ResourceKey, TenantName};
 use vertskommune_core::observation::{
     Blindness, Coverage, Foreign, Observation, Present, Scope, Seen, Things,
 };
@@ -26,8 +27,6 @@ use crate::tables::{Known, Read, all_rows};
 
 /// What a policy says of its place, for those who plan its order.
 pub(crate) const STANDING: &str = "standing";
-/// What a policy is really called: it may have several names.
-pub(crate) const NAME: &str = "name";
 /// What a virtual firewall holds that is not ours.
 pub(crate) const STRANGERS: &str = "strangers";
 /// The id that stands for the anchor where it is not known.
@@ -64,7 +63,9 @@ impl View<'_> {
                 None => blind(table.kind, &Blindness::NotYetObserved, &mut coverage),
             }
             if let Some(Ok(known)) = self.read.get(table.kind) {
-                seen.foreign.extend(self.named(table, known, &adoptees));
+                if !adoptees.is_empty() {
+                    seen.foreign.extend(Self::named(table, known, &adoptees));
+                }
                 if table.kind == ROUTE {
                     seen.foreign.extend(self.routes_by_hand(table, known, &adoptees));
                 }
@@ -80,7 +81,7 @@ impl View<'_> {
     }
 
     /// What tenants name for adoption and does not carry their mark.
-    fn named(&self, table: &Table, known: &Known, adoptees: &Adoptees<'_>) -> Vec<Foreign> {
+    fn named(table: &Table, known: &Known, adoptees: &Adoptees<'_>) -> Vec<Foreign> {
         let mut found = Vec::new();
         for row in entries(known).filter(|row| is_whole(table, row)) {
             let mark = row.mark.as_ref();
@@ -93,12 +94,12 @@ impl View<'_> {
 
     /// Routes without a mark over tenants' interfaces: they have no name that would say in whose place they stand.
     fn routes_by_hand(&self, table: &Table, known: &Known, adoptees: &Adoptees<'_>) -> Vec<Foreign> {
-        let mut owners: BTreeMap<String, TenantName> = BTreeMap::new();
+        let mut owners: HashMap<&str, &TenantName> = HashMap::new();
         if let Some(interfaces) = crate::schema::table(INTERFACE) {
             for row in self.all_rows(INTERFACE) {
-                let marked = row.mark.as_ref().map(|mark| mark.tenant.clone());
-                let owner = marked.or_else(|| adoptees.of(interfaces, row).into_iter().next().cloned());
-                owners.extend(owner.map(|owner| (identity(interfaces, row), owner)));
+                let marked = row.mark.as_ref().map(|mark| &mark.tenant);
+                let owner = marked.or_else(|| adoptees.of(interfaces, row).into_iter().next());
+                owners.extend(owner.map(|owner| (row.text("name"), owner)));
             }
         }
         let by_hand = entries(known).filter(|row| row.mark.is_none());
@@ -164,7 +165,7 @@ impl View<'_> {
             let things = seen.seen.entry(tenant).or_default();
             if let (false, Some(Seen::Present(it))) = (strangers.is_empty(), things.get(&key)) {
                 let mut present = it.clone();
-                present.outputs.insert(STRANGERS, json!(strangers));
+                Arc::make_mut(&mut present).outputs.insert(STRANGERS, json!(strangers));
                 things.insert(key, Seen::Present(present));
             }
         }
@@ -197,7 +198,12 @@ impl View<'_> {
     }
 
     fn rows(&self, table: &Table, known: &Known, owners: &Owners, seen: &mut Observation) {
-        for row in entries(known) {
+        // Most of what is read is of those who are not looked at.
+        let is_others = |row: &Entry| {
+            let mark = row.mark.as_ref().filter(|mark| mark.key.kind.as_str() == table.kind);
+            mark.is_some_and(|mark| !self.includes(&mark.tenant))
+        };
+        for row in entries(known).filter(|row| !is_others(row)) {
             let Some((tenant, key)) = self.owner(table, row, owners) else {
                 // Every interface that is no end of a link of ours is told of as an interface.
                 let foreign = (table.kind != LINK_END).then(|| foreign(table, row)).flatten();
@@ -210,11 +216,12 @@ impl View<'_> {
             let present = present(table, row);
             let things = seen.seen.entry(tenant).or_default();
             let it = match things.get(&key) {
-                None => Seen::Present(Box::new(present)),
+                None => Seen::Present(present),
                 // Somebody copied it with its comment: which one is ours cannot be told.
-                Some(Seen::Present(first)) => {
-                    Seen::Unknown(Blindness::Ambiguous(vec![first.identity.clone(), present.identity]))
-                }
+                Some(Seen::Present(first)) => Seen::Unknown(Blindness::Ambiguous(vec![
+                    first.identity.clone(),
+                    present.identity.clone(),
+                ])),
                 Some(other) => other.clone(),
             };
             things.insert(key, it);
@@ -232,7 +239,10 @@ impl View<'_> {
         let Some(table) = crate::schema::table(POLICY) else { return };
         // In a virtual firewall of its own nothing of the host's stands below a tenant's rules.
         let anchor = if vdom == self.transit {
-            rows.iter().position(|row| is_anchor(row, self.anchor))
+            // It is the host's, so that most rows need not be asked.
+            let is_anchor = |row: &Arc<Entry>| is_anchor(row, self.anchor);
+            let hosts = rows.iter().position(|row| row.mark.is_none() && is_anchor(row));
+            hosts.or_else(|| rows.iter().position(is_anchor))
         } else {
             Some(rows.len())
         };
@@ -260,23 +270,20 @@ impl View<'_> {
                 // The upper one is the newer; what stands below it was replaced and goes.
                 key.name.push(OLD);
             }
-            let mut present = present(table, row);
-            present.outputs.insert(NAME, row.attribute("name").cloned().unwrap_or_default());
-            canonical(&mut present.fields, mark.tenant.as_str(), key.name.trim_end_matches(OLD));
-            let standing = Standing { id: id_of(row), key: Some(key.name.clone()) };
+            let standing = Standing { id: row.id(), key: Some(key.name.clone()) };
             tables.entry((mark.tenant.clone(), marks::order_of(&key.name))).or_default().push((at, standing));
-            things.insert(key, Seen::Present(Box::new(present)));
+            things.insert(key, Seen::Present(row.present.clone()));
         }
-        let objects = self.objects(vdom);
-        let is_others = |row: &Entry| is_whole(table, row) && row.mark.is_none();
+        let objects = LazyCell::new(|| self.objects(vdom));
+        let is_others = |row: &Entry| row.mark.is_none() && is_whole(table, row);
         let strangers: Vec<usize> =
             (0..rows.len()).filter(|at| copies.contains(at) || is_others(&rows[*at])).collect();
         for ((tenant, name), ours) in tables {
             let mut order = order(rows, &ours, anchor);
-            order.notices = notices(rows, &ours, &strangers, &objects);
+            order.notices = notices(rows, &ours, &strangers, |upper, lower| objects.shadows(upper, lower));
             order.outputs.insert(VDOM, vdom);
             let key = ResourceKey::new(ORDER, name);
-            seen.seen.entry(tenant).or_default().insert(key, Seen::Present(Box::new(order)));
+            seen.seen.entry(tenant).or_default().insert(key, Seen::Present(Arc::new(order)));
         }
     }
 
@@ -304,14 +311,16 @@ impl View<'_> {
     /// Rows that somebody made by copying a policy of ours with its comment: of several with one mark, those without one of
     /// the names that we give. They are not ours.
     fn copies(rows: &[Arc<Entry>]) -> BTreeSet<usize> {
-        let mut by_mark: BTreeMap<(&TenantName, &ResourceKey), Vec<usize>> = BTreeMap::new();
+        let mut first: HashMap<&Mark, usize> = HashMap::with_capacity(rows.len());
+        let mut several: BTreeMap<&Mark, Vec<usize>> = BTreeMap::new();
         for (at, row) in rows.iter().enumerate() {
-            if let Some(mark) = &row.mark {
-                by_mark.entry((&mark.tenant, &mark.key)).or_default().push(at);
+            let Some(mark) = &row.mark else { continue };
+            if let Some(first) = first.insert(mark, at) {
+                several.entry(mark).or_insert_with(|| vec![first]).push(at);
             }
         }
         let mut copies = BTreeSet::new();
-        for ((tenant, key), places) in by_mark.into_iter().filter(|(_, places)| places.len() > 1) {
+        for (Mark { tenant, key, .. }, places) in several {
             let names: Vec<String> = names::policies(tenant.as_str(), &key.name).collect();
             let is_known =
                 |at: &usize| rows.get(*at).is_some_and(|row| names.iter().any(|it| it == row.text("name")));
@@ -331,7 +340,7 @@ fn entries(known: &Known) -> impl Iterator<Item = &Arc<Entry>> {
 
 /// Whether more than the id of a row was read, so that its owner is known.
 fn is_whole(table: &Table, row: &Entry) -> bool {
-    table.kind != POLICY || row.facts.contains_key("status")
+    table.kind != POLICY || row.present.fields.contains_key("status")
 }
 
 /// By what it is known whose a row without a mark is.
@@ -393,12 +402,12 @@ fn order(rows: &[Arc<Entry>], ours: &[(usize, Standing)], anchor: usize) -> Pres
     if stops.get(place).is_none_or(|(at, _)| *at != anchor) {
         stops.insert(place, (anchor, None));
     }
-    let mut next = None;
+    let mut next: Option<usize> = None;
     for (at, it) in stops {
         // Of a gap below the anchor nothing is told: the tenant has no place there.
         if next.is_some_and(|next| next < at) && standing.last().is_some_and(|it| it.key.is_some()) {
             let first = next.and_then(|next| rows.get(next));
-            standing.extend(first.map(|row| Standing { id: id_of(row), key: None }));
+            standing.extend(first.map(|row| Standing { id: row.id(), key: None }));
             sequence.extend((left > 0).then(|| json!("(rules of others)")));
         }
         match it {
@@ -429,19 +438,19 @@ fn notices(
     rows: &[Arc<Entry>],
     ours: &[(usize, Standing)],
     strangers: &[usize],
-    objects: &Objects<'_>,
+    shadows: impl Fn(&Entry, &Entry) -> bool,
 ) -> Vec<String> {
     let mut notices = Vec::new();
     let (Some((first, _)), Some((last, _))) = (ours.first(), ours.last()) else { return notices };
     for at in strangers.iter().filter(|at| *at < last) {
         let stranger = &rows[*at];
         let (name, action) = (stranger.text("name"), stranger.text("action"));
-        let who = format!("policy {} ({name}, {action})", id_of(stranger));
+        let who = format!("policy {} ({name}, {action})", stranger.id());
         if at > first {
             notices.push(format!("{who} is not ours and stands amid this tenant's rules"));
         }
         let below = ours.iter().filter(|(place, _)| place > at);
-        let taken = below.filter(|(place, _)| objects.shadows(stranger, &rows[*place]));
+        let taken = below.filter(|(place, _)| shadows(stranger, &rows[*place]));
         let taken: Vec<&str> = taken.filter_map(|(_, it)| it.key.as_deref()).collect();
         if !taken.is_empty() {
             notices.push(format!(
@@ -460,7 +469,7 @@ pub(crate) fn standing(present: &Present) -> Vec<Standing> {
     rows.into_iter().flatten().filter_map(row).collect()
 }
 
-fn present(table: &Table, entry: &Entry) -> Present {
+fn present(table: &Table, entry: &Entry) -> Arc<Present> {
     let is_theirs = |name: &str| {
         table.has(name)
             || name == table.mkey
@@ -470,12 +479,12 @@ fn present(table: &Table, entry: &Entry) -> Present {
     let fields = match table.kind {
         // Read with the interfaces, of which more is compared.
         LINK_END => {
-            let fields = entry.facts.iter().filter(|(name, _)| is_theirs(name));
+            let fields = entry.present.fields.iter().filter(|(name, _)| is_theirs(name));
             fields.map(|(name, value)| (name.to_owned(), value.clone())).collect()
         }
-        _ => entry.facts.clone(),
+        _ => return entry.present.clone(),
     };
-    Present { fields, identity: identity(table, entry), ..Present::default() }
+    Arc::new(Present { fields, identity: identity(table, entry), ..Present::default() })
 }
 
 /// The attributes in the form in which FortiOS takes them.
@@ -503,16 +512,6 @@ fn write(form: Form, value: &Json) -> Json {
     }
 }
 
-/// A policy with another of its names is as good as one with its first.
-fn canonical(fields: &mut Facts, tenant: &str, rule: &str) {
-    let Some(name) = fields.get("name").and_then(Json::as_str) else { return };
-    let first = names::policy(tenant, rule);
-    // What is as it should be goes on sharing what was read.
-    if name != first && names::policies(tenant, rule).any(|it| it == name) {
-        fields.insert("name", first);
-    }
-}
-
 /// What stands where something of a tenant's would.
 fn foreign(table: &Table, row: &Entry) -> Option<Foreign> {
     let name = row.attribute("name")?.as_str()?;
@@ -525,7 +524,7 @@ fn foreign(table: &Table, row: &Entry) -> Option<Foreign> {
 
 /// A row that does not carry this tenant's mark.
 fn stranger(table: &Table, row: &Entry, tenant: &TenantName) -> Foreign {
-    let present = present(table, row);
+    let present = Present::clone(&present(table, row));
     let mark = table.comment.and_then(|(comment, _)| marks::any(row.text(comment)));
     let name = match row.text("name") {
         "" => present.identity.clone(),
@@ -549,11 +548,7 @@ pub(crate) fn anchor_attribute(anchor: &str) -> &'static str {
 
 pub(crate) fn is_anchor(row: &impl Attributes, anchor: &str) -> bool {
     match anchor_attribute(anchor) {
-        "policyid" => id_of(row).to_string() == anchor,
+        "policyid" => row.id().to_string() == anchor,
         _ => row.attribute("name").and_then(Json::as_str) == Some(anchor),
     }
-}
-
-pub(crate) fn id_of(row: &impl Attributes) -> u64 {
-    row.attribute("policyid").and_then(Json::as_u64).unwrap_or_default()
 }

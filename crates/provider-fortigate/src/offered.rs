@@ -235,7 +235,7 @@ impl Last {
         }
         let rows = client.rows(At { vdom, table }, &Ask::all(&["name"])).await?;
         let name = |row: &Row| Some(row.get("name")?.as_str()?.to_owned());
-        let names: BTreeSet<String> = rows.iter().filter_map(|row| name(row)).collect();
+        let names: BTreeSet<String> = rows.iter().filter_map(name).collect();
         self.read.insert(table, Names { revision, names: names.clone() });
         Ok(Some(names))
     }

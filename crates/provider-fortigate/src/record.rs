@@ -191,7 +191,7 @@ fn needs<'a>(
 ) -> impl Iterator<Item = &'a ResourceKey> {
     let of_kind = NAMES.iter().filter(|(kind, ..)| *kind == key.kind.as_str());
     let named = of_kind.flat_map(move |(_, fields, kinds)| {
-        let values = fields.iter().filter_map(|field| present.fields.get(*field));
+        let values = fields.iter().filter_map(|field| present.fields.get(field));
         let texts = values.flat_map(|value| match value {
             Json::Array(list) => list.iter().collect(),
             one => vec![one],

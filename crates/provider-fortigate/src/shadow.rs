@@ -94,9 +94,7 @@ impl<'a> Objects<'a> {
             && lower.text("status") == "enable"
             && !CONDITIONS.iter().any(|condition| upper.attribute(condition).is_some_and(is_set))
             && (upper.text("schedule") == "always" || same("schedule"))
-            && ["srcintf", "dstintf"]
-                .iter()
-                .all(|side| interfaces(upper, side).covers(&interfaces(lower, side)))
+            && ["srcintf", "dstintf"].iter().all(|side| comes_by(upper, lower, side))
             && ["srcaddr", "dstaddr"].iter().all(|side| self.takes(upper, lower, side))
             && self.services(upper).covers(&self.services(lower))
     }
@@ -119,7 +117,7 @@ impl<'a> Objects<'a> {
 
     fn address(&self, name: &str, depth: usize) -> Set {
         let Some(row) = self.addresses.get(name).filter(|_| depth > 0) else { return Set::named(name) };
-        if row.facts.contains_key("member") {
+        if row.present.fields.contains_key("member") {
             let mut set = Set::default();
             row.names("member").for_each(|member| set.add(self.address(member, depth - 1)));
             return set;
@@ -149,7 +147,7 @@ impl<'a> Objects<'a> {
             return Set { all: true, ..Set::default() };
         }
         let Some(row) = self.services.get(name).filter(|_| depth > 0) else { return Set::named(name) };
-        if row.facts.contains_key("member") {
+        if row.present.fields.contains_key("member") {
             let mut set = Set::default();
             row.names("member").for_each(|member| set.add(self.service(member, depth - 1)));
             return set;
@@ -170,9 +168,9 @@ impl<'a> Objects<'a> {
     }
 }
 
-fn interfaces(policy: &Entry, side: &str) -> Set {
-    let names: BTreeSet<String> = policy.names(side).map(str::to_owned).collect();
-    Set { all: names.contains("any"), names, ..Set::default() }
+/// Whether the upper one has all interfaces of the lower. Asked of every two policies, most of which have none in common.
+fn comes_by(upper: &Entry, lower: &Entry, side: &str) -> bool {
+    lower.names(side).all(|name| upper.names(side).any(|it| it == name || it == "any"))
 }
 
 /// `10.13.0.0 255.255.0.0`.

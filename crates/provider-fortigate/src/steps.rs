@@ -15,10 +15,11 @@ use vertskommune_core::observation::{Observation, Present};
 use vertskommune_core::resource::{Resource, Value};
 use vertskommune_core::step::{Class, Refusal, RefusalReason, Step, Wait};
 
+use crate::entry::NAME;
 use crate::firmware::Firmware;
 use crate::marks::{LINK, LINK_END, OLD, ORDER, POLICY, VIRTUAL_FIREWALL, ZONE, order_of};
 use crate::names;
-use crate::observe::{ANCHOR, NAME, STRANGERS, standing};
+use crate::observe::{ANCHOR, STRANGERS, standing};
 use crate::offered;
 use crate::order::{Place, Wanted, Write, in_one, one_by_one};
 use crate::schema::{TABLES, VDOM, table};

@@ -62,9 +62,11 @@ impl<'a> Strangers<'a> {
 
     fn is_inborn(&self, table: &Table, row: &Arc<Entry>) -> bool {
         // It is the same but for where it stands.
-        let differs =
-            |born: &Entry, name: &str, value: &Json| name != VDOM && born.facts.get(name) != Some(value);
-        let is_same = |born: &Entry| !row.facts.iter().any(|(name, value)| differs(born, name, value));
+        let differs = |born: &Entry, name: &str, value: &Json| {
+            name != VDOM && born.present.fields.get(name) != Some(value)
+        };
+        let is_same =
+            |born: &Entry| !row.present.fields.iter().any(|(name, value)| differs(born, name, value));
         self.inborn.get(&(table.kind, identity(table, row))).is_some_and(|born| is_same(born))
     }
 }

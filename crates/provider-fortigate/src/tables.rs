@@ -4,7 +4,7 @@
 //! marks, and the ids of all policies, since a place is told by its neighbours: what others have is then as old as the last
 //! whole reading. What such a look cannot account for, such as a row that lost its mark, has the table read whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -17,7 +17,7 @@ use crate::client::{self, Ask, At, Client, Error, Row, Rows};
 use crate::entry::{Attributes as _, Entry, identity};
 use crate::marks::{self, INTERFACE, POLICY, VIRTUAL_FIREWALL};
 use crate::names;
-use crate::observe::{anchor_attribute, id_of, is_anchor, owner_of_vdom};
+use crate::observe::{anchor_attribute, is_anchor, owner_of_vdom};
 use crate::schema::{Table, VDOM, sources};
 use crate::settings::Settings;
 
@@ -275,11 +275,11 @@ impl Reading<'_> {
         fresh: Vec<Arc<Entry>>,
         order: &[Arc<Entry>],
     ) -> Option<Vec<Arc<Entry>>> {
-        let mut fresh: BTreeMap<u64, Arc<Entry>> = fresh.into_iter().map(|row| (id_of(&row), row)).collect();
-        let before: BTreeMap<u64, &Arc<Entry>> = known.rows.iter().map(|row| (id_of(row), row)).collect();
+        let mut fresh: HashMap<u64, Arc<Entry>> = fresh.into_iter().map(|row| (row.id(), row)).collect();
+        let before: HashMap<u64, &Arc<Entry>> = known.rows.iter().map(|row| (row.id(), row)).collect();
         let mut rows = Vec::with_capacity(order.len());
         for id in order {
-            let key = id_of(id);
+            let key = id.id();
             rows.push(match (fresh.remove(&key), before.get(&key)) {
                 (Some(row), _) => row,
                 (None, Some(before)) if self.is_of(tenants, before) || is_anchor(before, self.anchor) => {

@@ -1,6 +1,7 @@
 //! What the rows mean: present, absent, lost, in progress or unknown. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use vertskommune_core::facts::Facts;
@@ -101,7 +102,7 @@ impl<'a> View<'a> {
 
     fn server(&self, vm: &Vm, recorded: Option<&String>) -> Seen {
         let present = Present { busy: self.busy(vm), ..self.describe(vm, recorded) };
-        Seen::Present(Box::new(present))
+        Seen::Present(Arc::new(present))
     }
 
     /// A VM as the contract describes it.
@@ -271,7 +272,7 @@ fn insert(things: &mut BTreeMap<ResourceKey, Seen>, key: ResourceKey, seen: Seen
 }
 
 fn present<const N: usize>(mor: &Mor, fields: [(&str, Json); N], reference: &str) -> Seen {
-    Seen::Present(Box::new(Present {
+    Seen::Present(Arc::new(Present {
         fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         outputs: Facts::from([(REF.to_owned(), json!(reference))]),
         identity: mor.to_string(),
@@ -294,7 +295,7 @@ fn rule_present(rule: &AntiAffinityRule, vms: &[(ResourceKey, &Vm)]) -> Seen {
     }
     // The rule is ours as a whole, by its name: what is in it that the manifest does not name is taken out.
     let applied = fields.clone();
-    Seen::Present(Box::new(Present {
+    Seen::Present(Arc::new(Present {
         fields,
         applied,
         outputs: Facts::from([(REF.to_owned(), json!(rule.name))]),

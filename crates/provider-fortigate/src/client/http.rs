@@ -9,14 +9,11 @@ use reqwest::header::AUTHORIZATION;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
-use serde_json::value::RawValue;
 
 use vertskommune_core::error::with_causes;
 
-use super::Row;
+use super::envelope::{Envelope, envelopes};
 use super::error::{Asked, Error, refusal};
 
 /// How long one request may take.
@@ -46,74 +43,6 @@ pub(super) struct Http {
     client: reqwest::Client,
     url: String,
     token: RwLock<Token>,
-}
-
-/// What every answer of FortiOS comes in.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Envelope {
-    /// As it came: a page is large, and not everybody wants it in the same form.
-    results: Option<Box<RawValue>>,
-    pub(super) mkey: Json,
-    #[serde(deserialize_with = "text")]
-    pub(super) revision: String,
-    #[serde(deserialize_with = "text")]
-    pub(super) serial: String,
-    #[serde(deserialize_with = "text")]
-    pub(super) version: String,
-    #[serde(deserialize_with = "text")]
-    pub(super) vdom: String,
-    /// Whether a list has more rows than this answer.
-    #[serde(rename = "limit_reached", deserialize_with = "flag")]
-    pub(super) is_limited: bool,
-    #[serde(deserialize_with = "text")]
-    status: String,
-}
-
-/// A text. What is none says nothing.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Json::deserialize(deserializer).map(|it| it.as_str().unwrap_or_default().to_owned())
-}
-
-fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Json::deserialize(deserializer).map(|it| it == true)
-}
-
-impl Envelope {
-    /// What was asked for; `null` where the answer has none.
-    pub(super) fn results(&self) -> Result<Json, Error> {
-        self.results.as_deref().map_or(Ok(Json::Null), read)
-    }
-
-    /// The rows of a table as they came.
-    pub(super) fn page(&mut self) -> Result<Page, Error> {
-        let rows = self.results.take().ok_or_else(|| Error::Protocol("an answer without rows".to_owned()))?;
-        let count = read::<Vec<IgnoredAny>>(&rows)?.len();
-        Ok(Page { rows, count })
-    }
-}
-
-/// The rows of one answer, not yet read.
-pub(super) struct Page {
-    rows: Box<RawValue>,
-    /// How many.
-    pub(super) count: usize,
-}
-
-impl Page {
-    /// How much there is to read, in bytes.
-    pub(super) fn len(&self) -> usize {
-        self.rows.get().len()
-    }
-
-    pub(super) fn rows(&self) -> Result<Vec<Row>, Error> {
-        read(&self.rows)
-    }
-}
-
-fn read<T: DeserializeOwned>(raw: &RawValue) -> Result<T, Error> {
-    serde_json::from_str(raw.get())
-        .map_err(|error| Error::Protocol(format!("an answer of another form: {error}")))
 }
 
 impl Http {
@@ -156,10 +85,12 @@ impl Http {
 
     /// An answer that is a file and no envelope.
     pub(super) async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, Error> {
-        match self.answer(self.request(Method::GET, path, query).timeout(FILE), false).await? {
-            (200..300, text) => Ok(text),
-            (status, text) => Err(refusal(Asked::Row, status, serde_json::from_str(&text).ok().as_ref())),
-        }
+        self.good(self.request(Method::GET, path, query).timeout(FILE), None).await
+    }
+
+    /// An answer as it comes, for somebody who has the time to read it.
+    pub(super) async fn page(&self, path: &str, query: &[(&str, &str)]) -> Result<String, Error> {
+        self.good(self.request(Method::GET, path, query), None).await
     }
 
     pub(super) async fn write(
@@ -200,16 +131,17 @@ impl Http {
         request: reqwest::RequestBuilder,
         write: Option<Asked>,
     ) -> Result<Vec<Envelope>, Error> {
-        let asked = write.unwrap_or(Asked::Row);
+        envelopes(write.unwrap_or(Asked::Row), self.good(request, write).await?)
+    }
+
+    /// The text of an answer that is no refusal.
+    async fn good(&self, request: reqwest::RequestBuilder, write: Option<Asked>) -> Result<String, Error> {
         let (status, text) = self.answer(request, write.is_some()).await?;
-        match status {
-            200..300 if text.trim_start().starts_with('[') => {
-                let answers: Vec<&RawValue> = serde_json::from_str(&text).map_err(|_| broken())?;
-                answers.into_iter().map(|answer| answered(asked, answer.get())).collect()
-            }
-            200..300 => answered(asked, &text).map(|answer| vec![answer]),
-            status => Err(refusal(asked, status, serde_json::from_str(&text).ok().as_ref())),
+        if (200..300).contains(&status) {
+            return Ok(text);
         }
+        let body: Option<Json> = serde_json::from_str(&text).ok();
+        Err(refusal(write.unwrap_or(Asked::Row), status, body.as_ref()))
     }
 
     /// The status and the text of an answer, where it is one to this request and not to who asks or how often.
@@ -222,24 +154,14 @@ impl Http {
             429 => Err(Error::Throttled(after.map(Duration::from_secs))),
             401 => Err(Error::Token),
             // The length that the device announces is held: what breaks off is no answer.
-            status => Ok((status, answer.text().await.map_err(failed)?)),
+            status => {
+                let bytes = Vec::from(answer.bytes().await.map_err(failed)?);
+                // What somebody wrote in a comment in another encoding is no reason to see nothing.
+                let lossy = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+                Ok((status, String::from_utf8(bytes).unwrap_or_else(|it| lossy(it.into_bytes()))))
+            }
         }
     }
-}
-
-fn broken() -> Error {
-    Error::Protocol("an answer that is no JSON".to_owned())
-}
-
-/// One virtual firewall's answer.
-fn answered(asked: Asked, text: &str) -> Result<Envelope, Error> {
-    let answer: Envelope = serde_json::from_str(text).map_err(|_| broken())?;
-    if answer.status == "error" {
-        let body: Json = serde_json::from_str(text).map_err(|_| broken())?;
-        let status = body["http_status"].as_u64().and_then(|status| u16::try_from(status).ok());
-        return Err(refusal(asked, status.unwrap_or(500), Some(&body)));
-    }
-    Ok(answer)
 }
 
 fn only(answers: Vec<Envelope>) -> Result<Envelope, Error> {

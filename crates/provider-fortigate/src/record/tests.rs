@@ -150,7 +150,7 @@ async fn both_ways(rows: Vec<(&'static str, Json)>) -> Result<(), TestCaseError>
             table.only(name).is_none_or(|(decides, value)| entry.text(decides) == value)
         };
         let meant = |entry: &Entry| -> Facts {
-            let facts = entry.facts.iter().filter(|(name, _)| only(entry, name));
+            let facts = entry.present.fields.iter().filter(|(name, _)| only(entry, name));
             facts.map(|(name, it)| (name.to_owned(), it.clone())).collect()
         };
         let facts = |entries: &mut dyn Iterator<Item = &Entry>| {

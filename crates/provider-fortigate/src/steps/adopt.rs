@@ -7,8 +7,8 @@ use vertskommune_core::resource::{Resource, Value};
 use vertskommune_core::step::{Class, Refusal, RefusalReason, Step, Wait};
 
 use super::{MKEY, Maker, label, operation};
+use crate::entry::NAME;
 use crate::marks::{self, POLICY, ROUTE, SCHEDULE};
-use crate::observe::NAME;
 use crate::schema::{Form, Table, VDOM, rules, table};
 
 impl Maker<'_> {

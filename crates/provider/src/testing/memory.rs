@@ -313,7 +313,7 @@ impl Memory {
         for (path, thing) in &seen.things {
             match &thing.mark {
                 Some(mark) if ours(mark) => {
-                    let present = Seen::Present(Box::new(present(path, thing)));
+                    let present = Seen::Present(Arc::new(present(path, thing)));
                     observation
                         .seen
                         .entry(mark.tenant.clone())

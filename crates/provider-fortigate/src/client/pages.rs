@@ -1,0 +1,100 @@
+//! A table of one virtual firewall, page by page: while one is read, the next is on its way.
+
+use tokio::task::spawn_blocking;
+
+use super::envelope::{Answer, Envelope, page};
+use super::{Ask, At, Client, Error, Row, Rows, borrowed, cmdb};
+
+/// A page of more bytes is read by another thread, so that nothing waits for it.
+const LARGE: usize = 32 * 1024;
+/// How often a table is read anew because it changed under the reading.
+const RESTARTS: usize = 5;
+
+impl Client {
+    /// All rows of a table, of which this is the first page. One that changes in between is read anew: a row could be
+    /// missed otherwise.
+    pub(super) async fn all<T: Send + 'static>(
+        &self,
+        at: At<'_>,
+        ask: &Ask<'_>,
+        first: Envelope,
+        keep: &(impl Fn(&str, Row) -> T + Clone + Send + 'static),
+    ) -> Result<Rows<T>, Error> {
+        let (mut text, mut total) = (first.text, first.head.total);
+        for _ in 0..RESTARTS {
+            if let Some(rows) = self.unchanged(at, ask, (text, total), keep).await? {
+                return Ok(rows);
+            }
+            (text, total) = (self.text_of(at, ask, 0).await?, None);
+        }
+        Err(Error::Protocol(format!("{} changes faster than it is read", at.table)))
+    }
+
+    /// All rows, where the table stays the same from the first page to the last. Of the first page, it may be known already
+    /// how many there are.
+    async fn unchanged<T: Send + 'static>(
+        &self,
+        at: At<'_>,
+        ask: &Ask<'_>,
+        (first, total): (String, Option<u64>),
+        keep: &(impl Fn(&str, Row) -> T + Clone + Send + 'static),
+    ) -> Result<Option<Rows<T>>, Error> {
+        let mut all = Rows::default();
+        let (mut text, mut total) = (first, total);
+        loop {
+            let start = all.rows.len();
+            // Where there is surely one more page, it need not be waited for until this one is read.
+            let following = start + ask.page;
+            let ahead = async {
+                match total {
+                    Some(total) if (following as u64) < total => {
+                        self.text_of(at, ask, following).await.map(Some)
+                    }
+                    _ => Ok(None),
+                }
+            };
+            let (page, ahead) = tokio::try_join!(read(at.vdom, text, keep), ahead)?;
+            if start > 0 && page.revision != all.revision {
+                return Ok(None);
+            }
+            let rows = page.results.unwrap_or_default();
+            let got = rows.len();
+            (all.revision, all.serial) = (page.revision, page.serial);
+            all.rows.extend(rows);
+            // A device may give fewer rows at once than it was asked for, and says so.
+            if page.is_limited && got == 0 {
+                return Err(Error::Protocol(format!("{} promises rows and gives none", at.table)));
+            }
+            if !page.is_limited && got < ask.page {
+                return Ok(Some(all));
+            }
+            total = page.total;
+            text = match ahead.filter(|_| got == ask.page) {
+                Some(text) => text,
+                None => self.text_of(at, ask, all.rows.len()).await?,
+            };
+        }
+    }
+
+    /// One page of one virtual firewall as it comes.
+    async fn text_of(&self, at: At<'_>, ask: &Ask<'_>, start: usize) -> Result<String, Error> {
+        let _slot = self.enter().await;
+        self.http.page(&cmdb(at.table, None), &borrowed(&ask.query(at.vdom, start))).await
+    }
+}
+
+/// Reads a page.
+async fn read<T: Send + 'static>(
+    vdom: &str,
+    text: String,
+    keep: &(impl Fn(&str, Row) -> T + Clone + Send + 'static),
+) -> Result<Answer<Vec<T>>, Error> {
+    let is_large = text.len() > LARGE;
+    let (vdom, keep) = (vdom.to_owned(), keep.clone());
+    let read = move || page(&text, |row| keep(&vdom, row));
+    if !is_large {
+        return read();
+    }
+    let broken = |error| Err(Error::Protocol(format!("a page cannot be read: {error}")));
+    spawn_blocking(read).await.unwrap_or_else(broken)
+}
