@@ -72,7 +72,7 @@ pub(crate) struct Stats {
     /// Microseconds by method and table, without ordered delays and without sending.
     #[serde(rename = "busyMicros")]
     pub busy_micros: BTreeMap<String, u64>,
-    /// Microseconds in which there was at least one request that had come and was not answered, ordered delays included.
+    /// Microseconds in which there was at least one request that had come and whose answer was not sent, ordered delays included.
     #[serde(rename = "openMicros")]
     pub open_micros: u64,
     /// Requests that have come and are not answered.

@@ -3,10 +3,12 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request as HttpRequest, Response};
@@ -20,6 +22,11 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, Cut, Reply, Request};
 use crate::device::Device;
 use crate::sync::lock;
+
+/// How much of an answer is given out at once.
+const PIECE: usize = 16 * 1024;
+/// How much of it may wait to be sent. Also the most that the head of a request may be.
+const BUFFER: usize = 4 * PIECE;
 
 /// Opens and closes the port.
 #[derive(Clone, Debug)]
@@ -114,47 +121,75 @@ async fn serve(device: Arc<Device>, acceptor: TlsAcceptor, stream: TcpStream, pe
         let device = device.clone();
         async move { respond(&device, request, peer).await }
     });
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = http1::Builder::new().max_buf_size(BUFFER).serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn respond(
-    device: &Device,
+    device: &Arc<Device>,
     request: HttpRequest<Incoming>,
     peer: SocketAddr,
-) -> Result<Response<Full<Bytes>>, Cut> {
+) -> Result<Response<Sending>, Cut> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes().to_vec();
-    let _open = Open::new(device);
+    let open = Open::new(device);
     let delay = lock(&device.orders).delay;
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
     let request = Request::new(head.method.as_str(), &head.uri, head.headers, body, peer.ip());
-    api::answer(device, &request).map(into_response)
+    api::answer(device, &request).map(|reply| into_response(reply).map(|left| Sending { left, _open: open }))
 }
 
 /// A request that has come and is not answered.
-struct Open<'a>(&'a Device);
+struct Open(Arc<Device>);
 
-impl<'a> Open<'a> {
-    fn new(device: &'a Device) -> Self {
+impl Open {
+    fn new(device: &Arc<Device>) -> Self {
         lock(&device.stats).come();
-        Self(device)
+        Self(device.clone())
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
         lock(&self.0.stats).answered();
     }
 }
 
-fn into_response(reply: Reply) -> Response<Full<Bytes>> {
+/// An answer on its way, in pieces as the other side takes them: the request is answered when the last has gone.
+struct Sending {
+    left: Bytes,
+    _open: Open,
+}
+
+impl Body for Sending {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = self.left.len().min(PIECE);
+        let piece = self.left.split_to(piece);
+        Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left.len() as u64)
+    }
+}
+
+fn into_response(reply: Reply) -> Response<Bytes> {
     let mut response = Response::builder().status(reply.status).header("content-type", reply.content_type);
     for (name, value) in reply.headers {
         response = response.header(name, value);
     }
-    response.body(Full::new(Bytes::from(reply.body))).unwrap_or_default()
+    response.body(Bytes::from(reply.body)).unwrap_or_default()
 }
 
 /// Serves plain HTTP with an answer that cannot fail: the admin port.
@@ -172,7 +207,7 @@ where
                 let (head, body) = request.into_parts();
                 let body = body.collect().await.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
                 let request = Request::new(head.method.as_str(), &head.uri, head.headers, body, peer.ip());
-                Ok::<_, Infallible>(into_response(answer(request).await))
+                Ok::<_, Infallible>(into_response(answer(request).await).map(Full::new))
             }
         });
         let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
