@@ -24,6 +24,8 @@ mod shadow;
 mod steps;
 mod strangers;
 mod tables;
+#[cfg(test)]
+mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};

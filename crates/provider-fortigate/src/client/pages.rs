@@ -98,3 +98,72 @@ async fn read<T: Send + 'static>(
     let broken = |error| Err(Error::Protocol(format!("a page cannot be read: {error}")));
     spawn_blocking(read).await.unwrap_or_else(broken)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::testing::device;
+
+    const AT: At<'_> = At { vdom: "root", table: "firewall/address" };
+
+    fn address(number: usize) -> (&'static str, Json) {
+        (AT.table, json!({"name": format!("a{number:03}"), "subnet": "10.13.20.0 255.255.255.0"}))
+    }
+
+    /// The names of those that [`address`] made, in the order in which they come.
+    async fn names(client: &Client, page: usize) -> Result<Vec<String>, Error> {
+        let ask = Ask { page, ..Ask::those(&["name"], "name=@a0") };
+        let name = |_: &str, row: Row| row.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
+        let read = client.list(AT.table, &[AT.vdom], &ask, name).await?;
+        Ok(read.into_values().flat_map(|read| read.rows).collect())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn pages_of_any_size_make_the_whole_table() {
+        let rows: Vec<_> = (0..12).map(address).collect();
+        let (_simulator, client) = device(&rows).await;
+        let whole = names(&client, 1000).await.unwrap();
+        assert_eq!(whole.len(), 12);
+        for page in 1..=14 {
+            assert_eq!(names(&client, page).await.unwrap(), whole, "pages of {page}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_table_that_changes_between_two_pages_is_never_read_half() {
+        let rows: Vec<_> = (20..32).map(address).collect();
+        let (simulator, client) = device(&rows).await;
+        let http = reqwest::Client::new();
+        http.post(format!("{}/delay?ms=5", simulator.admin_url())).send().await.unwrap();
+        let writing = async {
+            for number in (0..20).rev() {
+                let (_, row) = address(number);
+                client.writer(&|| Ok(())).create(AT, row.as_object().unwrap()).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(45)).await;
+            }
+        };
+        let reading = async {
+            let (mut read, mut given_up) = (0, 0);
+            while read < 8 {
+                let Ok(names) = names(&client, 3).await else {
+                    given_up += 1;
+                    assert!(given_up < 100, "it is never read");
+                    continue;
+                };
+                read += 1;
+                let set: BTreeSet<&String> = names.iter().collect();
+                assert_eq!(set.len(), names.len(), "twice: {names:?}");
+                // Those that came later stand above: what was there before must all be there.
+                let first = 32 - names.len();
+                let all: Vec<String> = (first..32).map(|number| format!("a{number:03}")).collect();
+                assert!(all.iter().all(|name| set.contains(name)), "{names:?}");
+            }
+        };
+        tokio::join!(writing, reading);
+    }
+}

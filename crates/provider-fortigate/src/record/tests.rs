@@ -1,6 +1,5 @@
 //! What the device exports, against what it tells by REST.
 
-use fortios_simulator::{Options, Simulator};
 use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};
 use vertskommune_core::facts::Facts;
@@ -8,9 +7,10 @@ use vertskommune_core::names::Installation;
 
 use super::rows;
 use super::text::Section;
-use crate::client::{Ask, At, Client, Config, Token};
+use crate::client::{Ask, At};
 use crate::entry::{Attributes as _, Entry, identity};
 use crate::schema::TABLES;
+use crate::testing::device;
 
 /// Text with what has a meaning in a configuration, but for the signs that FortiOS takes in no comment.
 fn text() -> impl Strategy<Value = String> {
@@ -110,24 +110,6 @@ fn vip() -> impl Strategy<Value = Json> {
         row["comment"] = json!(comment);
         row
     })
-}
-
-/// A device with these rows, besides what it has by itself.
-async fn device(rows: &[(&str, Json)]) -> (Simulator, Client) {
-    let simulator =
-        Simulator::start(&Options { token: Some("token".to_owned()), ..Options::default() }).await.unwrap();
-    let config = Config {
-        url: simulator.url(),
-        ca: simulator.authority.clone().unwrap(),
-        concurrency: 8,
-        requests_per_second: 10_000,
-    };
-    let client = Client::new(&config, Token::new("token")).unwrap();
-    let writer = client.writer(&|| Ok(()));
-    for (table, row) in rows {
-        writer.create(At { vdom: "root", table }, row.as_object().unwrap()).await.unwrap();
-    }
-    (simulator, client)
 }
 
 async fn both_ways(rows: Vec<(&'static str, Json)>) -> Result<(), TestCaseError> {
