@@ -101,7 +101,6 @@ async fn read<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use serde_json::{Value as Json, json};
@@ -136,32 +135,27 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_table_that_changes_between_two_pages_is_never_read_half() {
-        let rows: Vec<_> = (20..32).map(address).collect();
-        let (simulator, client) = device(&rows).await;
-        let http = reqwest::Client::new();
-        http.post(format!("{}/delay?ms=5", simulator.admin_url())).send().await.unwrap();
+        let rows: Vec<_> = (0..32).map(address).collect();
+        let (_simulator, client) = device(&rows).await;
+        // What stands behind one that goes comes nearer: between two pages it would be passed over.
         let writing = async {
-            for number in (0..20).rev() {
-                let (_, row) = address(number);
-                client.writer(&|| Ok(())).create(AT, row.as_object().unwrap()).await.unwrap();
-                tokio::time::sleep(Duration::from_millis(45)).await;
+            for number in 0..20 {
+                client.writer(&|| Ok(())).delete(AT, &format!("a{number:03}")).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         let reading = async {
             let (mut read, mut given_up) = (0, 0);
-            while read < 8 {
+            while read < 40 {
                 let Ok(names) = names(&client, 3).await else {
                     given_up += 1;
                     assert!(given_up < 100, "it is never read");
                     continue;
                 };
                 read += 1;
-                let set: BTreeSet<&String> = names.iter().collect();
-                assert_eq!(set.len(), names.len(), "twice: {names:?}");
-                // Those that came later stand above: what was there before must all be there.
-                let first = 32 - names.len();
-                let all: Vec<String> = (first..32).map(|number| format!("a{number:03}")).collect();
-                assert!(all.iter().all(|name| set.contains(name)), "{names:?}");
+                let whole: Vec<String> =
+                    (32 - names.len()..32).map(|number| format!("a{number:03}")).collect();
+                assert_eq!(names, whole);
             }
         };
         tokio::join!(writing, reading);
