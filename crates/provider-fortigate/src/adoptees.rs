@@ -6,7 +6,7 @@ use vertskommune_core::names::TenantName;
 use vertskommune_core::observation::Scope;
 
 use crate::client;
-use crate::entry::{Attributes as _, Entry, identity};
+use crate::entry::{Attributes as _, Entry};
 use crate::marks::{POLICY, ROUTE};
 use crate::schema::Table;
 
@@ -35,8 +35,7 @@ impl<'a> Adoptees<'a> {
         if self.0.is_empty() || table.comment.is_none() {
             return BTreeSet::new();
         }
-        let key = identity(table, row);
-        let words = [key.as_str(), row.text("name")];
+        let words = [row.present.identity.as_str(), row.text("name")];
         words.iter().filter_map(|word| self.0.get(word)).flatten().copied().collect()
     }
 

@@ -93,7 +93,9 @@ impl Entry {
         if !present.fields.contains_key(VDOM) {
             present.fields.insert(VDOM, vdom);
         }
-        if let Some(mark) = mark.as_ref().filter(|mark| mark.key.kind.as_str() == POLICY) {
+        if table.kind == POLICY
+            && let Some(mark) = mark.as_ref().filter(|mark| mark.key.kind.as_str() == POLICY)
+        {
             present.outputs.insert(NAME, row.text("name"));
             canonical(&mut present.fields, mark);
         }
@@ -132,8 +134,8 @@ pub(crate) fn is_set(value: &Json) -> bool {
 }
 
 /// The key by which a row is addressed.
-pub(crate) fn identity(table: &Table, row: &impl Attributes) -> String {
-    match row.attribute(table.mkey) {
+pub(crate) fn identity(table: &Table, row: &Row) -> String {
+    match row.get(table.mkey) {
         Some(Json::String(name)) => name.clone(),
         Some(other) => other.to_string(),
         None => String::new(),

@@ -1,5 +1,6 @@
 //! What is seen of all tenants, from the rows of the tables. Pure.
 
+use std::borrow::Cow;
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use vertskommune_core::observation::{
 
 use crate::adoptees::Adoptees;
 use crate::client::Row;
-use crate::entry::{Attributes, Entry, identity};
+use crate::entry::{Attributes, Entry};
 use crate::marks::{
     self, ADDRESS, ADDRESS_GROUP, INTERFACE, LINK, LINK_END, OLD, ORDER, POLICY, ROUTE, SCHEDULE, SERVICE,
     SERVICE_GROUP, TRANSIT, VIP, VIRTUAL_FIREWALL, ZONE,
@@ -23,7 +24,7 @@ use crate::order::Standing;
 use crate::schema::{Form, TABLES, Table, VDOM};
 use crate::shadow::Objects;
 use crate::strangers::Strangers;
-use crate::tables::{Known, Read, all_rows};
+use crate::tables::{Known, Read, all_rows, entries};
 
 /// What a policy says of its place, for those who plan its order.
 pub(crate) const STANDING: &str = "standing";
@@ -172,38 +173,39 @@ impl View<'_> {
     }
 
     /// Whose row it is, and which of that tenant's things.
-    fn owner(&self, table: &Table, row: &Entry, owners: &Owners) -> Option<(TenantName, ResourceKey)> {
+    fn owner<'r>(
+        &self,
+        table: &Table,
+        row: &'r Entry,
+        owners: &Owners,
+    ) -> Option<(TenantName, Cow<'r, ResourceKey>)> {
+        let key = |kind: &str, name: &str| Cow::Owned(ResourceKey::new(kind, name));
         let name = || row.attribute("name")?.as_str();
         match table.kind {
             VIRTUAL_FIREWALL => {
                 let tenant = owner_of_vdom(row, self.installation)?;
-                Some((tenant, ResourceKey::new(VIRTUAL_FIREWALL, "tenant")))
+                Some((tenant, key(VIRTUAL_FIREWALL, "tenant")))
             }
-            LINK => Some((owners.links.get(name()?)?.clone(), ResourceKey::new(LINK, "tenant"))),
+            LINK => Some((owners.links.get(name()?)?.clone(), key(LINK, "tenant"))),
             LINK_END => {
                 let ends = [("host", names::host_end as fn(&str) -> String), ("tenant", names::tenant_end)];
                 let link = name()?.strip_suffix(['0', '1'])?;
                 let (end, _) = ends.into_iter().find(|(_, end)| Some(end(link).as_str()) == name())?;
-                Some((owners.links.get(link)?.clone(), ResourceKey::new(LINK_END, end)))
+                Some((owners.links.get(link)?.clone(), key(LINK_END, end)))
             }
             SCHEDULE => {
-                let (prefix, key) = names::read_schedule(self.installation.as_str(), name()?)?;
-                Some((owners.zones.get(prefix)?.clone(), ResourceKey::new(SCHEDULE, key)))
+                let (prefix, name) = names::read_schedule(self.installation.as_str(), name()?)?;
+                Some((owners.zones.get(prefix)?.clone(), key(SCHEDULE, name)))
             }
             kind => {
                 let mark = row.mark.as_ref().filter(|mark| mark.key.kind.as_str() == kind)?;
-                Some((mark.tenant.clone(), mark.key.clone()))
+                Some((mark.tenant.clone(), Cow::Borrowed(&mark.key)))
             }
         }
     }
 
     fn rows(&self, table: &Table, known: &Known, owners: &Owners, seen: &mut Observation) {
-        // Most of what is read is of those who are not looked at.
-        let is_others = |row: &Entry| {
-            let mark = row.mark.as_ref().filter(|mark| mark.key.kind.as_str() == table.kind);
-            mark.is_some_and(|mark| !self.includes(&mark.tenant))
-        };
-        for row in entries(known).filter(|row| !is_others(row)) {
+        for row in entries(known) {
             let Some((tenant, key)) = self.owner(table, row, owners) else {
                 // Every interface that is no end of a link of ours is told of as an interface.
                 let foreign = (table.kind != LINK_END).then(|| foreign(table, row)).flatten();
@@ -215,7 +217,7 @@ impl View<'_> {
             }
             let present = present(table, row);
             let things = seen.seen.entry(tenant).or_default();
-            let it = match things.get(&key) {
+            let it = match things.get(&*key) {
                 None => Seen::Present(present),
                 // Somebody copied it with its comment: which one is ours cannot be told.
                 Some(Seen::Present(first)) => Seen::Unknown(Blindness::Ambiguous(vec![
@@ -224,7 +226,7 @@ impl View<'_> {
                 ])),
                 Some(other) => other.clone(),
             };
-            things.insert(key, it);
+            things.insert(key.into_owned(), it);
         }
     }
 
@@ -331,11 +333,6 @@ impl View<'_> {
         }
         copies
     }
-}
-
-/// The rows of a table, wherever they stand.
-fn entries(known: &Known) -> impl Iterator<Item = &Arc<Entry>> {
-    known.values().flat_map(|read| &read.rows)
 }
 
 /// Whether more than the id of a row was read, so that its owner is known.
@@ -470,21 +467,16 @@ pub(crate) fn standing(present: &Present) -> Vec<Standing> {
 }
 
 fn present(table: &Table, entry: &Entry) -> Arc<Present> {
-    let is_theirs = |name: &str| {
-        table.has(name)
-            || name == table.mkey
-            || name == VDOM
-            || table.comment.is_some_and(|(it, _)| it == name)
+    if table.kind != LINK_END {
+        return entry.present.clone();
+    }
+    // It is read with the interfaces, of which more is compared.
+    let is_its = |name: &str| {
+        table.has(name) || name == table.mkey || table.comment.is_some_and(|(comment, _)| name == comment)
     };
-    let fields = match table.kind {
-        // Read with the interfaces, of which more is compared.
-        LINK_END => {
-            let fields = entry.present.fields.iter().filter(|(name, _)| is_theirs(name));
-            fields.map(|(name, value)| (name.to_owned(), value.clone())).collect()
-        }
-        _ => return entry.present.clone(),
-    };
-    Arc::new(Present { fields, identity: identity(table, entry), ..Present::default() })
+    let fields = entry.present.fields.iter().filter(|(name, _)| is_its(name));
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.clone())).collect();
+    Arc::new(Present { fields, identity: entry.present.identity.clone(), ..Present::default() })
 }
 
 /// The attributes in the form in which FortiOS takes them.

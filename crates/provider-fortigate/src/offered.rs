@@ -267,7 +267,7 @@ impl Tables<'_> {
             let at = if table(kind)?.is_global { self.settings.device() } else { vdom };
             let known = self.read.get(kind)?.as_ref().ok()?.get(at)?;
             let rows = known.rows.iter().filter(|row| row.mark.is_none());
-            names.extend(rows.map(|row| row.text("name").to_owned()));
+            names.extend(rows.filter_map(|row| Some(row.attribute("name")?.as_str()?.to_owned())));
         }
         Some(names)
     }

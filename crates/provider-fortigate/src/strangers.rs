@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use vertskommune_core::names::TenantName;
 
-use crate::entry::{Attributes as _, Entry, identity};
+use crate::entry::{Attributes as _, Entry};
 use crate::marks::INTERFACE;
 use crate::names;
 use crate::observe::View;
@@ -18,7 +18,7 @@ const NAMED: usize = 5;
 /// What every virtual firewall has from its birth, by table and name: as it stands in the host's, where that still has it.
 pub(crate) struct Strangers<'a> {
     view: &'a View<'a>,
-    inborn: BTreeMap<(&'static str, String), &'a Arc<Entry>>,
+    inborn: BTreeMap<(&'static str, &'a str), &'a Arc<Entry>>,
     links: &'a BTreeMap<String, TenantName>,
 }
 
@@ -26,7 +26,8 @@ impl<'a> Strangers<'a> {
     pub(crate) fn new(view: &'a View<'a>, links: &'a BTreeMap<String, TenantName>) -> Self {
         let named = TABLES.iter().filter(|table| !table.is_global && table.mkey == "name");
         let rows = named.flat_map(|table| {
-            view.rows_of(table.kind, view.transit).map(move |row| ((table.kind, identity(table, row)), row))
+            view.rows_of(table.kind, view.transit)
+                .map(move |row| ((table.kind, row.present.identity.as_str()), row))
         });
         Self { view, inborn: rows.collect(), links }
     }
@@ -40,7 +41,7 @@ impl<'a> Strangers<'a> {
         });
         let interfaces = TABLES.iter().filter(|table| table.kind == INTERFACE).flat_map(|table| {
             let strange = move |row: &&Arc<Entry>| {
-                let name = identity(table, row);
+                let name = row.present.identity.as_str();
                 // FortiOS gives a virtual firewall tunnels of its own, such as `ssl.NAME`.
                 let inborn = name.split_once('.').is_some_and(|(_, of)| of == vdom);
                 row.text(VDOM) == vdom
@@ -56,18 +57,17 @@ impl<'a> Strangers<'a> {
     fn is_ours(&self, table: &Table, row: &Entry) -> bool {
         match table.comment {
             Some(_) => row.mark.is_some(),
-            None => names::read_schedule(self.view.installation.as_str(), &identity(table, row)).is_some(),
+            None => names::read_schedule(self.view.installation.as_str(), &row.present.identity).is_some(),
         }
     }
 
     fn is_inborn(&self, table: &Table, row: &Arc<Entry>) -> bool {
         // It is the same but for where it stands.
-        let differs = |born: &Entry, name: &str, value: &Json| {
-            name != VDOM && born.present.fields.get(name) != Some(value)
-        };
-        let is_same =
-            |born: &Entry| !row.present.fields.iter().any(|(name, value)| differs(born, name, value));
-        self.inborn.get(&(table.kind, identity(table, row))).is_some_and(|born| is_same(born))
+        fn fields(entry: &Entry) -> impl Iterator<Item = (&str, &Json)> {
+            entry.present.fields.iter().filter(|(name, _)| *name != VDOM)
+        }
+        let born = self.inborn.get(&(table.kind, row.present.identity.as_str()));
+        born.is_some_and(|born| fields(born).eq(fields(row)))
     }
 }
 
@@ -76,5 +76,5 @@ fn told(table: &Table, row: &Entry) -> String {
         name if table.mkey != "name" && !name.is_empty() => format!(" ({name})"),
         _ => String::new(),
     };
-    format!("{} {}{name}", table.kind, identity(table, row))
+    format!("{} {}{name}", table.kind, row.present.identity)
 }

@@ -14,7 +14,7 @@ use vertskommune_core::observation::{Blindness, Scope};
 
 use crate::adoptees::Adoptees;
 use crate::client::{self, Ask, At, Client, Error, Row, Rows};
-use crate::entry::{Attributes as _, Entry, identity};
+use crate::entry::{Attributes as _, Entry};
 use crate::marks::{self, INTERFACE, POLICY, VIRTUAL_FIREWALL};
 use crate::names;
 use crate::observe::{anchor_attribute, is_anchor, owner_of_vdom};
@@ -142,7 +142,12 @@ impl Tables {
 /// The rows of a table, wherever they stand; none where it cannot be read.
 pub(crate) fn all_rows<'a>(read: &'a Read, kind: &str) -> impl Iterator<Item = &'a Arc<Entry>> {
     let known = read.get(kind).and_then(|known| known.as_ref().ok());
-    known.into_iter().flat_map(Known::values).flat_map(|read| &read.rows)
+    known.into_iter().flat_map(entries)
+}
+
+/// The rows of one table that was read, wherever they stand.
+pub(crate) fn entries(known: &Known) -> impl Iterator<Item = &Arc<Entry>> {
+    known.values().flat_map(|read| &read.rows)
 }
 
 /// Whether nothing was read anew between the two.
@@ -300,15 +305,15 @@ impl Reading<'_> {
         known: &Rows<Arc<Entry>>,
         fresh: Vec<Arc<Entry>>,
     ) -> Result<Option<Vec<Arc<Entry>>>, Error> {
-        let keys: BTreeSet<String> = fresh.iter().map(|row| identity(self.table, row)).collect();
+        let keys: BTreeSet<&str> = fresh.iter().map(|row| row.present.identity.as_str()).collect();
         let (theirs, mut rows): (Vec<&Arc<Entry>>, Vec<&Arc<Entry>>) =
             known.rows.iter().partition(|row| self.is_of(tenants, row));
-        rows.retain(|row| !keys.contains(&identity(self.table, row)));
-        let missing =
-            theirs.into_iter().map(|row| identity(self.table, row)).filter(|key| !keys.contains(key));
+        rows.retain(|row| !keys.contains(row.present.identity.as_str()));
+        let theirs = theirs.into_iter().map(|row| row.present.identity.as_str());
+        let missing = theirs.filter(|key| !keys.contains(key));
         for key in missing {
             // It is gone, or it is there and its mark is not: then it is somebody's, and how it is has to be read.
-            if self.client.row(At { vdom, table: self.table.path }, &key).await?.is_some() {
+            if self.client.row(At { vdom, table: self.table.path }, key).await?.is_some() {
                 return Ok(None);
             }
         }

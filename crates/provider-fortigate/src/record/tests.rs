@@ -8,7 +8,7 @@ use vertskommune_core::names::Installation;
 use super::rows;
 use super::text::Section;
 use crate::client::{Ask, At};
-use crate::entry::{Attributes as _, Entry, identity};
+use crate::entry::{Attributes as _, Entry};
 use crate::schema::TABLES;
 use crate::testing::device;
 
@@ -136,7 +136,10 @@ async fn both_ways(rows: Vec<(&'static str, Json)>) -> Result<(), TestCaseError>
             facts.map(|(name, it)| (name.to_owned(), it.clone())).collect()
         };
         let facts = |entries: &mut dyn Iterator<Item = &Entry>| {
-            entries.filter(made).map(|entry| (identity(table, entry), meant(entry))).collect::<Vec<_>>()
+            entries
+                .filter(made)
+                .map(|entry| (entry.present.identity.clone(), meant(entry)))
+                .collect::<Vec<_>>()
         };
         let told =
             client.rows(At { vdom: "root", table: table.path }, &Ask::all(&table.read())).await.unwrap();
