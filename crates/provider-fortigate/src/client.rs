@@ -224,10 +224,7 @@ impl Client {
     /// One row, where it is there.
     pub(crate) async fn row(&self, at: At<'_>, mkey: &str) -> Result<Option<Row>, Error> {
         match self.get(&addressed(at, mkey)?, &[scope(at.vdom)]).await {
-            Ok(answer) => {
-                let page = envelope::page(&answer.text, |row| row)?;
-                Ok(page.results.and_then(|rows| rows.into_iter().next()))
-            }
+            Ok(answer) => Ok(envelope::page(&answer.text, |row| row)?.rows.into_iter().next()),
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }

@@ -21,7 +21,7 @@ pub(super) struct Envelope {
 #[serde(bound(deserialize = "R: Deserialize<'de>"))]
 pub(super) struct Answer<R> {
     #[serde(default = "none")]
-    pub(super) results: Option<R>,
+    results: Option<R>,
     #[serde(default)]
     pub(super) mkey: Json,
     #[serde(default, deserialize_with = "text")]
@@ -40,15 +40,6 @@ pub(super) struct Answer<R> {
     pub(super) is_limited: bool,
     #[serde(default, deserialize_with = "text")]
     status: String,
-}
-
-impl<R> Answer<R> {
-    /// The same with other results.
-    pub(super) fn map<S>(self, other: impl FnOnce(R) -> S) -> Answer<S> {
-        let Self { results, mkey, revision, serial, version, vdom, total, is_limited, status } = self;
-        let results = results.map(other);
-        Answer { results, mkey, revision, serial, version, vdom, total, is_limited, status }
-    }
 }
 
 fn none<R>() -> Option<R> {
@@ -84,16 +75,28 @@ pub(super) fn envelopes(asked: Asked, text: String) -> Result<Vec<Envelope>, Err
     parts(&text)?.into_iter().map(|part| envelope(part.get().to_owned())).collect()
 }
 
+/// A page of a table.
+pub(super) struct Page<T> {
+    pub(super) rows: Vec<T>,
+    pub(super) revision: String,
+    pub(super) serial: String,
+    /// How many rows there are on all pages, where the device tells it.
+    pub(super) total: Option<u64>,
+    /// Whether there are more rows than the device gives at once.
+    pub(super) is_limited: bool,
+}
+
 /// The one answer to a request for one page of one virtual firewall, which may come as one of several; with its rows, each
 /// taken as it is read, so that a page is never there twice.
-pub(super) fn page<T>(text: &str, take: impl FnMut(Row) -> T) -> Result<Answer<Vec<T>>, Error> {
+pub(super) fn page<T>(text: &str, take: impl FnMut(Row) -> T) -> Result<Page<T>, Error> {
     let several = if is_several(text) { parts(text)? } else { Vec::new() };
     let text = several.first().map_or(text, |part| part.get());
-    let page: Answer<&RawValue> = answer(Asked::Row, text)?;
-    let rows = page.results.ok_or_else(|| Error::Protocol("an answer without rows".to_owned()))?;
+    let answer: Answer<&RawValue> = answer(Asked::Row, text)?;
+    let rows = answer.results.ok_or_else(|| Error::Protocol("an answer without rows".to_owned()))?;
     let rows = serde_json::Deserializer::from_str(rows.get()).deserialize_seq(Each(take));
     let rows = rows.map_err(|_| broken())?;
-    Ok(page.map(|_| rows))
+    let Answer { revision, serial, total, is_limited, .. } = answer;
+    Ok(Page { rows, revision, serial, total, is_limited })
 }
 
 /// Takes rows one by one.

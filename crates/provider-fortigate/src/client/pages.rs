@@ -2,7 +2,7 @@
 
 use tokio::task::spawn_blocking;
 
-use super::envelope::{Answer, Envelope, page};
+use super::envelope::{Envelope, Page, page};
 use super::{Ask, At, Client, Error, Row, Rows, borrowed, cmdb};
 
 /// A page of more bytes is read by another thread, so that nothing waits for it.
@@ -57,10 +57,9 @@ impl Client {
             if start > 0 && page.revision != all.revision {
                 return Ok(None);
             }
-            let rows = page.results.unwrap_or_default();
-            let got = rows.len();
+            let got = page.rows.len();
             (all.revision, all.serial) = (page.revision, page.serial);
-            all.rows.extend(rows);
+            all.rows.extend(page.rows);
             // A device may give fewer rows at once than it was asked for, and says so.
             if page.is_limited && got == 0 {
                 return Err(Error::Protocol(format!("{} promises rows and gives none", at.table)));
@@ -88,7 +87,7 @@ async fn read<T: Send + 'static>(
     vdom: &str,
     text: String,
     keep: &(impl Fn(&str, Row) -> T + Clone + Send + 'static),
-) -> Result<Answer<Vec<T>>, Error> {
+) -> Result<Page<T>, Error> {
     let is_large = text.len() > LARGE;
     let (vdom, keep) = (vdom.to_owned(), keep.clone());
     let read = move || page(&text, |row| keep(&vdom, row));

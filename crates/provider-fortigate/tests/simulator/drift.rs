@@ -16,11 +16,8 @@ use super::{drive, firmwares};
 pub(super) fn named(plan: &Plan) -> BTreeSet<String> {
     let fields = plan.steps.iter().flat_map(|planned| {
         let step = &planned.step;
-        let expects = step
-            .expects
-            .iter()
-            .map(|(field, _)| field.to_owned())
-            .filter(|field| !["mkey", "vdom"].contains(&field.as_str()));
+        let expects = step.expects.iter().filter(|(field, _)| !["mkey", "vdom"].contains(field));
+        let expects = expects.map(|(field, _)| field.to_owned());
         let place = step.fields.contains_key("place").then(|| "place".to_owned());
         expects.chain(place).map(move |field| format!("{} {field}", step.resource.key))
     });
