@@ -1,10 +1,10 @@
 //! What is seen of one thing: values by name, small enough to be kept for all things of all tenants.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value as Json;
 
@@ -12,7 +12,8 @@ use serde_json::Value as Json;
 pub type Name = Cow<'static, str>;
 
 /// Observed fields by path, in the order of the paths. A copy is cheap: it shares all until one is changed.
-#[derive(Clone, Default)]
+/// None of them is no list at all, so that equality is that of the values.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Facts(Option<Arc<Vec<(Name, Json)>>>);
 
 impl Facts {
@@ -67,7 +68,9 @@ impl Facts {
     /// Takes out a value.
     pub fn remove(&mut self, name: &str) -> Option<Json> {
         let at = self.place(name).ok()?;
-        Some(Arc::make_mut(self.0.as_mut()?).remove(at).1)
+        let (_, value) = Arc::make_mut(self.0.as_mut()?).remove(at);
+        self.0.take_if(|all| all.is_empty());
+        Some(value)
     }
 }
 
@@ -128,16 +131,6 @@ impl<'a> Extend<(&'a str, &'a Json)> for Facts {
     }
 }
 
-impl PartialEq for Facts {
-    fn eq(&self, other: &Self) -> bool {
-        let is_one = |one, other| Arc::ptr_eq(one, other);
-        self.0.as_ref().zip(other.0.as_ref()).is_some_and(|(one, other)| is_one(one, other))
-            || self.all() == other.all()
-    }
-}
-
-impl Eq for Facts {}
-
 impl fmt::Debug for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self).finish()
@@ -152,32 +145,12 @@ impl Serialize for Facts {
 
 impl<'de> Deserialize<'de> for Facts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Whole;
-
-        impl<'de> Visitor<'de> for Whole {
-            type Value = Facts;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("values by name")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Facts, A::Error> {
-                let mut all = Vec::new();
-                while let Some(one) = map.next_entry::<String, Json>()? {
-                    all.push(one);
-                }
-                Ok(all.into_iter().collect())
-            }
-        }
-
-        deserializer.deserialize_map(Whole)
+        BTreeMap::<String, Json>::deserialize(deserializer).map(|all| all.into_iter().collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
     use serde_json::json;
 
