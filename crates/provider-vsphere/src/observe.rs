@@ -116,7 +116,7 @@ impl<'a> View<'a> {
         Present {
             fields,
             applied: vm.applied.clone(),
-            outputs: Facts::from([(REF.to_owned(), json!(vm.slim.mor.to_string()))]),
+            outputs: Facts::from([(REF, json!(vm.slim.mor.to_string()))]),
             identity: vm.slim.instance_uuid.clone(),
             interrupted: vm.order.is_some(),
             retired_at: vm.retired,
@@ -271,10 +271,10 @@ fn insert(things: &mut BTreeMap<ResourceKey, Seen>, key: ResourceKey, seen: Seen
     things.insert(key, seen);
 }
 
-fn present<const N: usize>(mor: &Mor, fields: [(&str, Json); N], reference: &str) -> Seen {
+fn present<const N: usize>(mor: &Mor, fields: [(&'static str, Json); N], reference: &str) -> Seen {
     Seen::Present(Arc::new(Present {
-        fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        outputs: Facts::from([(REF.to_owned(), json!(reference))]),
+        fields: Facts::from(fields),
+        outputs: Facts::from([(REF, json!(reference))]),
         identity: mor.to_string(),
         ..Present::default()
     }))
@@ -288,7 +288,7 @@ fn network(mor: &Mor, row: &Portgroup, attached: usize) -> Seen {
 }
 
 fn rule_present(rule: &AntiAffinityRule, vms: &[(ResourceKey, &Vm)]) -> Seen {
-    let mut fields = Facts::from([("enabled".to_owned(), json!(rule.enabled))]);
+    let mut fields = Facts::from([("enabled", json!(rule.enabled))]);
     for mor in &rule.vms {
         let server = vms.iter().find(|(_, vm)| vm.slim.mor == *mor).map_or(&*mor.id, |(key, _)| &key.name);
         fields.insert(format!("members.{server}"), json!(mor.to_string()));
@@ -298,7 +298,7 @@ fn rule_present(rule: &AntiAffinityRule, vms: &[(ResourceKey, &Vm)]) -> Seen {
     Seen::Present(Arc::new(Present {
         fields,
         applied,
-        outputs: Facts::from([(REF.to_owned(), json!(rule.name))]),
+        outputs: Facts::from([(REF, json!(rule.name))]),
         identity: rule.name.clone(),
         ..Present::default()
     }))
@@ -308,17 +308,17 @@ fn rule_present(rule: &AntiAffinityRule, vms: &[(ResourceKey, &Vm)]) -> Seen {
 pub(crate) fn facts(vm: &Vm, settings: &Settings) -> Facts {
     let reference = |mor: &Option<Mor>| mor.as_ref().map_or(Json::Null, |mor| json!(mor.to_string()));
     let mut fields = Facts::from([
-        ("name".to_owned(), json!(vm.slim.name)),
-        ("folder".to_owned(), reference(&vm.slim.parent)),
-        ("pool".to_owned(), reference(&vm.slim.pool)),
-        ("vcpus".to_owned(), json!(vm.cpus)),
-        ("memory".to_owned(), json!(vm.slim.memory_mb << 20)),
-        ("power".to_owned(), json!(if vm.slim.powered_on { "on" } else { "off" })),
-        ("diskNames".to_owned(), json!(if vm.keeps_disk_names() { "kept" } else { "by place" })),
-        ("restarting".to_owned(), json!(vm.order.is_some())),
+        ("name", json!(vm.slim.name)),
+        ("folder", reference(&vm.slim.parent)),
+        ("pool", reference(&vm.slim.pool)),
+        ("vcpus", json!(vm.cpus)),
+        ("memory", json!(vm.slim.memory_mb << 20)),
+        ("power", json!(if vm.slim.powered_on { "on" } else { "off" })),
+        ("diskNames", json!(if vm.keeps_disk_names() { "kept" } else { "by place" })),
+        ("restarting", json!(vm.order.is_some())),
         // For the choice of steps only; no manifest asks for these.
-        ("hotAdd.vcpus".to_owned(), json!(vm.cpu_hot_add)),
-        ("hotAdd.memory".to_owned(), json!(vm.memory_hot_add)),
+        ("hotAdd.vcpus", json!(vm.cpu_hot_add)),
+        ("hotAdd.memory", json!(vm.memory_hot_add)),
     ]);
     if let Some(order) = &vm.order {
         fields.insert("order".to_owned(), json!(order.to_string()));

@@ -261,7 +261,7 @@ fn data_is_destroyed_only_as_a_class_of_its_own_and_a_folder_last() {
         [("destroy", Class::Destroy, true), ("forget", Class::Remove, false)]
     );
     let folder = expanded(tenant()).remove(0);
-    let full = Present { fields: Facts::from([("children".to_owned(), json!(1))]), ..Present::default() };
+    let full = Present { fields: Facts::from([("children", json!(1))]), ..Present::default() };
     let proposal =
         steps(Difference { id: folder.id, what: What::Remove, desired: None, present: Some(full) });
     assert!(matches!(proposal.steps[0].blocked, Some(Wait::InUse { .. })), "{proposal:#?}");

@@ -67,7 +67,7 @@ impl Act<'_> {
         let id = &self.step.resource;
         let (mor, folder) =
             self.folder_of(&id.tenant).await?.ok_or_else(|| not_sent("the folder is not there"))?;
-        let facts = Facts::from([("name".to_owned(), json!(folder.name))]);
+        let facts = Facts::from([("name", json!(folder.name))]);
         if self.holds(&facts).await? {
             return Ok(Applied::Done);
         }
@@ -80,9 +80,9 @@ impl Act<'_> {
         let id = &self.step.resource;
         let (mor, pool) = self.pool_of(&id.tenant).await?.ok_or_else(|| not_sent("the pool is not there"))?;
         let facts = Facts::from([
-            ("name".to_owned(), json!(pool.name)),
-            ("shares".to_owned(), json!(pool.shares)),
-            ("limits".to_owned(), json!(pool.limits)),
+            ("name", json!(pool.name)),
+            ("shares", json!(pool.shares)),
+            ("limits", json!(pool.limits)),
         ]);
         if self.holds(&facts).await? {
             return Ok(Applied::Done);
@@ -150,8 +150,7 @@ impl Act<'_> {
     pub(super) async fn reconfigure_network(&self) -> Outcome {
         let found = self.network_of(&self.step.resource).await?;
         let (mor, row) = found.ok_or_else(|| not_sent("the port group is not there"))?;
-        let facts =
-            Facts::from([("name".to_owned(), json!(row.name)), ("vlan".to_owned(), row.vlan.clone())]);
+        let facts = Facts::from([("name", json!(row.name)), ("vlan", row.vlan.clone())]);
         if self.holds(&facts).await? {
             return Ok(Applied::Done);
         }
