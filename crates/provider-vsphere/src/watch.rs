@@ -31,23 +31,29 @@ pub(crate) struct Watching {
     rules: Vec<AntiAffinityRule>,
     /// The tasks that vCenter listed last.
     tasks: BTreeSet<Mor>,
+    /// A wait has begun and its answer was not taken in.
+    is_waiting: bool,
 }
 
 impl Vsphere {
-    /// Waits until something may have changed. The first call, and the first after the session was lost, begin a watch
-    /// and know nothing of what was before.
+    /// Waits until something may have changed. The first call, and the first after the session was lost or a wait broke
+    /// off, begin a watch and know nothing of what was before: the answer to a wait that nobody hears any more may have
+    /// told of a change, and a second wait beside one that is still under way loses some.
     pub(crate) async fn wait_for_changes(&self, ctx: &Ctx) -> Result<Changes, ProviderError> {
         let mut watching = self.watching.lock().await;
         let session = self.link.session(&self.settings, ctx).await?;
-        let running = watching.as_mut().filter(|watching| watching.generation == session.generation);
-        let Some(running) = running else {
-            // One of an older session died with it.
-            *watching = None;
+        let is_whole = |it: &Watching| it.generation == session.generation && !it.is_waiting;
+        let Some(running) = watching.as_mut().filter(|it| is_whole(it)) else {
+            if let Some(broken) = watching.take() {
+                // One of an older session died with it, and another one that stays behind dies with this one.
+                let _ = broken.watch.close().await;
+            }
             *watching = Some(Watching::begin(&session).await.map_err(|error| session.fail(&error))?);
             return Ok(Changes::Anything);
         };
         let left = ctx.deadline.saturating_duration_since(Instant::now());
         let wait = WAIT.min(left.saturating_sub(Duration::from_secs(5))).max(Duration::from_secs(1));
+        running.is_waiting = true;
         let changes = tokio::select! {
             changes = running.watch.next(wait) => changes,
             () = ctx.cancel.cancelled() => return Ok(Changes::Tenants(BTreeSet::new())),
@@ -61,15 +67,11 @@ impl Vsphere {
                     tasks.extend(running.new_tasks(change));
                 }
                 tasks.retain(|task| !self.ledger.is_ours(task));
-                if somebody_moved(&session, &tasks).await.map_err(|error| session.fail(&error))? {
-                    return Ok(Changes::Anything);
-                }
-                Ok(Changes::Tenants(tenants))
+                let moved = somebody_moved(&session, &tasks).await.map_err(|error| session.fail(&error))?;
+                running.is_waiting = false;
+                Ok(if moved { Changes::Anything } else { Changes::Tenants(tenants) })
             }
-            Err(Error::SessionLost) => {
-                *watching = None;
-                Ok(Changes::Anything)
-            }
+            Err(Error::SessionLost) => Ok(Changes::Anything),
             Err(error) => Err(session.fail(&error)),
         }
     }
@@ -138,6 +140,7 @@ impl Watching {
             parents: BTreeMap::new(),
             rules: Vec::new(),
             tasks: BTreeSet::new(),
+            is_waiting: false,
         };
         // The first answers bring everything as it is, which is no news.
         loop {

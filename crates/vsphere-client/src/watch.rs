@@ -96,9 +96,9 @@ impl Watch {
 
     /// Waits for changes up to `max_wait` (whole seconds, at least 1).
     ///
-    /// After any other error than [`Error::SessionLost`] the call may be made again and loses
-    /// nothing: the server forgets changes only when the next version is asked for. The same holds
-    /// when the future is dropped. A loop with waits of 30 to 60 s keeps the session alive.
+    /// A loop with waits of 30 to 60 s keeps the session alive. After an error, or when the future
+    /// was dropped, the wait may go on at the server until its end and take what comes meanwhile:
+    /// close this watch then, begin another and read everything anew.
     pub async fn next(&mut self, max_wait: Duration) -> Result<Changes, Error> {
         let mode = Mode::LongPoll(self.generation, max_wait);
         let call = Call::new("WaitForUpdatesEx", &self.collector, mode, |b| {

@@ -462,6 +462,31 @@ async fn changes_are_pushed_and_name_their_tenant() {
 }
 
 #[tokio::test]
+async fn a_wait_that_nobody_hears_any_more_hides_no_change() {
+    let peer = peer!();
+    let drive = drive(&peer, small());
+    let provider = peer.provider();
+    drive.converge().await;
+    let within = |millis| Ctx {
+        deadline: Instant::now() + Duration::from_millis(millis),
+        ..ctx(&peer, Arc::new(Never))
+    };
+    assert_eq!(provider.changed(&within(20_000)).await, Ok(Changes::Anything));
+    let path = "/DC0/vm/Tenants/dyroy/dyr-fs01";
+    for note in ["a", "b", "c"] {
+        while provider.changed(&within(500)).await != Ok(Changes::Tenants(BTreeSet::new())) {}
+        let wait = within(20_000);
+        let broken = tokio::time::timeout(Duration::from_millis(300), provider.changed(&wait));
+        broken.await.expect_err("nothing changes");
+        // Its answer may have told of anything, and goes on to take what comes if it is let.
+        assert_eq!(provider.changed(&within(20_000)).await, Ok(Changes::Anything));
+        peer.0.govc(&["vm.change", "-vm", path, "-annotation", note]);
+        let dyroy = Changes::Tenants(BTreeSet::from(["dyroy".into()]));
+        assert_eq!(provider.changed(&within(20_000)).await, Ok(dyroy), "{note}");
+    }
+}
+
+#[tokio::test]
 async fn a_look_at_one_tenant_sees_what_a_sweep_sees_in_a_constant_number_of_requests() {
     let peer = peer!();
     let (first, second) = (drive(&peer, ibestad()), drive(&peer, small()));
