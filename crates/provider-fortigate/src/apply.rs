@@ -263,7 +263,7 @@ impl Act<'_> {
         let rows = self.those(table, &client::equals("vlanid", &vlan.to_string())).await?;
         let same = rows.iter().find(|row| row.get("interface").and_then(Json::as_str) == Some(parent));
         Ok(same.map(|row| {
-            let name = identity(table, row);
+            let name = identity(row.get(table.mkey));
             format!(
                 "VLAN {vlan} on {parent} is {name} already: name it in spec.firewall.adopt, or take it off the firewall"
             )
@@ -289,7 +289,7 @@ impl Act<'_> {
         if let Some(mark) = comment.and_then(marks::any) {
             return Err(Stop::NotSent(format!("it belongs to {mark} by now")));
         }
-        as_expected(step, &facts(table, &row), |_| true)?;
+        as_expected(step, &facts(table, &row)?, |_| true)?;
         Ok(self
             .writing(step)
             .await?
@@ -300,7 +300,7 @@ impl Act<'_> {
     async fn set(&self, table: &'static Table, step: &Step) -> Result<(), Stop> {
         let mkey = mkey(step)?;
         let row = self.standing(table, step).await?;
-        let (seen, wanted) = (facts(table, &row), facts_of(table, step));
+        let (seen, wanted) = (facts(table, &row)?, facts_of(table, step));
         if wanted.iter().all(|(name, value)| seen.get(name).is_some_and(|it| same(it, value))) {
             return Ok(());
         }
@@ -429,8 +429,9 @@ fn not_in_force(outcome: Applied) -> Applied {
 
 /// Whether the row is what a step would make.
 fn is_same(table: &'static Table, row: &Row, wanted: &Facts) -> bool {
-    let seen = facts(table, row);
-    wanted.iter().all(|(name, value)| seen.get(name).is_some_and(|it| same(it, value)))
+    let is_in =
+        |seen: Facts| wanted.iter().all(|(name, value)| seen.get(name).is_some_and(|it| same(it, value)));
+    facts(table, row).is_ok_and(is_in)
 }
 
 /// Lists of names have no order.
@@ -476,7 +477,7 @@ impl Fortigate {
                 (_, "host") => names::host_end(&link),
                 _ => names::tenant_end(&link),
             };
-            return identity(table, row) == ours;
+            return identity(row.get(table.mkey)) == ours;
         }
         if let Some((comment, _)) = table.comment {
             let text = row.get(comment).and_then(Json::as_str).unwrap_or_default();
@@ -485,7 +486,7 @@ impl Fortigate {
             });
         }
         let prefix = names::schedule_prefix(id.tenant.as_str());
-        let row = identity(table, row);
+        let row = identity(row.get(table.mkey));
         names::read_schedule(self.installation.as_str(), &row) == Some((prefix.as_str(), name))
     }
 

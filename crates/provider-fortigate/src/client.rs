@@ -11,14 +11,16 @@ mod pages;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize as _, Deserializer};
 use serde_json::{Map, Value as Json, json};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use envelope::Envelope;
+use error::Asked;
 pub(crate) use error::{Error, applied, provider_error};
-use http::Http;
 pub(crate) use http::Token;
+use http::{CALL, FILE, Http};
 
 use crate::schema::GLOBAL;
 
@@ -35,6 +37,26 @@ const TRANSACTION_STEP: u64 = 1;
 
 /// A row of a table as FortiOS gives it.
 pub(crate) type Row = Map<String, Json>;
+
+/// The form in which rows are kept: each is read straight into it.
+pub(crate) trait Keep: Clone + Send + Sync + 'static {
+    type Kept: Send + 'static;
+
+    /// Reads a row of this virtual firewall.
+    fn keep<'de, D: Deserializer<'de>>(&self, vdom: &str, row: D) -> Result<Self::Kept, D::Error>;
+}
+
+/// As FortiOS gives it.
+#[derive(Clone)]
+struct AsItIs;
+
+impl Keep for AsItIs {
+    type Kept = Row;
+
+    fn keep<'de, D: Deserializer<'de>>(&self, _: &str, row: D) -> Result<Row, D::Error> {
+        Row::deserialize(row)
+    }
+}
 
 /// Whether a write may be sent now. Asked immediately before each.
 pub(crate) type Permit = dyn Fn() -> Result<(), String> + Send + Sync;
@@ -165,26 +187,9 @@ impl Client {
         self.http.set_token(token);
     }
 
-    /// The rows of a table in each of these virtual firewalls, page by page, each as `keep` makes it of its virtual firewall
-    /// and of what came. Of several, those that the token has no right to are left out.
-    pub(crate) async fn list<T: Send + 'static>(
-        &self,
-        table: &str,
-        vdoms: &[&str],
-        ask: &Ask<'_>,
-        keep: impl Fn(&str, Row) -> T + Clone + Send + 'static,
-    ) -> Result<BTreeMap<String, Rows<T>>, Error> {
-        let mut read = BTreeMap::new();
-        for (vdom, page) in self.first(table, vdoms, ask).await? {
-            let rows = self.all(At { vdom, table }, ask, page, &keep).await?;
-            read.insert(vdom.to_owned(), rows);
-        }
-        Ok(read)
-    }
-
     /// The rows of a table of one virtual firewall.
     pub(crate) async fn rows(&self, at: At<'_>, ask: &Ask<'_>) -> Result<Vec<Row>, Error> {
-        let read = self.list(at.table, &[at.vdom], ask, |_, row| row).await?;
+        let read = self.list(at.table, &[at.vdom], ask, &AsItIs).await?;
         Ok(read.into_values().flat_map(|read| read.rows).collect())
     }
 
@@ -197,34 +202,32 @@ impl Client {
         vdoms: &[&str],
     ) -> Result<BTreeMap<String, String>, Error> {
         let ask = Ask { attributes: &[mkey], filter: None, page: 1 };
-        let pages = self.first(table, vdoms, &ask).await?;
-        Ok(pages.into_iter().map(|(vdom, page)| (vdom.to_owned(), page.head.revision)).collect())
+        let heads = envelope::heads(Asked::Row, &self.page(table, vdoms, &ask, 0).await?)?;
+        let known = heads.into_iter().filter_map(|head| {
+            let vdom = match vdoms {
+                [vdom] => vdom,
+                several => several.iter().find(|vdom| **vdom == head.vdom)?,
+            };
+            Some(((*vdom).to_owned(), head.revision))
+        });
+        Ok(known.collect())
     }
 
-    /// The first page of each of these virtual firewalls, in one request.
-    async fn first<'v>(
-        &self,
-        table: &str,
-        vdoms: &[&'v str],
-        ask: &Ask<'_>,
-    ) -> Result<Vec<(&'v str, Envelope)>, Error> {
+    /// A page of each of these virtual firewalls as it comes, in one request. Of several, those that the token has no right
+    /// to are left out without a word, and others may be told besides.
+    async fn page(&self, table: &str, vdoms: &[&str], ask: &Ask<'_>, start: usize) -> Result<String, Error> {
         let names = if vdoms.len() > NAMED { "*".to_owned() } else { vdoms.join(",") };
         let _slot = self.enter().await;
-        let query = ask.query(&names, 0);
-        let mut pages = self.http.get_all(&cmdb(table, None), &borrowed(&query)).await?;
-        if let ([vdom], [_]) = (vdoms, pages.as_slice()) {
-            return Ok(pages.pop().into_iter().map(|page| (*vdom, page)).collect());
-        }
-        let mut by_name: BTreeMap<String, Envelope> =
-            pages.into_iter().map(|page| (page.head.vdom.clone(), page)).collect();
-        // Of several, those without a right are left out without a word: that is no empty table.
-        Ok(vdoms.iter().filter_map(|vdom| Some((*vdom, by_name.remove(*vdom)?))).collect())
+        self.http.text(&cmdb(table, None), &borrowed(&ask.query(&names, start)), CALL).await
     }
 
     /// One row, where it is there.
     pub(crate) async fn row(&self, at: At<'_>, mkey: &str) -> Result<Option<Row>, Error> {
         match self.get(&addressed(at, mkey)?, &[scope(at.vdom)]).await {
-            Ok(answer) => Ok(envelope::page(&answer.text, |row| row)?.rows.into_iter().next()),
+            Ok(answer) => {
+                let page = envelope::first(envelope::unread(&answer.text)?)?.page(at.vdom, &AsItIs)?;
+                Ok(page.rows.into_iter().next())
+            }
             Err(Error::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
@@ -244,7 +247,7 @@ impl Client {
     /// A file that a monitor gives.
     pub(crate) async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, Error> {
         let _slot = self.enter().await;
-        self.http.text(&format!("/api/v2/monitor/{path}"), query).await
+        self.http.text(&format!("/api/v2/monitor/{path}"), query, FILE).await
     }
 
     /// A row of a table of which nothing is set.

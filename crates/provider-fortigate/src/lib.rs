@@ -34,6 +34,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout_at};
 use vertskommune_core::difference::Difference;
 use vertskommune_core::domain::{Domain, Inputs, Proposal};
@@ -218,17 +219,29 @@ impl Fortigate {
         let client = self.client(ctx).await?;
         self.identify(&client).await?;
         let read = self.read(&client, scope).await?;
-        let offered = self.offered(&client, &read).await?;
+        // The one is our work and the other the device's, so that neither waits for the other.
+        let (seen, (offered, room)) =
+            tokio::try_join!(self.seen(&read, scope), self.asked_besides(&client, &read))?;
         self.state().note_adoptions(scope);
         if scope.tenants.is_none() {
             self.state().offered = Some(offered.clone());
         }
-        let mut seen = Observation { offered, ..self.seen(&read, scope) };
-        if self.settings.dedicated.is_some() {
-            let room = self.licensed(&client).await.map_err(|error| self.fail(&error))?;
-            seen.capacity.extend(room.map(|room| (steps::VIRTUAL_FIREWALLS.to_owned(), room)));
-        }
+        let mut seen = Observation { offered, ..seen };
+        seen.capacity.extend(room.map(|room| (steps::VIRTUAL_FIREWALLS.to_owned(), room)));
         Ok(seen)
+    }
+
+    /// What tenants' things may name besides their own, and how many more virtual firewalls there can be.
+    async fn asked_besides(
+        &self,
+        client: &Client,
+        read: &Read,
+    ) -> Result<(Offered, Option<Capacity>), ProviderError> {
+        let offered = self.offered(client, read).await?;
+        if self.settings.dedicated.is_none() {
+            return Ok((offered, None));
+        }
+        Ok((offered, self.licensed(client).await.map_err(|error| self.fail(&error))?))
     }
 
     /// How many more virtual firewalls the licence allows, where the device tells it.
@@ -257,30 +270,39 @@ impl Fortigate {
         offered.map_err(|error| self.fail(&error))
     }
 
-    /// What these tables say of what is looked at.
-    fn seen(&self, read: &Read, scope: &Scope) -> Observation {
+    /// What these tables say of what is looked at. Made in another thread: of many tenants it takes long.
+    async fn seen(&self, read: &Read, scope: &Scope) -> Result<Observation, ProviderError> {
         let version = self.version();
         let is_same = |last: &&Sight| {
             last.scope == *scope && last.version == version && tables::is_same(&last.read, read)
         };
         if let Some(last) = self.state().sight.as_ref().filter(is_same) {
-            return last.seen.clone();
+            return Ok(last.seen.clone());
         }
-        let view = View {
-            provider: &self.host.name,
-            installation: &self.installation,
-            anchor: &self.settings.anchor,
-            transit: &self.settings.vdom,
-            version: &version,
-            scope,
-            read,
-        };
-        let seen = view.observation();
-        if scope.tenants.is_none() {
-            let (read, scope, seen) = (read.clone(), scope.clone(), seen.clone());
-            self.state().sight = Some(Sight { read, scope, version, seen });
+        let (provider, installation) = (self.host.name.clone(), self.installation.clone());
+        let (anchor, transit) = (self.settings.anchor.clone(), self.settings.vdom.clone());
+        let (read, scope) = (read.clone(), scope.clone());
+        let sight = spawn_blocking(move || {
+            let view = View {
+                provider: &provider,
+                installation: &installation,
+                anchor: &anchor,
+                transit: &transit,
+                version: &version,
+                scope: &scope,
+                read: &read,
+            };
+            let seen = view.observation();
+            Sight { read, scope, version, seen }
+        });
+        let broken =
+            |error| ProviderError::Protocol(format!("what was read cannot be gone through: {error}"));
+        let sight = sight.await.map_err(broken)?;
+        let seen = sight.seen.clone();
+        if sight.scope.tenants.is_none() {
+            self.state().sight = Some(sight);
         }
-        seen
+        Ok(seen)
     }
 
     async fn wait_for_changes(&self, ctx: &Ctx) -> Result<Changes, ProviderError> {
@@ -320,7 +342,7 @@ impl Fortigate {
         if tables::is_same(&before, &now) {
             return Ok(Changes::Tenants(BTreeSet::new()));
         }
-        let (before, now) = (self.seen(&before, &scope), self.seen(&now, &scope));
+        let (before, now) = tokio::try_join!(self.seen(&before, &scope), self.seen(&now, &scope))?;
         if before.coverage != now.coverage {
             return Ok(Changes::Anything);
         }

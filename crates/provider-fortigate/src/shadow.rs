@@ -202,7 +202,7 @@ mod tests {
 
     fn entry(kind: &str, json: &Json) -> Entry {
         let row = json.as_object().cloned().unwrap_or_default();
-        Entry::new(crate::schema::table(kind).unwrap(), "root", &"nord".into(), &row)
+        Entry::read(crate::schema::table(kind).unwrap(), "root", &"nord".into(), &row).unwrap()
     }
 
     fn list(names: &[&str]) -> Json {

@@ -20,6 +20,8 @@ pub(crate) struct Strangers<'a> {
     view: &'a View<'a>,
     inborn: BTreeMap<(&'static str, &'a str), &'a Arc<Entry>>,
     links: &'a BTreeMap<String, TenantName>,
+    /// By the virtual firewall in which they stand.
+    interfaces: BTreeMap<&'a str, Vec<&'a Entry>>,
 }
 
 impl<'a> Strangers<'a> {
@@ -29,7 +31,11 @@ impl<'a> Strangers<'a> {
             view.rows_of(table.kind, view.transit)
                 .map(move |row| ((table.kind, row.present.identity.as_str()), row))
         });
-        Self { view, inborn: rows.collect(), links }
+        let mut interfaces: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+        for row in view.all_rows(INTERFACE) {
+            interfaces.entry(row.text(VDOM)).or_default().push(row);
+        }
+        Self { view, inborn: rows.collect(), links, interfaces }
     }
 
     /// What stands in a virtual firewall, was not there from its birth, and has no mark of ours.
@@ -39,18 +45,16 @@ impl<'a> Strangers<'a> {
             let strange = move |row: &&Arc<Entry>| !self.is_ours(table, row) && !self.is_inborn(table, row);
             self.view.rows_of(table.kind, vdom).filter(strange).map(|row| told(table, row))
         });
-        let interfaces = TABLES.iter().filter(|table| table.kind == INTERFACE).flat_map(|table| {
-            let strange = move |row: &&Arc<Entry>| {
-                let name = row.present.identity.as_str();
-                // FortiOS gives a virtual firewall tunnels of its own, such as `ssl.NAME`.
-                let inborn = name.split_once('.').is_some_and(|(_, of)| of == vdom);
-                row.text(VDOM) == vdom
-                    && row.mark.is_none()
-                    && !inborn
-                    && !name.strip_suffix(['0', '1']).is_some_and(|link| self.links.contains_key(link))
-            };
-            self.view.all_rows(table.kind).filter(strange).map(|row| told(table, row))
-        });
+        let strange = |row: &&&Entry| {
+            let name = row.present.identity.as_str();
+            // FortiOS gives a virtual firewall tunnels of its own, such as `ssl.NAME`.
+            let inborn = name.split_once('.').is_some_and(|(_, of)| of == vdom);
+            row.mark.is_none()
+                && !inborn
+                && !name.strip_suffix(['0', '1']).is_some_and(|link| self.links.contains_key(link))
+        };
+        let interfaces = self.interfaces.get(vdom).into_iter().flatten().filter(strange);
+        let interfaces = interfaces.map(|row| format!("{INTERFACE} {}", row.present.identity));
         interfaces.chain(rows).take(NAMED).collect()
     }
 

@@ -13,8 +13,8 @@ use vertskommune_core::names::{Installation, TenantName};
 use vertskommune_core::observation::{Blindness, Scope};
 
 use crate::adoptees::Adoptees;
-use crate::client::{self, Ask, At, Client, Error, Row, Rows};
-use crate::entry::{Attributes as _, Entry};
+use crate::client::{self, Ask, At, Client, Error, Rows};
+use crate::entry::{Attributes as _, Entries, Entry};
 use crate::marks::{self, INTERFACE, POLICY, VIRTUAL_FIREWALL};
 use crate::names;
 use crate::observe::{anchor_attribute, is_anchor, owner_of_vdom};
@@ -216,9 +216,8 @@ impl Reading<'_> {
     }
 
     async fn list(&self, vdoms: &[&str], ask: &Ask<'_>) -> Result<BTreeMap<String, Rows<Arc<Entry>>>, Error> {
-        let (table, installation) = (self.table, self.installation.clone());
-        let keep = move |vdom: &str, row: Row| Arc::new(Entry::new(table, vdom, &installation, &row));
-        self.client.list(table.path, vdoms, ask, keep).await
+        let keep = Entries { table: self.table, installation: self.installation.clone() };
+        self.client.list(self.table.path, vdoms, ask, &keep).await
     }
 
     /// What was known, with the rows of these tenants as they are now; nothing where only the whole table can tell.

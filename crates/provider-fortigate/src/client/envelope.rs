@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
-use super::Row;
+use super::Keep;
 use super::error::{Asked, Error, refusal};
 
 /// An answer whose results have not been read.
@@ -60,19 +60,25 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
 }
 
 impl Envelope {
+    /// The one answer to a request.
+    pub(super) fn new(asked: Asked, text: String) -> Result<Self, Error> {
+        Ok(Self { head: first(heads(asked, &text)?)?, text })
+    }
+
     /// What was asked for; `null` where the answer has none.
     pub(super) fn results(&self) -> Result<Json, Error> {
-        answer::<Json>(Asked::Row, &self.text).map(|answer| answer.results.unwrap_or_default())
+        first(answers::<Json>(Asked::Row, &self.text)?).map(|answer| answer.results.unwrap_or_default())
     }
 }
 
-/// The answers to one request: one, or one of each virtual firewall.
-pub(super) fn envelopes(asked: Asked, text: String) -> Result<Vec<Envelope>, Error> {
-    let envelope = |text: String| Ok(Envelope { head: answer(asked, &text)?, text });
-    if !is_several(&text) {
-        return envelope(text).map(|it| vec![it]);
-    }
-    parts(&text)?.into_iter().map(|part| envelope(part.get().to_owned())).collect()
+/// The answers to one request, one or one of each virtual firewall, without what they bring.
+pub(super) fn heads(asked: Asked, text: &str) -> Result<Vec<Answer<IgnoredAny>>, Error> {
+    answers(asked, text)
+}
+
+/// The same with their rows as they came, which are read later.
+pub(super) fn unread(text: &str) -> Result<Vec<Answer<&RawValue>>, Error> {
+    answers(Asked::Row, text)
 }
 
 /// A page of a table.
@@ -80,60 +86,77 @@ pub(super) struct Page<T> {
     pub(super) rows: Vec<T>,
     pub(super) revision: String,
     pub(super) serial: String,
-    /// How many rows there are on all pages, where the device tells it.
-    pub(super) total: Option<u64>,
     /// Whether there are more rows than the device gives at once.
     pub(super) is_limited: bool,
 }
 
-/// The one answer to a request for one page of one virtual firewall, which may come as one of several; with its rows, each
-/// taken as it is read, so that a page is never there twice.
-pub(super) fn page<T>(text: &str, take: impl FnMut(Row) -> T) -> Result<Page<T>, Error> {
-    let several = if is_several(text) { parts(text)? } else { Vec::new() };
-    let text = several.first().map_or(text, |part| part.get());
-    let answer: Answer<&RawValue> = answer(Asked::Row, text)?;
-    let rows = answer.results.ok_or_else(|| Error::Protocol("an answer without rows".to_owned()))?;
-    let rows = serde_json::Deserializer::from_str(rows.get()).deserialize_seq(Each(take));
-    let rows = rows.map_err(|_| broken())?;
-    let Answer { revision, serial, total, is_limited, .. } = answer;
-    Ok(Page { rows, revision, serial, total, is_limited })
+impl Answer<&RawValue> {
+    /// The page with its rows, each taken as it is read, so that it is never there twice.
+    pub(super) fn page<K: Keep>(self, vdom: &str, keep: &K) -> Result<Page<K::Kept>, Error> {
+        let rows = self.results.ok_or_else(|| Error::Protocol("an answer without rows".to_owned()))?;
+        let each = Each { vdom, keep };
+        let rows = serde_json::Deserializer::from_str(rows.get()).deserialize_seq(each);
+        let rows = rows.map_err(|_| broken())?;
+        let Self { revision, serial, is_limited, .. } = self;
+        Ok(Page { rows, revision, serial, is_limited })
+    }
 }
 
 /// Takes rows one by one.
-struct Each<F>(F);
+struct Each<'a, K> {
+    vdom: &'a str,
+    keep: &'a K,
+}
 
-impl<'de, T, F: FnMut(Row) -> T> Visitor<'de> for Each<F> {
-    type Value = Vec<T>;
+impl<'de, K: Keep> Visitor<'de> for Each<'_, K> {
+    type Value = Vec<K::Kept>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("rows")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut rows: A) -> Result<Vec<T>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Self::Value, A::Error> {
         let mut taken = Vec::new();
-        while let Some(row) = rows.next_element()? {
-            taken.push((self.0)(row));
+        while let Some(row) = rows.next_element_seed(One(&self))? {
+            taken.push(row);
         }
         Ok(taken)
     }
 }
 
-fn is_several(text: &str) -> bool {
-    text.trim_start().starts_with('[')
+struct One<'a, 'b, K>(&'a Each<'b, K>);
+
+impl<'de, K: Keep> DeserializeSeed<'de> for One<'_, '_, K> {
+    type Value = K::Kept;
+
+    fn deserialize<D: Deserializer<'de>>(self, row: D) -> Result<K::Kept, D::Error> {
+        self.0.keep.keep(self.0.vdom, row)
+    }
 }
 
-fn parts(text: &str) -> Result<Vec<&RawValue>, Error> {
-    serde_json::from_str(text).map_err(|_| broken())
+/// The only one, or the first.
+pub(super) fn first<T>(answers: Vec<T>) -> Result<T, Error> {
+    let missing = || Error::Protocol("an answer without an envelope".to_owned());
+    answers.into_iter().next().ok_or_else(missing)
 }
 
-fn answer<'a, R: Deserialize<'a>>(asked: Asked, text: &'a str) -> Result<Answer<R>, Error> {
-    let answer: Answer<R> = serde_json::from_str(text).map_err(|_| broken())?;
-    if answer.status == "error" {
-        let body: Json = serde_json::from_str(text).map_err(|_| broken())?;
+fn answers<'a, R: Deserialize<'a>>(asked: Asked, text: &'a str) -> Result<Vec<Answer<R>>, Error> {
+    let answers: Vec<Answer<R>> = each(text)?;
+    if answers.iter().any(|answer| answer.status == "error") {
+        let bodies: Vec<Json> = each(text)?;
+        let body = first(bodies.into_iter().filter(|body| body["status"] == "error").collect())?;
         let status = body["http_status"].as_u64().and_then(|status| u16::try_from(status).ok());
         return Err(refusal(asked, status.unwrap_or(500), Some(&body)));
     }
-    Ok(answer)
+    Ok(answers)
+}
+
+/// What is asked of several virtual firewalls comes as a list.
+fn each<'a, T: Deserialize<'a>>(text: &'a str) -> Result<Vec<T>, Error> {
+    let several = text.trim_start().starts_with('[');
+    let each =
+        if several { serde_json::from_str(text) } else { serde_json::from_str(text).map(|it| vec![it]) };
+    each.map_err(|_| broken())
 }
 
 fn broken() -> Error {

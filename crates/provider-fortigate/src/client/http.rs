@@ -13,14 +13,14 @@ use serde_json::Value as Json;
 
 use vertskommune_core::error::with_causes;
 
-use super::envelope::{Envelope, envelopes};
+use super::envelope::Envelope;
 use super::error::{Asked, Error, refusal};
 
 /// How long one request may take.
-const CALL: Duration = Duration::from_secs(30);
+pub(super) const CALL: Duration = Duration::from_secs(30);
 
 /// How long a file may take, such as the whole configuration.
-const FILE: Duration = Duration::from_mins(2);
+pub(super) const FILE: Duration = Duration::from_mins(2);
 
 /// The token of an API user. Prints as nothing.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,22 +75,17 @@ impl Http {
     }
 
     pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Envelope, Error> {
-        self.get_all(path, query).await.and_then(only)
-    }
-
-    /// The answers of several virtual firewalls.
-    pub(super) async fn get_all(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<Envelope>, Error> {
         self.send(self.request(Method::GET, path, query), None).await
     }
 
-    /// An answer that is a file and no envelope.
-    pub(super) async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, Error> {
-        self.good(self.request(Method::GET, path, query).timeout(FILE), None).await
-    }
-
-    /// An answer as it comes, for somebody who has the time to read it.
-    pub(super) async fn page(&self, path: &str, query: &[(&str, &str)]) -> Result<String, Error> {
-        self.good(self.request(Method::GET, path, query), None).await
+    /// An answer as it comes, within this time.
+    pub(super) async fn text(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        within: Duration,
+    ) -> Result<String, Error> {
+        self.good(self.request(Method::GET, path, query).timeout(within), None).await
     }
 
     pub(super) async fn write(
@@ -113,7 +108,7 @@ impl Http {
         if let Some(id) = transaction {
             request = request.header("X-TRANSACTION-ID", id.to_string());
         }
-        self.send(request, Some(asked)).await.and_then(only)
+        self.send(request, Some(asked)).await
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> reqwest::RequestBuilder {
@@ -126,12 +121,8 @@ impl Http {
     }
 
     /// Sends a request; of a write, with what it asks for.
-    async fn send(
-        &self,
-        request: reqwest::RequestBuilder,
-        write: Option<Asked>,
-    ) -> Result<Vec<Envelope>, Error> {
-        envelopes(write.unwrap_or(Asked::Row), self.good(request, write).await?)
+    async fn send(&self, request: reqwest::RequestBuilder, write: Option<Asked>) -> Result<Envelope, Error> {
+        Envelope::new(write.unwrap_or(Asked::Row), self.good(request, write).await?)
     }
 
     /// The text of an answer that is no refusal.
@@ -162,11 +153,6 @@ impl Http {
             }
         }
     }
-}
-
-fn only(answers: Vec<Envelope>) -> Result<Envelope, Error> {
-    let missing = || Error::Protocol("an answer without an envelope".to_owned());
-    answers.into_iter().next().ok_or_else(missing)
 }
 
 /// Tells apart what was surely not sent from what may have been.

@@ -1,64 +1,93 @@
-//! A table of one virtual firewall, page by page: while one is read, the next is on its way.
+//! Tables page by page: while one is read, the next is on its way.
 
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::thread;
+
+use serde_json::value::RawValue;
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
-use super::envelope::{Envelope, Page, page};
-use super::{Ask, At, Client, Error, Row, Rows, borrowed, cmdb};
+use super::envelope::{Answer, Page, unread};
+use super::{Ask, At, Client, Error, Keep, Rows};
 
-/// A page of more bytes is read by another thread, so that nothing waits for it.
+/// Pages of more bytes are read by another thread, so that nothing waits for them.
 const LARGE: usize = 32 * 1024;
 /// How often a table is read anew because it changed under the reading.
 const RESTARTS: usize = 5;
 
+/// A page that was read.
+struct Turned<T> {
+    page: Page<T>,
+    /// The next as it came, where it was asked for meanwhile.
+    ahead: Option<String>,
+    /// How many rows the table has, where the device tells it.
+    total: Option<u64>,
+}
+
 impl Client {
+    /// The rows of a table in each of these virtual firewalls, page by page, each as `keep` makes it of its virtual firewall
+    /// and of what came. Of several, those that the token has no right to are left out.
+    pub(crate) async fn list<K: Keep>(
+        &self,
+        table: &str,
+        vdoms: &[&str],
+        ask: &Ask<'_>,
+        keep: &K,
+    ) -> Result<BTreeMap<String, Rows<K::Kept>>, Error> {
+        let text = self.page(table, vdoms, ask, 0).await?;
+        if let [vdom] = vdoms {
+            let at = At { vdom, table };
+            let first = self.turn(at, ask, (0, None), text, keep).await?;
+            return Ok(BTreeMap::from([((*vdom).to_owned(), self.all(at, ask, first, keep).await?)]));
+        }
+        let mut first = read_each(text, keep).await?;
+        let mut read = BTreeMap::new();
+        for vdom in vdoms {
+            // Of several, those without a right are left out without a word: that is no empty table.
+            let Some(page) = first.remove(*vdom) else { continue };
+            let first = Turned { page, ahead: None, total: None };
+            let rows = self.all(At { vdom, table }, ask, first, keep).await?;
+            read.insert((*vdom).to_owned(), rows);
+        }
+        Ok(read)
+    }
+
     /// All rows of a table, of which this is the first page. One that changes in between is read anew: a row could be
     /// missed otherwise.
-    pub(super) async fn all<T: Send + 'static>(
+    async fn all<K: Keep>(
         &self,
         at: At<'_>,
         ask: &Ask<'_>,
-        first: Envelope,
-        keep: &(impl Fn(&str, Row) -> T + Clone + Send + 'static),
-    ) -> Result<Rows<T>, Error> {
-        let (mut text, mut total) = (first.text, first.head.total);
+        mut first: Turned<K::Kept>,
+        keep: &K,
+    ) -> Result<Rows<K::Kept>, Error> {
         for _ in 0..RESTARTS {
-            if let Some(rows) = self.unchanged(at, ask, (text, total), keep).await? {
+            if let Some(rows) = self.unchanged(at, ask, first, keep).await? {
                 return Ok(rows);
             }
-            (text, total) = (self.text_of(at, ask, 0).await?, None);
+            let text = self.page(at.table, &[at.vdom], ask, 0).await?;
+            first = self.turn(at, ask, (0, None), text, keep).await?;
         }
         Err(Error::Protocol(format!("{} changes faster than it is read", at.table)))
     }
 
-    /// All rows, where the table stays the same from the first page to the last. Of the first page, it may be known already
-    /// how many there are.
-    async fn unchanged<T: Send + 'static>(
+    /// All rows, where the table stays the same from the first page to the last.
+    async fn unchanged<K: Keep>(
         &self,
         at: At<'_>,
         ask: &Ask<'_>,
-        (first, total): (String, Option<u64>),
-        keep: &(impl Fn(&str, Row) -> T + Clone + Send + 'static),
-    ) -> Result<Option<Rows<T>>, Error> {
-        let mut all = Rows::default();
-        let (mut text, mut total) = (first, total);
+        first: Turned<K::Kept>,
+        keep: &K,
+    ) -> Result<Option<Rows<K::Kept>>, Error> {
+        let Turned { mut page, mut ahead, mut total } = first;
+        let mut all = Rows { revision: page.revision.clone(), ..Rows::default() };
         loop {
-            let start = all.rows.len();
-            // Where there is surely one more page, it need not be waited for until this one is read.
-            let following = start + ask.page;
-            let ahead = async {
-                match total {
-                    Some(total) if (following as u64) < total => {
-                        self.text_of(at, ask, following).await.map(Some)
-                    }
-                    _ => Ok(None),
-                }
-            };
-            let (page, ahead) = tokio::try_join!(read(at.vdom, text, keep), ahead)?;
-            if start > 0 && page.revision != all.revision {
+            if page.revision != all.revision {
                 return Ok(None);
             }
             let got = page.rows.len();
-            (all.revision, all.serial) = (page.revision, page.serial);
+            all.serial = page.serial;
             all.rows.extend(page.rows);
             // A device may give fewer rows at once than it was asked for, and says so.
             if page.is_limited && got == 0 {
@@ -67,35 +96,86 @@ impl Client {
             if !page.is_limited && got < ask.page {
                 return Ok(Some(all));
             }
-            total = page.total;
-            text = match ahead.filter(|_| got == ask.page) {
+            let start = all.rows.len();
+            let text = match ahead.filter(|_| got == ask.page) {
                 Some(text) => text,
-                None => self.text_of(at, ask, all.rows.len()).await?,
+                None => self.page(at.table, &[at.vdom], ask, start).await?,
             };
+            Turned { page, ahead, total } = self.turn(at, ask, (start, total), text, keep).await?;
         }
     }
 
-    /// One page of one virtual firewall as it comes.
-    async fn text_of(&self, at: At<'_>, ask: &Ask<'_>, start: usize) -> Result<String, Error> {
-        let _slot = self.enter().await;
-        self.http.page(&cmdb(at.table, None), &borrowed(&ask.query(at.vdom, start))).await
+    /// Reads the page that begins with this row. Where there is surely one more, it is asked for meanwhile: at once where it
+    /// is known how many rows there are, and otherwise as soon as this page has told it.
+    async fn turn<K: Keep>(
+        &self,
+        at: At<'_>,
+        ask: &Ask<'_>,
+        (start, known): (usize, Option<u64>),
+        text: String,
+        keep: &K,
+    ) -> Result<Turned<K::Kept>, Error> {
+        let (tell, told) = oneshot::channel();
+        let following = start + ask.page;
+        let ahead = async {
+            let total = match known {
+                None => told.await.ok(),
+                known => known,
+            };
+            match total {
+                Some(total) if (following as u64) < total => {
+                    self.page(at.table, &[at.vdom], ask, following).await.map(Some)
+                }
+                _ => Ok(None),
+            }
+        };
+        let (vdom, keep) = (at.vdom.to_owned(), keep.clone());
+        let page = aside(text, move |text| {
+            let answer = super::envelope::first(unread(text)?)?;
+            let total = answer.total;
+            // Nobody listens any more where it was known.
+            let _ = total.map(|total| tell.send(total));
+            Ok((answer.page(&vdom, &keep)?, total))
+        });
+        let ((page, total), ahead) = tokio::try_join!(page, ahead)?;
+        Ok(Turned { page, ahead, total })
     }
 }
 
-/// Reads a page.
-async fn read<T: Send + 'static>(
-    vdom: &str,
+/// Reads the first pages of several virtual firewalls, in two halves at once: nothing else is left to do meanwhile.
+async fn read_each<K: Keep>(text: String, keep: &K) -> Result<BTreeMap<String, Page<K::Kept>>, Error> {
+    let keep = keep.clone();
+    let read = move |answers: Vec<Answer<&RawValue>>| -> Result<Vec<_>, Error> {
+        let each = answers.into_iter().map(|answer| {
+            let vdom = answer.vdom.clone();
+            let page = answer.page(&vdom, &keep)?;
+            Ok((vdom, page))
+        });
+        each.collect()
+    };
+    aside(text, move |text| {
+        let mut half = unread(text)?;
+        let other = half.split_off(half.len() / 2);
+        thread::scope(|scope| {
+            let other = scope.spawn(|| read(other));
+            let half = read(half)?;
+            let other = other.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            Ok(half.into_iter().chain(other).collect())
+        })
+    })
+    .await
+}
+
+/// Reads a text in another thread where it is large.
+async fn aside<T: Send + 'static>(
     text: String,
-    keep: &(impl Fn(&str, Row) -> T + Clone + Send + 'static),
-) -> Result<Page<T>, Error> {
-    let is_large = text.len() > LARGE;
-    let (vdom, keep) = (vdom.to_owned(), keep.clone());
-    let read = move || page(&text, |row| keep(&vdom, row));
-    if !is_large {
-        return read();
+    read: impl FnOnce(&str) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    if text.len() <= LARGE {
+        return read(&text);
     }
     let broken = |error| Err(Error::Protocol(format!("a page cannot be read: {error}")));
-    spawn_blocking(read).await.unwrap_or_else(broken)
+    spawn_blocking(move || read(&text)).await.unwrap_or_else(broken)
 }
 
 #[cfg(test)]
@@ -116,9 +196,8 @@ mod tests {
     /// The names of those that [`address`] made, in the order in which they come.
     async fn names(client: &Client, page: usize) -> Result<Vec<String>, Error> {
         let ask = Ask { page, ..Ask::those(&["name"], "name=@a0") };
-        let name = |_: &str, row: Row| row.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
-        let read = client.list(AT.table, &[AT.vdom], &ask, name).await?;
-        Ok(read.into_values().flat_map(|read| read.rows).collect())
+        let rows = client.rows(AT, &ask).await?;
+        Ok(rows.iter().map(|row| row["name"].as_str().unwrap_or_default().to_owned()).collect())
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -31,9 +31,11 @@ pub(super) fn read(
         for vdom in vdoms {
             let rows = parts(whole, vdom)?.into_iter().filter_map(|part| part.tables.get(&name));
             let rows = rows.flat_map(Section::rows);
-            let entry = |row: Row| Arc::new(Entry::new(table, vdom, installation, &row));
+            let entry = |row: Row| {
+                Entry::read(table, vdom, installation, &row).map(Arc::new).map_err(|it| it.to_string())
+            };
             let rows: Result<Vec<_>, String> =
-                rows.map(|(key, section)| row(table, key, section, defaults).map(entry)).collect();
+                rows.map(|(key, section)| row(table, key, section, defaults).and_then(entry)).collect();
             known.insert((*vdom).to_owned(), Arc::new(Rows { rows: rows?, ..Rows::default() }));
             // One table for all of them, which each would tell again.
             if table.is_global {

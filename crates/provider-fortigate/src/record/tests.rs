@@ -143,7 +143,8 @@ async fn both_ways(rows: Vec<(&'static str, Json)>) -> Result<(), TestCaseError>
         };
         let told =
             client.rows(At { vdom: "root", table: table.path }, &Ask::all(&table.read())).await.unwrap();
-        let told: Vec<Entry> = told.iter().map(|row| Entry::new(table, "root", &nord, row)).collect();
+        let told: Vec<Entry> =
+            told.iter().map(|row| Entry::read(table, "root", &nord, row).unwrap()).collect();
         let known = read[table.kind].as_ref().unwrap();
         prop_assert_eq!(
             facts(&mut known["root"].rows.iter().map(|it| &**it)),

@@ -200,6 +200,29 @@ async fn one_in_which_something_of_others_stands_stays() {
     assert!(!peer.export().await.contains(&vdom));
 }
 
+/// What a virtual firewall has from its birth, and what somebody has made of it since, are told apart by every attribute.
+#[tokio::test]
+async fn one_in_which_others_have_changed_what_was_there_from_its_birth_stays() {
+    let peer = start(Firmware::new(7, 4, 8)).await;
+    let small = gratangen();
+    drive(&peer, small.clone()).converge().await;
+    let vdom = vdom_of(&peer, "gratangen").await;
+    let path = |vdom: &str| format!("firewall.service/custom/HTTP?vdom={vdom}");
+    let before = peer.raw("GET", &path(&vdom), Json::Null).await["results"][0].clone();
+    // A change in the host's own is one, too: which of the two is as they were born cannot be told.
+    for (place, attribute, value) in [
+        (vdom.as_str(), "tcp-portrange", "81"),
+        (vdom.as_str(), "comment", "mine"),
+        ("root", "tcp-portrange", "80 8080"),
+        ("root", "comment", "of the host"),
+    ] {
+        peer.raw("PUT", &path(place), json!({attribute: value})).await;
+        stays(&peer, &small, "service HTTP").await;
+        peer.raw("PUT", &path(place), json!({attribute: before[attribute]})).await;
+        drive(&peer, small.clone()).converge().await;
+    }
+}
+
 async fn stays(peer: &FortiGate, tenant: &ValidatedTenant, told: &str) {
     let mut gone = tenant.clone();
     gone.deletion_policy.firewall = Deletion::Remove;
@@ -386,7 +409,11 @@ async fn a_look_at_one_tenant_sees_what_a_look_at_all_sees() {
     }
     let vdom = vdom_of(&peer, "salangen").await;
     let dns = row(&peer, &vdom, "firewall/policy", "nord/salangen/policy/municipality-baseline.dns").await;
+    let end = row(&peer, "root", "system/interface", "nord/salangen/link-end/host").await;
     for (method, path, body) in [
+        // The end of a link is known by its name, whatever stands in its comment.
+        ("PUT", format!("system/interface/{end}"), json!({"description": "nord/gratangen/link-end/host"})),
+        ("PUT", format!("system/interface/{end}"), json!({"description": "nord/salangen/link-end/host"})),
         ("PUT", format!("firewall/policy/{dns}?vdom={vdom}"), json!({"status": "disable"})),
         ("PUT", format!("firewall/policy/{dns}?vdom={vdom}&action=move&after=7"), Json::Null),
         ("POST", format!("firewall/address?vdom={vdom}"), json!({"name": "mine"})),

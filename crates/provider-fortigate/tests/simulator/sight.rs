@@ -18,7 +18,7 @@ use super::peer::{FortiGate, TOKEN, example};
 
 pub(super) fn ctx(secrets: Arc<dyn SecretStore>) -> Ctx {
     Ctx {
-        deadline: Instant::now() + Duration::from_secs(20),
+        deadline: Instant::now() + Duration::from_mins(5),
         cancel: CancellationToken::new(),
         secrets,
         permit: Arc::new(Never),
