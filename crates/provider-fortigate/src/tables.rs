@@ -73,7 +73,9 @@ impl Tables {
         let own = self.own(&read);
         let vdoms: Vec<&str> =
             [self.transit.as_str()].into_iter().chain(own.iter().map(String::as_str)).collect();
-        let reads = others.into_iter().map(|(table, last)| {
+        // Policies stand last among the tables and are most: they are asked for first and read while the device answers
+        // for the others.
+        let reads = others.into_iter().rev().map(|(table, last)| {
             let (vdoms, device) = (&vdoms, self.device.as_str());
             async move {
                 let at: &[&str] = if table.is_global { &[device] } else { vdoms };
