@@ -87,7 +87,9 @@ fn what_goes_in_comes_out() {
     let begin = Instant::now();
     restic.done(&["backup", disk.to_str().unwrap()]);
     eprintln!("backup of 100 MB: {:?}", begin.elapsed());
-    let transfer = restic.report().transfer.unwrap();
+    let report = restic.report();
+    assert_eq!(report.error, None);
+    let transfer = report.transfer.unwrap();
     assert!(transfer.sent > 100 << 20 && transfer.received > 0, "{transfer:?}");
     restic.done(&["check", "--read-data"]);
     let target = room.file("restored");

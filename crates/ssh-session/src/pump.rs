@@ -115,7 +115,9 @@ impl<'a> Pump<'a> {
             if self.far_ended && self.down.is_empty() {
                 return self.ended();
             }
-            self.wait(sending, receiving)?;
+            if self.wait(sending, receiving)? == Near::Gone {
+                return self.left();
+            }
             // After the wait: what came in while this program was held up still counts.
             self.hold_limits()?;
         }
@@ -127,6 +129,22 @@ impl<'a> Pump<'a> {
             return Ok(self.transfer);
         }
         Err(self.session.link.closed(DOING, "the SFTP server there ended by itself"))
+    }
+
+    /// The near side no longer reads. That is right where it has ended altogether and has had all answers: restic leaves
+    /// without closing its repository.
+    fn left(mut self) -> Result<Transfer, Error> {
+        // A program that ends closes one descriptor after the other.
+        let mut fds = [PollFd::from_borrowed_fd(self.input, PollFlags::IN)];
+        let soon = Instant::now() + Duration::from_secs(1);
+        poll_until(&mut fds, soon).map_err(|cause| self.session.link.closed(DOING, cause))?;
+        self.take_in()?;
+        let answered = self.asked.count() == self.answered.count();
+        if self.input_ended && answered && self.up.is_empty() && self.down.is_empty() {
+            return Ok(self.transfer);
+        }
+        let cause = io::Error::from(io::ErrorKind::BrokenPipe);
+        Err(Error::Near { doing: "passing on what was received", cause })
     }
 
     /// From the input into the buffer.
@@ -234,7 +252,7 @@ impl<'a> Pump<'a> {
     }
 
     /// Waits for whatever comes first.
-    fn wait(&mut self, sending: PollFlags, receiving: PollFlags) -> Result<(), Error> {
+    fn wait(&mut self, sending: PollFlags, receiving: PollFlags) -> Result<Near, Error> {
         let network = self.watch(sending, receiving);
         let room = !self.up.room().is_empty();
         let link = &self.session.link;
@@ -255,8 +273,7 @@ impl<'a> Pump<'a> {
             return Err(Error::Cancelled { doing: DOING });
         }
         if came(1, PollFlags::ERR | PollFlags::HUP) {
-            let cause = io::Error::from(io::ErrorKind::BrokenPipe);
-            return Err(Error::Near { doing: "passing on what was received", cause });
+            return Ok(Near::Gone);
         }
         let heard = listens && came(2, PollFlags::IN);
         if heard || !network.intersects(PollFlags::IN) {
@@ -264,7 +281,7 @@ impl<'a> Pump<'a> {
         } else {
             self.call(sending)?;
         }
-        Ok(())
+        Ok(Near::There)
     }
 
     /// What to watch the connection for. Not for input as long as nothing would take it up: it would be ready without end.
@@ -299,6 +316,13 @@ impl<'a> Pump<'a> {
         let owed = if self.owed() { self.moved + limits.answer } else { silent };
         silent.min(call).min(owed).max(Instant::now() + Duration::from_millis(5))
     }
+}
+
+/// Whether somebody still reads on the near side.
+#[derive(PartialEq)]
+enum Near {
+    There,
+    Gone,
 }
 
 /// A descriptor that does not block, until this is dropped.

@@ -190,7 +190,8 @@ fn project_held(inside: Space, outside: Space) -> Held {
 
 fn btrfs_held(folder: &Folder) -> Result<Held, Refusal> {
     let path = folder.path().to_string_lossy();
-    let said = done(BTRFS, &["qgroup", "show", "--raw", "-r", "-f", &path], Reason::Quota)?;
+    // Without the sync it tells what was when it last wrote to the disk.
+    let said = done(BTRFS, &["qgroup", "show", "--sync", "--raw", "-r", "-f", &path], Reason::Quota)?;
     parse_qgroup(&said).ok_or_else(|| {
         let message = format!("btrfs tells no quota of {path} that could be read: {}", said.trim());
         Refusal::new(Reason::Quota, message)

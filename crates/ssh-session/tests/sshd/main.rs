@@ -249,6 +249,19 @@ fn a_reader_that_is_gone_ends_the_stream() {
 }
 
 #[test]
+fn a_program_that_leaves_with_all_its_answers_ends_well() {
+    let Some(sshd) = Sshd::start(ECHO, "") else { return };
+    let mut stream = stream(session(&sshd));
+    let sent = packets(1000);
+    stream.send(&sent);
+    let mut output = stream.output.take().unwrap();
+    output.read_exact(&mut vec![0; sent.len()]).unwrap();
+    // As a program's end closes them.
+    drop(output);
+    assert_eq!(stream.ended().unwrap().received, sent.len() as u64);
+}
+
+#[test]
 fn a_word_ends_every_wait() {
     let Some(sshd) = Sshd::start(ECHO, "") else { return };
     let soon = |cancel: &Cancel| {
