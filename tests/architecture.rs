@@ -10,6 +10,8 @@ use serde_json::Value as Json;
 const ARROWS: &[(&str, &[&str])] = &[
     ("vertskommune-core", &[]),
     ("vsphere-client", &[]),
+    ("ssh-session", &[]),
+    ("second-room", &[]),
     ("fortios-simulator", &[]),
     ("vertskommune-api", &["vertskommune-core"]),
     ("vertskommune-provider", &["vertskommune-core"]),
@@ -23,6 +25,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "vertskommune",
         &[
+            "second-room",
+            "ssh-session",
             "vertskommune-api",
             "vertskommune-controller",
             "vertskommune-core",

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod apply;
+mod backup;
 mod completion;
 mod controller;
 mod crd;
@@ -23,6 +24,7 @@ pub(crate) enum Command {
     Apply(apply::Apply),
     Firewall(firewall::Firewall),
     Ruleset(ruleset::Ruleset),
+    Backup(backup::Backup),
     Crd(crd::Crd),
     Controller(controller::Controller),
     Completion(completion::Completion),
@@ -45,6 +47,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Apply(apply) => apply.run(&global),
         Command::Firewall(firewall) => firewall.run(&global),
         Command::Ruleset(ruleset) => ruleset.run(&global),
+        Command::Backup(backup) => backup.run(),
         Command::Crd(crd) => crd.run(),
         Command::Controller(controller) => controller.run(),
         Command::Completion(completion) => completion.run(),

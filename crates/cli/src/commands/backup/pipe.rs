@@ -1,0 +1,81 @@
+//! `vertskommune backup pipe`: what restic has as its `sftp.command`.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use ssh_session::{Cancel, Error, HostKey, Limits, PrivateKey, Report, Session, Target, Transfer};
+
+use crate::exit::Exit;
+
+/// Joins standard input and output with SFTP in the second room, for restic: `-o sftp.command='vertskommune backup pipe …'`
+#[derive(Args)]
+pub(crate) struct Pipe {
+    /// The second room's host
+    #[arg(long, value_name = "HOST")]
+    host: String,
+    /// Its port
+    #[arg(long, value_name = "PORT", default_value_t = 22)]
+    port: u16,
+    /// The tenant's account there
+    #[arg(long, value_name = "USER")]
+    user: String,
+    /// The key that the host must show, whole: `ssh-ed25519 AAAA…`
+    #[arg(long, value_name = "KEY")]
+    host_key: HostKey,
+    /// The file of the account's private key, such as /proc/1234/fd/5
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Write into this file, as JSON, how it ended
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Give up a host of which nothing at all is heard for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u16).range(5..))]
+    silence: u16,
+    /// Give up a request that has had no answer for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u16).range(1..))]
+    answer: u16,
+}
+
+impl Pipe {
+    pub(crate) fn run(&self) -> anyhow::Result<Exit> {
+        let key = fs::read_to_string(&self.key)
+            .with_context(|| format!("the private key {} cannot be read", self.key.display()))?;
+        let key = PrivateKey::new(key).with_context(|| format!("the private key {}", self.key.display()))?;
+        let ended = self.join(&key).context("there is no file descriptor left")?;
+        if let Some(report) = &self.report {
+            write(report, &Report::of(&ended))
+                .with_context(|| format!("the report {} cannot be written", report.display()))?;
+        }
+        ended?;
+        Ok(Exit::Success)
+    }
+
+    fn join(&self, key: &PrivateKey) -> io::Result<Result<Transfer, Error>> {
+        let target = Target {
+            host: self.host.clone(),
+            port: self.port,
+            user: self.user.clone(),
+            host_key: self.host_key.clone(),
+        };
+        let limits = Limits {
+            silence: Duration::from_secs(self.silence.into()),
+            answer: Duration::from_secs(self.answer.into()),
+            ..Limits::default()
+        };
+        // Whoever wants it to end closes its input or ends the process.
+        let cancel = Cancel::new()?;
+        let session = Session::open(&target, key, limits, &cancel);
+        Ok(session.and_then(|session| session.join(io::stdin(), io::stdout())))
+    }
+}
+
+/// Into a file that only its owner reads; one that is there already may be another's anonymous file.
+fn write(path: &Path, report: &Report) -> anyhow::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    Ok(file.write_all(&serde_json::to_vec(report)?)?)
+}
