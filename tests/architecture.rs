@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vertskommune-core", &[]),
     ("vsphere-client", &[]),
     ("fortios-simulator", &[]),
+    ("restic", &[]),
     ("vertskommune-api", &["vertskommune-core"]),
     ("vertskommune-provider", &["vertskommune-core"]),
     ("vertskommune-engine", &["vertskommune-core", "vertskommune-provider"]),
