@@ -45,28 +45,21 @@ pub(crate) async fn run(
     mut output: Output<'_>,
     bounds: &Bounds,
 ) -> Result<(), Error> {
-    // The order counts: what is declared last is dropped first, and the child must be gone when its input is closed.
-    let mut stdin: Option<ChildStdin> = None;
     let mut running = Running::start(&call, matches!(input, Input::Stream(_))).await?;
     let mut words = Words::default();
-    stdin = running.child.stdin.take().or(stdin);
-    let (mut stdout, mut stderr) = (running.child.stdout.take(), running.child.stderr.take());
-    let ended = {
-        let talk = talk(&mut stdin, &mut stdout, &mut stderr, input, &mut output, &mut words);
-        tokio::select! {
-            ended = async { talk.await?; Ok(running.child.wait().await?) } => ended,
-            () = bounds.cancel.cancelled() => Err(Error::Cancelled),
-            () = tokio::time::sleep(bounds.within) => Err(Error::TimedOut { after: bounds.within }),
-        }
+    let Running { child, stdin, stdout, stderr, .. } = &mut running;
+    let ended = tokio::select! {
+        ended = async {
+            talk(stdin, stdout, stderr, input, &mut output, &mut words).await?;
+            Ok(child.wait().await?)
+        } => ended,
+        () = bounds.cancel.cancelled() => Err(Error::Cancelled),
+        () = tokio::time::sleep(bounds.within) => Err(Error::TimedOut { after: bounds.within }),
     };
     match ended {
-        Ok(status) => {
-            running.group = None;
-            finish(status, &words, call.program)
-        }
+        Ok(status) => finish(status, &words, call.program),
         Err(error) => {
-            running.end(&mut stdout, &mut stderr).await;
-            drop(stdin);
+            running.end().await;
             Err(error)
         }
     }
@@ -141,11 +134,13 @@ async fn feed(
     }
 }
 
-/// A living child.
+/// A living child. When it is dropped, the child is killed first and its input closed after that.
 struct Running {
     child: Child,
-    /// Its process group, while it may not have ended.
     group: Option<Pid>,
+    stdin: Option<ChildStdin>,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
     /// Keeps the thread that the child's life hangs on.
     _parent: mpsc::Sender<()>,
 }
@@ -160,30 +155,32 @@ impl Running {
         command.stdin(if feeds { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
         command.process_group(0).kill_on_drop(true);
-        let (child, parent) = on_a_thread_of_its_own(command).await.map_err(|cause| Error::Program {
+        let (mut child, parent) = on_a_thread_of_its_own(command).await.map_err(|cause| Error::Program {
             program: Path::new("setpriv").to_owned(),
             cause: Some(cause),
         })?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        Ok(Self { child, group, _parent: parent })
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        Ok(Self { child, group, stdin, stdout, stderr, _parent: parent })
     }
 
     /// Asks it to end, so that it removes its lock, and ends it where it does not.
-    async fn end(&mut self, stdout: &mut Option<ChildStdout>, stderr: &mut Option<ChildStderr>) {
+    async fn end(&mut self) {
         if let Some(group) = self.group {
             let _ = kill_process(group, Signal::INT);
         }
+        let Self { child, stdout, stderr, .. } = self;
+        // A child that nobody hears would wait for that.
         let unheard = async {
             let _ = tokio::join!(drain(stdout), drain(stderr));
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            _ = tokio::time::timeout(GRACE, self.child.wait()) => {}
+            _ = tokio::time::timeout(GRACE, child.wait()) => {}
             () = unheard => {}
         }
         self.kill();
         let _ = self.child.wait().await;
-        self.group = None;
     }
 
     fn kill(&self) {
