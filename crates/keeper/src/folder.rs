@@ -78,13 +78,13 @@ impl Folder {
         }
     }
 
-    /// The folder of this name. It is made where there is none; what else has its name is put aside.
-    pub(crate) fn made(&self, name: &str, owner: Option<Owner>) -> io::Result<Self> {
+    /// The folder of this name. It is made where there is none; what else has its name is put into `aside`.
+    pub(crate) fn made_or(&self, name: &str, owner: Option<Owner>, aside: &Self) -> io::Result<Self> {
         if let Some(folder) = self.below(name)? {
             return Ok(folder);
         }
         if self.entry(name)?.is_some() {
-            self.put_aside(name)?;
+            self.put_aside(name, aside)?;
         }
         rustix::fs::mkdirat(&self.0, name, Mode::RWXU)?;
         let folder =
@@ -96,9 +96,14 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Gives what stands in the way another name.
-    pub(crate) fn put_aside(&self, name: &str) -> io::Result<()> {
-        Ok(rustix::fs::renameat(&self.0, name, &self.0, nobodys(&format!("{name}.aside-")))?)
+    /// The folder of this name, made where there is none.
+    pub(crate) fn made(&self, name: &str, owner: Option<Owner>) -> io::Result<Self> {
+        self.made_or(name, owner, self)
+    }
+
+    /// Moves what stands in the way to where it does not: restic reads every name in its folders.
+    pub(crate) fn put_aside(&self, name: &str, aside: &Self) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.0, name, &aside.0, nobodys("aside-"))?)
     }
 
     /// Tells the name of each entry, until `hear` has heard enough.
@@ -143,7 +148,9 @@ impl Folder {
         for _ in 0..3 {
             match rustix::fs::openat(&self.0, name, flags, Mode::RUSR | Mode::WUSR) {
                 Ok(file) => return Ok(File::from(file)),
-                Err(Errno::EXIST) if self.entry(name)? == Some(Entry::Folder) => self.put_aside(name)?,
+                Err(Errno::EXIST) if self.entry(name)? == Some(Entry::Folder) => {
+                    self.put_aside(name, self)?
+                }
                 Err(Errno::EXIST) => {
                     self.remove(name)?;
                 }
@@ -164,11 +171,11 @@ impl Folder {
         self.sync()
     }
 
-    /// Moves a file; what has its new name is replaced, or put aside where it is a folder.
+    /// Moves a file; what has its new name is replaced, or put aside in here where it is a folder.
     pub(crate) fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
         match rustix::fs::renameat(&self.0, name, &to.0, new) {
             Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => {
-                to.put_aside(new)?;
+                to.put_aside(new, self)?;
                 Ok(rustix::fs::renameat(&self.0, name, &to.0, new)?)
             }
             done => Ok(done?),
@@ -274,7 +281,7 @@ impl Tree {
         if !folders.is_empty() && self.of(name)?.is_none() {
             let mut at = None;
             for folder in &folders {
-                at = Some(at.as_ref().unwrap_or(&self.root).made(folder, self.owner)?);
+                at = Some(at.as_ref().unwrap_or(&self.root).made_or(folder, self.owner, &self.root)?);
             }
             if let Some(folder) = at {
                 self.open.insert(folders.clone(), folder);
