@@ -151,6 +151,9 @@ const DAMAGED: &[&str] = &[
     "not found in index",
     "hash mismatch",
     "invalid data returned",
+    "packs from index missing",
+    "Data seems to be missing",
+    "index is not complete",
 ];
 
 /// The last words of a child, bounded.

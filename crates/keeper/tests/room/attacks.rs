@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use crate::room::{ACCOUNT, PASSWORD, Room, noise};
 
-const AT: &str = "2026-11-27 22:00:00";
+const AT: &str = "2024-11-27 22:00:00";
 
 /// What is done to the repository, and whether that is by restic's own means, which leave new files.
 const ATTACKS: &[(&str, &str)] = &[

@@ -9,7 +9,7 @@ use keeper::{KeepAll, Keeper, KeeperError, Report, Retained};
 
 use crate::room::{Room, bounds, noise};
 
-const AT: &str = "2026-11-01 22:00:00";
+const AT: &str = "2024-11-01 22:00:00";
 
 #[tokio::test]
 async fn the_copy_is_a_repository_that_no_account_can_enter() {
