@@ -47,6 +47,12 @@ pub enum Error {
         /// restic's last lines.
         last: String,
     },
+    /// The store does not let this account in. The second room's keeper shuts it out for a moment: worth another try.
+    #[error("the store denies access: {last}")]
+    Denied {
+        /// restic's last lines.
+        last: String,
+    },
     /// The store is full, or a quota is reached.
     #[error("no room in the store{}: {last}", if *.sure { "" } else { " (SFTP tells only that the write failed)" })]
     NoRoom {
@@ -115,6 +121,8 @@ impl Error {
             Self::Unreachable { last }
         } else if says(&["Is there a repository at the following location"]) && says(ABSENT) {
             Self::NoRepository
+        } else if says(&["permission denied", "SSH_FX_PERMISSION_DENIED"]) {
+            Self::Denied { last }
         } else if says(&["no matching ID found", "not found in snapshot", "no snapshot found"]) {
             Self::NotFound { last }
         } else if says(&["SSH_FX_FAILURE"]) && says(&["Save(", "unable to save", "Write", "saveArchive"]) {
@@ -210,7 +218,7 @@ mod tests {
             ),
             (
                 "Fatal: unable to open config file: Lstat: permission denied\nIs there a repository at the following location?\nx",
-                |e| matches!(e, Error::Failed { .. }),
+                |e| matches!(e, Error::Denied { .. }),
             ),
             ("Fatal: create repository at /r failed: config file already exists", |e| {
                 matches!(e, Error::AlreadyThere)
