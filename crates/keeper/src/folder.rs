@@ -149,7 +149,7 @@ impl Folder {
             match rustix::fs::openat(&self.0, name, flags, Mode::RUSR | Mode::WUSR) {
                 Ok(file) => return Ok(File::from(file)),
                 Err(Errno::EXIST) if self.entry(name)? == Some(Entry::Folder) => {
-                    self.put_aside(name, self)?
+                    self.put_aside(name, self)?;
                 }
                 Err(Errno::EXIST) => {
                     self.remove(name)?;
@@ -288,6 +288,13 @@ impl Tree {
             }
         }
         Ok(self.open.get(&folders).unwrap_or(&self.root))
+    }
+
+    /// Gives a fresh file in the root its name and its folder.
+    pub(crate) fn settle(&mut self, fresh: &str, name: Name) -> io::Result<()> {
+        self.made(name)?;
+        let into = self.open.get(&name.folders()).unwrap_or(&self.root);
+        self.root.rename(fresh, into, &name.leaf())
     }
 
     /// Makes last what was renamed in any of its folders.

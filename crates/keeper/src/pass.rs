@@ -58,12 +58,11 @@ impl Pass<'_> {
         let mut left = Left::new();
         // First what is kept already: new things may find no room, and that must not hold up a restoration.
         for (&name, &kept) in &ours.files {
-            let done = match theirs.files.get(&name) {
-                Some(theirs) => self.compare(name, *theirs, kept),
-                None => {
-                    self.tampering(name, "gone, and put back");
-                    self.put_back(name)
-                }
+            let done = if let Some(theirs) = theirs.files.get(&name) {
+                self.compare(name, *theirs, kept)
+            } else {
+                self.tampering(name, "gone, and put back");
+                self.put_back(name)
             };
             self.settle(name, done, &mut left)?;
         }
@@ -221,7 +220,6 @@ impl Pass<'_> {
 /// Takes one file over into a copy. Its time there is when it last changed in the repository: so a later change shows, and
 /// the host's own clock tells when it came.
 pub(crate) fn keep(from: &Folder, name: Name, kept: &mut Tree, witness: &Witness) -> Result<Copied, Refused> {
-    kept.made(name)?;
     let fresh = nobodys(OURS);
     witness.step("copy");
     let copied = copy(from, name, &kept.root, &fresh)?;
@@ -229,9 +227,7 @@ pub(crate) fn keep(from: &Folder, name: Name, kept: &mut Tree, witness: &Witness
     set_modified(&copied.file, copied.changed)?;
     copied.file.sync_all()?;
     witness.step("keep");
-    if let Some(folder) = kept.of(name)? {
-        kept.root.rename(&fresh, folder, &name.leaf())?;
-    }
+    kept.settle(&fresh, name)?;
     Ok(copied)
 }
 
@@ -242,7 +238,6 @@ pub(crate) fn give(
     repository: &mut Tree,
     witness: &Witness,
 ) -> Result<(), Refused> {
-    repository.made(name)?;
     let fresh = nobodys(OURS);
     witness.step("copy back");
     let copied = copy(from, name, &repository.root, &fresh)?;
@@ -251,9 +246,7 @@ pub(crate) fn give(
         rustix::fs::fchown(&copied.file, Some(owner.user), Some(owner.group)).map_err(io::Error::from)?;
     }
     witness.step("give");
-    if let Some(folder) = repository.of(name)? {
-        repository.root.rename(&fresh, folder, &name.leaf())?;
-    }
+    repository.settle(&fresh, name)?;
     Ok(())
 }
 

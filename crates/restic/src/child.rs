@@ -118,10 +118,15 @@ async fn feed(
     source: &mut (dyn AsyncRead + Unpin + Send),
     stdin: &mut Option<ChildStdin>,
 ) -> Result<(), Error> {
-    let mut chunk = vec![0; CHUNK];
+    let (mut chunk, mut any) = (vec![0; CHUNK], false);
     loop {
         let length = source.read(&mut chunk).await.map_err(Error::Source)?;
         let Some(into) = stdin.as_mut() else { return Ok(()) };
+        if length == 0 && !any {
+            // restic saves a snapshot without its file, and calls that a failure.
+            return Err(Error::Source(io::Error::new(io::ErrorKind::UnexpectedEof, "it is empty")));
+        }
+        any = true;
         if length == 0 {
             // A flush that fails means that the child is gone, and that is told by its last words.
             let _ = into.shutdown().await;

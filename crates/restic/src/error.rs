@@ -70,10 +70,11 @@ pub enum Error {
         /// restic's last lines.
         last: String,
     },
-    /// The caller wanted it to end. The child has ended.
+    /// The caller wanted it to end. The child has ended, and has removed its lock unless that was just being made: such a
+    /// one is of a process that is gone, so that [`Repository::unlock`](crate::Repository::unlock) removes it.
     #[error("cancelled")]
     Cancelled,
-    /// The caller's time limit was reached. The child has ended.
+    /// The caller's time limit was reached. The child has ended, likewise.
     #[error("not done within {after:?}")]
     TimedOut {
         /// The limit.

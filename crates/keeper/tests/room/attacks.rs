@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
-use crate::room::{ACCOUNT, PASSWORD, Room, noise};
+use crate::room::{ACCOUNT, PASSWORD, Room, is_whole, noise, restored};
 
 const AT: &str = "2024-11-27 22:00:00";
 
@@ -50,10 +50,10 @@ async fn yesterdays_backup_is_there_whatever_the_account_does() {
         assert!(report.error.is_none(), "{why}: {report:?}");
         // As the account, with the controller's password: it is the account that the next backup is made with.
         room.shell("chmod -R u+rwX .");
-        let restored =
+        let given =
             room.account(&["dump", "--tag", "run=1", "--path", "/fs01/data.raw", "latest", "/fs01/data.raw"]);
-        assert!(restored.stdout == disk, "{why}: {}", String::from_utf8_lossy(&restored.stderr));
-        assert!(room.restored(&room.kept(), "fs01", "1") == disk, "{why}");
+        assert!(given.stdout == disk, "{why}: {}", String::from_utf8_lossy(&given.stderr));
+        assert!(restored(&room.kept(), "fs01", "1") == disk, "{why}");
         assert_eq!(std::fs::read(room.repository().join("escrow.age")).unwrap(), b"sealed", "{why}");
         let next = room.keep().await;
         assert!(
@@ -61,7 +61,7 @@ async fn yesterdays_backup_is_there_whatever_the_account_does() {
             "{why}: the next run has nothing to do: {next:?}"
         );
     }
-    assert!(room.is_whole(&room.repository()) && room.is_whole(&room.kept()));
+    assert!(is_whole(&room.repository()) && is_whole(&room.kept()));
     // And the next backup goes on as if nothing had been.
     room.run("fs01", "2", AT, &noise(1 << 20, 2));
     assert!(!room.keep().await.is_troubled());
@@ -75,11 +75,11 @@ async fn who_has_a_file_open_writes_into_no_copy() {
     room.shell("chmod -R u+w .");
     let open = std::fs::File::options().write(true).open(room.pack(&room.repository())).unwrap();
     room.keep().await;
-    open.write_all_at(&[0; 100_000], 0).unwrap();
+    open.write_all_at(&vec![0; 100_000], 0).unwrap();
     let report = room.keep().await;
     assert_eq!((report.tampering.count, report.put_back), (1, 1), "{report:?}");
-    open.write_all_at(&[0; 100_000], 0).unwrap();
-    assert!(room.is_whole(&room.kept()) && room.is_whole(&room.repository()));
+    open.write_all_at(&vec![0; 100_000], 0).unwrap();
+    assert!(is_whole(&room.kept()) && is_whole(&room.repository()));
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn keys_of_others_shut_nobody_out() {
     room.shell("i=0; while [ $i -lt 40 ]; do printf \"no key $i\" > k; mv k keys/$(sha256sum k | cut -d' ' -f1); i=$((i+1)); done");
     let report = room.keep().await;
     assert!(report.damage.first.iter().any(|it| it.what == "more than 12 keys"), "{report:?}");
-    assert!(room.restored(&room.kept(), "fs01", "1") == disk);
+    assert!(restored(&room.kept(), "fs01", "1") == disk);
 }
 
 /// While the keeper works, the account swaps folders for links as fast as it can. Nothing outside is touched, and once it
@@ -134,6 +134,6 @@ async fn a_race_leads_nowhere() {
     room.keep().await;
     room.keep().await;
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0, "nothing was written outside");
-    assert!(room.restored(&room.kept(), "fs01", "1") == disk);
-    assert!(room.restored(&room.repository(), "fs01", "1") == disk);
+    assert!(restored(&room.kept(), "fs01", "1") == disk);
+    assert!(restored(&room.repository(), "fs01", "1") == disk);
 }

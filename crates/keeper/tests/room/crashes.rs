@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jiff::Timestamp;
 use keeper::{KeepAll, Retained, Rule, Witness};
 
-use crate::room::{KeepNothing, Room, in_three_days, noise};
+use crate::room::{KeepNothing, Room, files, in_three_days, is_whole, noise, restored};
 
 const ROOT: &str = "VERTSKOMMUNE_TEST_ROOT";
 const STEP: &str = "VERTSKOMMUNE_TEST_STEP";
@@ -61,7 +61,7 @@ async fn killed_at_every_step_of_a_pass_nothing_is_lost() {
     let mut step = 0;
     loop {
         // Some is new until it is kept, and some of what is kept is gone or altered, each time.
-        for file in room.files(&room.kept()) {
+        for file in files(&room.kept()) {
             let there = room.repository().join(&file);
             match file.split_once('/') {
                 Some(("snapshots", _)) => drop(std::fs::remove_file(there)),
@@ -71,7 +71,7 @@ async fn killed_at_every_step_of_a_pass_nothing_is_lost() {
         }
         step += 1;
         let killed = kill_at(&room, &step.to_string());
-        assert!(room.restored(&room.kept(), "fs01", "1") == first, "step {step}");
+        assert!(restored(&room.kept(), "fs01", "1") == first, "step {step}");
         if !killed {
             break;
         }
@@ -79,8 +79,8 @@ async fn killed_at_every_step_of_a_pass_nothing_is_lost() {
     assert!(step > 8, "{step} steps");
     let report = room.keep().await;
     assert!(report.error.is_none() && report.damage.count == 0, "{report:?}");
-    assert_eq!(room.files(&room.kept()), room.files(&room.repository()));
-    assert!(room.is_whole(&room.kept()) && room.is_whole(&room.repository()));
+    assert_eq!(files(&room.kept()), files(&room.repository()));
+    assert!(is_whole(&room.kept()) && is_whole(&room.repository()));
 }
 
 #[tokio::test]
@@ -111,13 +111,13 @@ async fn killed_at_every_step_of_retention_nothing_is_lost() {
     ] {
         copied(&before, &room.root());
         assert!(kill_at(&room, step), "there is no step {step}");
-        assert!(room.is_whole(&room.kept()), "{step}");
-        assert!(room.restored(&room.kept(), "fs01", "2") == last, "{step}");
+        assert!(is_whole(&room.kept()), "{step}");
+        assert!(restored(&room.kept(), "fs01", "2") == last, "{step}");
         let report = room.keep_at(in_three_days(), Arc::new(KeepNothing), None).await.unwrap();
         assert!(!report.is_troubled(), "{step}: {report:?}");
         assert!(matches!(report.retention, Retained::Done { .. } | Retained::Nothing), "{step}: {report:?}");
-        assert_eq!(room.files(&room.kept()), room.files(&room.repository()), "{step}");
-        assert!(room.is_whole(&room.repository()), "{step}");
+        assert_eq!(files(&room.kept()), files(&room.repository()), "{step}");
+        assert!(is_whole(&room.repository()), "{step}");
         assert!(!room.beside("closed").exists() && !room.beside("staged").exists(), "{step}");
         let listed = room.account(&["snapshots", "--json"]);
         assert_eq!(String::from_utf8(listed.stdout).unwrap().matches("short_id").count(), 2, "{step}");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use keeper::{KeepAll, Keeper, KeeperError, Report, Retained};
 
-use crate::room::{Room, bounds, noise};
+use crate::room::{Room, bounds, files, is_whole, noise, restored};
 
 const AT: &str = "2024-11-01 22:00:00";
 
@@ -20,9 +20,9 @@ async fn the_copy_is_a_repository_that_no_account_can_enter() {
     let report = room.keep().await;
     assert!(!report.is_troubled(), "{report:?}");
     assert_eq!((report.kept_snapshots, report.escrow, &report.retention), (2, true, &Retained::Off));
-    assert_eq!(room.files(&room.kept()), room.files(&room.repository()));
-    assert!(room.is_whole(&room.kept()));
-    assert!(room.restored(&room.kept(), "fs01", "1") == disk);
+    assert_eq!(files(&room.kept()), files(&room.repository()));
+    assert!(is_whole(&room.kept()));
+    assert!(restored(&room.kept(), "fs01", "1") == disk);
     let kept = std::fs::metadata(room.pack(&room.kept())).unwrap();
     assert_eq!((kept.uid(), kept.mode() & 0o777, kept.nlink()), (0, 0o400, 1), "a file of its own");
     let denied = room.as_account("ls", [room.kept()]);
@@ -65,7 +65,7 @@ async fn what_is_not_what_its_name_says_is_not_kept() {
     assert!(foreign.contains(&"a\\u{1b}b"), "no control character gets to a terminal: {foreign:?}");
     assert_eq!(report.unfinished, 1);
     assert!(!room.kept().join(pack).exists());
-    assert!(room.files(&room.kept()).iter().all(|file| !file.contains(&hex)));
+    assert!(files(&room.kept()).iter().all(|file| !file.contains(&hex)));
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn what_disks_forget_is_found_within_a_month_and_healed() {
     // Nobody wrote: so no time tells of it. A write gives the copy a new time, which the next run takes for its own.
     let pack = room.pack(&room.kept());
     std::fs::File::options().write(true).open(&pack).unwrap().write_all_at(b"!", 4711).unwrap();
-    assert!(!room.is_whole(&room.kept()));
+    assert!(!is_whole(&room.kept()));
     let mut found = 0;
     for day in 0..=30 {
         let now = Timestamp::now() + SignedDuration::from_hours(24 * day);
@@ -86,7 +86,7 @@ async fn what_disks_forget_is_found_within_a_month_and_healed() {
         found += report.damage.count;
     }
     assert_eq!(found, 1);
-    assert!(room.is_whole(&room.kept()));
+    assert!(is_whole(&room.kept()));
 }
 
 #[tokio::test]
@@ -137,12 +137,12 @@ async fn a_full_disk_loses_nothing_and_is_gone_on_from() {
     room.shell("rm -r snapshots index");
     let report = room.keep().await;
     assert!(report.error.as_ref().is_some_and(|error| error.contains("no room")), "{report:?}");
-    assert!(room.restored(&room.kept(), "fs01", "1") == first);
-    assert!(room.restored(&room.repository(), "fs01", "1") == first, "it was put back before");
+    assert!(restored(&room.kept(), "fs01", "1") == first);
+    assert!(restored(&room.repository(), "fs01", "1") == first, "it was put back before");
     mount(&room, "remount,size=64m");
     let report = room.keep().await;
     assert!(report.error.is_none(), "{report:?}");
-    assert!(room.is_whole(&room.kept()));
+    assert!(is_whole(&room.kept()));
 }
 
 #[tokio::test]

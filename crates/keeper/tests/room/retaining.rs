@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use keeper::{Retained, Witness};
 
-use crate::room::{KeepNothing, Room, in_three_days, noise};
+use crate::room::{KeepNothing, Room, files, in_three_days, is_whole, noise, restored};
 
 /// A room with two runs of one server and one of another, a key for the keeper, and a policy.
 async fn prepared() -> Option<(Room, Vec<u8>)> {
@@ -30,10 +30,10 @@ async fn what_goes_is_gone_in_both_and_the_last_good_run_stays() {
     let Retained::Done { snapshots: 2, freed_bytes } = report.retention else { panic!("{report:?}") };
     assert!(freed_bytes > 2 << 20, "{report:?}");
     assert!(!report.is_troubled() && report.retained_at.is_some(), "{report:?}");
-    assert_eq!(room.files(&room.kept()), room.files(&room.repository()));
-    assert!(room.is_whole(&room.kept()) && room.is_whole(&room.repository()));
+    assert_eq!(files(&room.kept()), files(&room.repository()));
+    assert!(is_whole(&room.kept()) && is_whole(&room.repository()));
     for (server, run) in [("fs01", "2"), ("gone", "1")] {
-        assert!(room.restored(&room.repository(), server, run) == last);
+        assert!(restored(&room.repository(), server, run) == last);
     }
     let listed = room.account(&["snapshots", "--json"]);
     assert_eq!(String::from_utf8(listed.stdout).unwrap().matches("short_id").count(), 4);
@@ -47,7 +47,7 @@ async fn what_goes_is_gone_in_both_and_the_last_good_run_stays() {
 #[tokio::test]
 async fn nothing_goes_while_somebody_works_or_anything_is_in_doubt() {
     let Some((room, _)) = prepared().await else { return };
-    let all = room.files(&room.repository());
+    let all = files(&room.repository());
     let report = |room: Room, now: Timestamp, witness: Option<Witness>| async move {
         let report = room.keep_at(now, Arc::new(KeepNothing), witness).await.unwrap();
         let _ = std::fs::remove_file(room.beside("report.json"));
@@ -77,19 +77,19 @@ async fn nothing_goes_while_somebody_works_or_anything_is_in_doubt() {
         "{meanwhile:?}"
     );
     std::fs::remove_file(room.repository().join("snapshots").join("ab".repeat(32))).unwrap();
-    assert_eq!(room.files(&room.repository()), all);
+    assert_eq!(files(&room.repository()), all);
 
     // What would stay is damaged: a pack is missing everywhere.
-    let packs = room.files(&room.kept()).into_iter().filter(|path| path.starts_with("data/"));
+    let packs = files(&room.kept()).into_iter().filter(|path| path.starts_with("data/"));
     let size = |path: &String| std::fs::metadata(room.kept().join(path)).unwrap().len();
     let of_the_last = packs.into_iter().find(|path| (1 << 20..2 << 20).contains(&size(path))).unwrap();
     for repository in [room.kept(), room.repository()] {
         std::fs::remove_file(repository.join(&of_the_last)).unwrap();
     }
-    let left = room.files(&room.kept());
+    let left = files(&room.kept());
     let (room, damaged) = report(room, in_three_days(), None).await;
     let stopped = matches!(damaged.retention, Retained::Stopped { .. }) || damaged.error.is_some();
     assert!(stopped && damaged.is_troubled(), "{damaged:?}");
-    assert_eq!(room.files(&room.kept()), left);
+    assert_eq!(files(&room.kept()), left);
     assert!(!room.beside("staged").exists() && !room.beside("closed").exists());
 }

@@ -117,36 +117,6 @@ impl Room {
         }
     }
 
-    /// Bytes of a disk, as a repository gives them to the stock restic.
-    pub(crate) fn restored(&self, from: &Path, server: &str, run: &str) -> Vec<u8> {
-        let tag = format!("server={server},run={run}");
-        let path = format!("/{server}/data.raw");
-        let restored = Command::new("restic")
-            .args(["--no-cache", "--no-lock", "--repo"])
-            .arg(from)
-            .args(["dump", "--tag", &tag, "--path", &path, "latest", &path])
-            .env("RESTIC_PASSWORD", PASSWORD)
-            .output()
-            .unwrap();
-        assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
-        restored.stdout
-    }
-
-    /// Whether the stock restic finds every byte of a repository good.
-    pub(crate) fn is_whole(&self, repository: &Path) -> bool {
-        let checked = Command::new("restic")
-            .args(["--no-cache", "--no-lock", "--repo"])
-            .arg(repository)
-            .args(["check", "--read-data"])
-            .env("RESTIC_PASSWORD", PASSWORD)
-            .output()
-            .unwrap();
-        if !checked.status.success() {
-            eprintln!("{}", String::from_utf8_lossy(&checked.stderr));
-        }
-        checked.status.success()
-    }
-
     pub(crate) fn settings(&self, rule: Arc<dyn Rule>) -> Settings {
         Settings {
             root: self.root(),
@@ -172,27 +142,9 @@ impl Room {
         keep(self.settings(rule), now, witness).await
     }
 
-    /// Every file of a repository by its path, but for locks.
-    pub(crate) fn files(&self, repository: &Path) -> BTreeSet<String> {
-        let mut files = BTreeSet::new();
-        let mut folders = vec![repository.to_owned()];
-        while let Some(folder) = folders.pop() {
-            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-                if entry.file_type().unwrap().is_dir() {
-                    folders.push(entry.path());
-                } else {
-                    let path = entry.path().strip_prefix(repository).unwrap().to_str().unwrap().to_owned();
-                    files.insert(path);
-                }
-            }
-        }
-        files.retain(|path| !path.starts_with("locks/"));
-        files
-    }
-
     /// The largest pack.
     pub(crate) fn pack(&self, repository: &Path) -> PathBuf {
-        let packs = self.files(repository).into_iter().filter(|path| path.starts_with("data/"));
+        let packs = files(repository).into_iter().filter(|path| path.starts_with("data/"));
         let packs = packs.map(|path| repository.join(path));
         packs.max_by_key(|path| std::fs::metadata(path).unwrap().size()).unwrap()
     }
@@ -221,6 +173,54 @@ impl Room {
         let policy = r#"{"retention": {"daily": 14}, "timeZone": "Europe/Oslo", "keepAfterExit": "PT2160H"}"#;
         std::fs::write(self.beside("policy.json"), policy).unwrap();
     }
+}
+
+/// Bytes of a disk, as a repository gives them to the stock restic.
+pub(crate) fn restored(from: &Path, server: &str, run: &str) -> Vec<u8> {
+    let tag = format!("server={server},run={run}");
+    let path = format!("/{server}/data.raw");
+    let restored = Command::new("restic")
+        .args(["--no-cache", "--no-lock", "--repo"])
+        .arg(from)
+        .args(["dump", "--tag", &tag, "--path", &path, "latest", &path])
+        .env("RESTIC_PASSWORD", PASSWORD)
+        .output()
+        .unwrap();
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    restored.stdout
+}
+
+/// Whether the stock restic finds every byte of a repository good.
+pub(crate) fn is_whole(repository: &Path) -> bool {
+    let checked = Command::new("restic")
+        .args(["--no-cache", "--no-lock", "--repo"])
+        .arg(repository)
+        .args(["check", "--read-data"])
+        .env("RESTIC_PASSWORD", PASSWORD)
+        .output()
+        .unwrap();
+    if !checked.status.success() {
+        eprintln!("{}", String::from_utf8_lossy(&checked.stderr));
+    }
+    checked.status.success()
+}
+
+/// Every file of a repository by its path, but for locks.
+pub(crate) fn files(repository: &Path) -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    let mut folders = vec![repository.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(entry.path());
+            } else {
+                let path = entry.path().strip_prefix(repository).unwrap().to_str().unwrap().to_owned();
+                files.insert(path);
+            }
+        }
+    }
+    files.retain(|path| !path.starts_with("locks/"));
+    files
 }
 
 /// One run of the keeper over a room with one tenant.

@@ -42,6 +42,9 @@ async fn a_stream_that_breaks_off_is_no_backup() {
     let broken = ground.repository.backup(&named("/a/b"), &mut Breaks(false), |_| (), &bounds()).await;
     assert!(matches!(broken, Err(Error::Source(_))), "{broken:?}");
     is_untouched(&ground).await;
+    let empty = save(&ground.repository, b"", "/a/b").await;
+    assert!(matches!(empty, Err(Error::Source(_))), "{empty:?}");
+    is_untouched(&ground).await;
 }
 
 #[tokio::test]
@@ -55,6 +58,8 @@ async fn what_is_cancelled_or_late_ends_in_good_order() {
         let running = ground.repository.backup(&backup, &mut never, |_| (), &bounds);
         let ended = tokio::join!(running, async {
             until("it has its lock", || !ground.files("locks").is_empty()).await;
+            // restic looks again 200 ms after it has made its lock, and only then knows that it has one to remove.
+            tokio::time::sleep(Duration::from_millis(700)).await;
             if cancelled {
                 bounds.cancel.cancel();
             }

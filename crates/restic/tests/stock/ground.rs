@@ -86,9 +86,9 @@ impl Ground {
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
                 if entry.file_type().unwrap().is_dir() {
-                    folders.push(entry.path())
+                    folders.push(entry.path());
                 } else {
-                    files.push(entry.path())
+                    files.push(entry.path());
                 }
             }
         }

@@ -16,7 +16,7 @@ fn is_seen(word: &str) -> bool {
 #[tokio::test]
 async fn no_password_is_in_arguments_or_environments() {
     let Some(ground) = Ground::new().await else { return };
-    let (into, mut never) = tokio::io::duplex(1024);
+    let (mut into, mut never) = tokio::io::duplex(1024);
     let (backup, bounds) = (named("/a/b"), bounds());
     let running = ground.repository.backup(&backup, &mut never, |_| (), &bounds);
     let looking = async {
@@ -31,6 +31,7 @@ async fn no_password_is_in_arguments_or_environments() {
             );
         }
         let seen = is_seen(PASSWORD);
+        tokio::io::AsyncWriteExt::write_all(&mut into, b"some").await.unwrap();
         drop(into);
         assert!(!seen);
     };
