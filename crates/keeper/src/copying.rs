@@ -25,6 +25,8 @@ pub(crate) enum Refused {
     TooLong(u64),
     #[error("the content is not what the name says")]
     Mismatch,
+    #[error("no key as restic makes them")]
+    NoKey,
     #[error("more than {0} keys")]
     Surplus(usize),
     #[error(transparent)]

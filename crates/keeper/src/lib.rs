@@ -18,6 +18,7 @@ mod closing;
 mod copying;
 mod folder;
 mod keeper;
+mod key;
 mod name;
 mod pass;
 mod place;

@@ -9,6 +9,7 @@ use rustix::fs::Mode;
 use crate::copying::{Copied, Refused, copy, verify, whole};
 use crate::folder::{Folder, Seen, Stamp, Tree, nobodys, set_modified};
 use crate::keeper::Witness;
+use crate::key;
 use crate::name::{Kind, Name, Plain};
 use crate::report::Report;
 use crate::survey::{OURS, Survey};
@@ -67,13 +68,18 @@ impl Pass<'_> {
             self.settle(name, done, &mut left)?;
         }
         for (&name, seen) in theirs.files.iter().filter(|(name, _)| !ours.files.contains_key(name)) {
-            let done = if name.kind() == Kind::Key && keys >= KEYS {
+            let done = if seen.bytes > name.kind().longest() {
+                Err(Refused::TooLong(seen.bytes))
+            } else if name.kind() == Kind::Key && keys >= KEYS {
                 Err(Refused::Surplus(KEYS))
             } else {
                 self.room(bytes, seen.bytes)?;
-                bytes += seen.bytes;
-                keys += usize::from(name.kind() == Kind::Key);
-                self.take_over(name)
+                let done = self.take_over(name);
+                if done.is_ok() {
+                    bytes += seen.bytes;
+                    keys += usize::from(name.kind() == Kind::Key);
+                }
+                done
             };
             self.settle(name, done, &mut left)?;
         }
@@ -134,6 +140,9 @@ impl Pass<'_> {
 
     fn take_over(&mut self, name: Name) -> Result<(), Refused> {
         let Some(from) = self.repository.of(name)? else { return Err(Refused::Gone) };
+        if name.kind() == Kind::Key && !key::is_one(from, name)? {
+            return Err(Refused::NoKey);
+        }
         let Copied { bytes, .. } = keep(from, name, self.kept, self.witness)?;
         self.report.taken_over += 1;
         self.report.taken_over_bytes += bytes;

@@ -96,7 +96,7 @@ async fn there_is_one_keeper_at_a_time() {
     let second = Keeper::start(room.settings(Arc::new(KeepAll)), &bounds()).await;
     assert!(matches!(second, Err(KeeperError::Running)));
     drop(first);
-    Keeper::start(room.settings(Arc::new(KeepAll)), &bounds()).await.unwrap();
+    crate::room::start(room.settings(Arc::new(KeepAll))).await.unwrap();
 }
 
 #[tokio::test]

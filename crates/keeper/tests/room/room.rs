@@ -230,7 +230,7 @@ pub(crate) async fn keep(
     witness: Option<Witness>,
 ) -> Result<Report, KeeperError> {
     let bounds = bounds();
-    let keeper = Keeper::start(settings, &bounds).await?;
+    let keeper = start(settings).await?;
     let keeper = match witness {
         Some(witness) => keeper.watched_by(witness),
         None => keeper,
@@ -239,6 +239,29 @@ pub(crate) async fn keep(
     keeper.run(|| now, &bounds, |_, _, report| reports.push(report.clone())).await?;
     assert_eq!(reports.len(), 1);
     Ok(reports.remove(0))
+}
+
+/// Starts a keeper. One that has ended may be held to be at work for a moment: a child that another test just started has
+/// its open files until it becomes another program.
+pub(crate) async fn start(settings: Settings) -> Result<Keeper, KeeperError> {
+    for _ in 0..40 {
+        match Keeper::start(clone(&settings), &bounds()).await {
+            Err(KeeperError::Running) => tokio::time::sleep(Duration::from_millis(50)).await,
+            started => return started,
+        }
+    }
+    Err(KeeperError::Running)
+}
+
+fn clone(settings: &Settings) -> Settings {
+    let Settings { root, kept_bytes, rule, restic, age } = settings;
+    Settings {
+        root: root.clone(),
+        kept_bytes: *kept_bytes,
+        rule: rule.clone(),
+        restic: restic.clone(),
+        age: age.clone(),
+    }
 }
 
 pub(crate) fn bounds() -> Bounds {
