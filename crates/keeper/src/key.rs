@@ -42,7 +42,7 @@ impl Key {
             && (1..=64).contains(&self.r)
             && (1..=16).contains(&self.p)
             && memory <= MEMORY
-            && length(&self.salt) >= 16
+            && length(&self.salt) == 64
             // A nonce and a checksum, and something between them.
             && length(&self.data) > 32
     }

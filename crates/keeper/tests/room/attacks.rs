@@ -94,7 +94,7 @@ async fn keys_of_others_shut_nobody_out() {
         r#"{\"created\":null,\"kdf\":\"scrypt\",\"N\":32768,\"r\":8,\"p\":1,\"salt\":\"$s\",\"data\":\"$s\"}"#,
     ] {
         room.shell(&format!(
-            "i=10; while [ $i -lt 40 ]; do s=$(printf %s-of-fifty-letters-or-so-and-some-more-for-the-data $i | base64 -w0); printf '%s' \"{key}\" > k; mv k keys/$(sha256sum k | cut -d' ' -f1); i=$((i+1)); done"
+            "i=10; while [ $i -lt 40 ]; do s=$(printf %-64s $i | base64 -w0); printf '%s' \"{key}\" > k; mv k keys/$(sha256sum k | cut -d' ' -f1); i=$((i+1)); done"
         ));
     }
     let report = room.keep().await;
