@@ -27,6 +27,8 @@ pub(crate) enum Refused {
     Mismatch,
     #[error("no key as restic makes them")]
     NoKey,
+    #[error("restic cannot read it, as was found before")]
+    Unreadable,
     #[error("more than {0} keys")]
     Surplus(usize),
     #[error(transparent)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use restic::escrow::{self, Recipient};
-use restic::{Bounds, Error as ResticError, Restic};
+use restic::{Bounds, Error as ResticError, Location, Repository, Restic};
 use rustix::fs::FlockOperation;
 
 use crate::closing;
@@ -15,8 +15,9 @@ use crate::name::Kind;
 use crate::pass::{Left, Limits, Pass, has_escrow};
 use crate::place::{self, KEPT, Place};
 use crate::report::{Report, Retained};
-use crate::retention::{Retaining, recover};
+use crate::retention::{Retaining, recover, wait};
 use crate::runs::Rule;
+use crate::sifting;
 use crate::staging;
 use crate::survey::Survey;
 
@@ -161,16 +162,26 @@ impl Keeper {
         let mut kept = Tree::new(place.kept.made(&place.tenant, None)?, None);
         recover(place, &kept.root, &mut repository, &self.witness)?;
         let day = report.at.as_second().div_euclid(24 * 60 * 60);
-        let limits = Limits { kept_bytes: self.settings.kept_bytes, day };
+        let (refused, refused_bytes) = sifting::refused(place)?;
+        let limits = Limits { kept_bytes: self.settings.kept_bytes.saturating_sub(refused_bytes), day };
         let witness = &self.witness;
-        let mut pass = Pass { repository: &mut repository, kept: &mut kept, report, witness, limits };
-        let left: Left = pass.run()?;
-        let retained = match place.policy()? {
-            None => Retained::Off,
-            Some(policy) => {
-                let (settings, restic, now) = (&self.settings, &self.restic, report.at);
+        let mut pass =
+            Pass { repository: &mut repository, kept: &mut kept, report, witness, limits, refused };
+        let mut left: Left = pass.run()?;
+        let (settings, restic, now) = (&self.settings, &self.restic, report.at);
+        let password =
+            sifting::password(place, &kept.root, &settings.age, &settings.identity(), bounds).await?;
+        if let Some(password) = &password {
+            let copy = Repository::new(restic.clone(), Location::Local(place.copy()), password.clone());
+            sifting::sift(place, &kept.root, &copy, &mut left, report, bounds).await?;
+        }
+        let retained = match (place.policy()?, &password) {
+            (None, _) => Retained::Off,
+            (Some(_), None) => wait("the controller has not sealed a key for the keeper yet (keeper.age)"),
+            (Some(policy), Some(password)) => {
+                let policy = &policy;
                 let retaining =
-                    Retaining { settings, restic, place, policy: &policy, last, now, bounds, witness };
+                    Retaining { settings, restic, place, password, policy, last, now, bounds, witness };
                 retaining.run(&mut repository, &kept, &left, report).await?
             }
         };

@@ -26,6 +26,7 @@ mod policy;
 mod report;
 mod retention;
 mod runs;
+mod sifting;
 mod staging;
 mod survey;
 

@@ -39,6 +39,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) report: &'a mut Report,
     pub(crate) witness: &'a Witness,
     pub(crate) limits: Limits,
+    /// What was found before to be none of restic's.
+    pub(crate) refused: BTreeSet<Name>,
 }
 
 /// What was not taken over, and why is in the report.
@@ -70,6 +72,8 @@ impl Pass<'_> {
         for (&name, seen) in theirs.files.iter().filter(|(name, _)| !ours.files.contains_key(name)) {
             let done = if seen.bytes > name.kind().longest() {
                 Err(Refused::TooLong(seen.bytes))
+            } else if self.refused.contains(&name) {
+                Err(Refused::Unreadable)
             } else if name.kind() == Kind::Key && keys >= KEYS {
                 Err(Refused::Surplus(KEYS))
             } else {

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::io;
 
 use jiff::Timestamp;
-use restic::{Bounds, Error as ResticError, Filter, Location, Password, Read, Repository, Restic, escrow};
+use restic::{Bounds, Error as ResticError, Filter, Location, Password, Read, Repository, Restic};
 
 use crate::clock;
 use crate::closing;
 use crate::folder::{Folder, Tree};
 use crate::keeper::{KeeperError, Settings, Witness};
-use crate::name::{Id, Kind, Name, Plain};
+use crate::name::{Id, Kind, Name};
 use crate::pass::{Left, give};
 use crate::place::{Place, moment};
 use crate::policy::Policy;
@@ -24,6 +24,7 @@ pub(crate) struct Retaining<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) restic: &'a Restic,
     pub(crate) place: &'a Place,
+    pub(crate) password: &'a Password,
     pub(crate) policy: &'a Policy,
     pub(crate) last: Option<&'a Report>,
     pub(crate) now: Timestamp,
@@ -41,10 +42,7 @@ impl Retaining<'_> {
         left: &Left,
         report: &mut Report,
     ) -> Result<Retained, KeeperError> {
-        let Some(password) = self.password(kept).await? else {
-            return Ok(wait("the controller has not sealed a key for the keeper yet (keeper.age)"));
-        };
-        let at = |path| Repository::new(self.restic.clone(), Location::Local(path), password.clone());
+        let at = |path| Repository::new(self.restic.clone(), Location::Local(path), self.password.clone());
         let snapshots = match at(self.place.copy()).snapshots(&Filter::default(), self.bounds).await {
             Err(ResticError::WrongPassword) => {
                 return Ok(stop("the keeper's key does not open the repository"));
@@ -145,24 +143,6 @@ impl Retaining<'_> {
             freed_bytes: before.bytes().saturating_sub(after.bytes()),
         })
     }
-
-    /// The keeper's own password: from its file, or from the seal that the controller has left, which is then kept in the
-    /// file. Only root reads either.
-    async fn password(&self, kept: &Tree) -> Result<Option<Password>, KeeperError> {
-        let file = self.place.beside("password");
-        match self.place.kept.read(&file) {
-            Ok(file) => return Ok(Some(Password::read(file)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
-        }
-        let Ok((sealed, _)) = crate::copying::whole(&kept.root, Name::Plain(Plain::Keeper)) else {
-            return Ok(None);
-        };
-        let identity = self.settings.identity();
-        let password = escrow::open(&self.settings.age, &sealed, &identity, self.bounds).await?;
-        self.place.kept.write(&file, password.expose()?.as_bytes())?;
-        Ok(Some(password))
-    }
 }
 
 /// Finishes what a run that died had begun, or undoes it.
@@ -178,7 +158,7 @@ pub(crate) fn recover(
     closing::reopen(place, &repository.root)
 }
 
-fn wait(why: impl Into<String>) -> Retained {
+pub(crate) fn wait(why: impl Into<String>) -> Retained {
     Retained::Waiting { why: why.into() }
 }
 

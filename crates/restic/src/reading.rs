@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::child::Input;
 use crate::error::Error;
 use crate::output::Output;
-use crate::repository::{Bounds, Repository};
+use crate::repository::{Bounds, Repository, argument};
 
 /// How much of the data a check reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,15 @@ pub enum Read {
     },
     /// Everything.
     All,
+}
+
+/// A file of a repository that can be read by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// An index.
+    Index,
+    /// A snapshot.
+    Snapshot,
 }
 
 /// What a repository holds.
@@ -51,6 +60,30 @@ impl Repository {
             Read::Part { part, of } => return Err(Error::Unusable(format!("part {part} of {of}"))),
         }
         self.call(arguments, Input::Nothing, Output::Words, bounds).await
+    }
+
+    /// Reads every index. One file that is none makes all of them unreadable to restic.
+    pub async fn read_indexes(&self, bounds: &Bounds) -> Result<(), Error> {
+        let nothing = "0".repeat(64);
+        match self.call(["cat", "blob", &nothing, "--no-lock"], Input::Nothing, Output::Words, bounds).await {
+            // It has looked everywhere.
+            Err(Error::Failed { last, .. }) if last.contains("blob not found") => Ok(()),
+            looked => looked,
+        }
+    }
+
+    /// Whether one file is what it should be, as far as restic can decrypt and read it.
+    pub async fn is_readable(&self, part: Part, id: &str, bounds: &Bounds) -> Result<bool, Error> {
+        let part = match part {
+            Part::Index => "index",
+            Part::Snapshot => "snapshot",
+        };
+        let arguments = ["cat", part, argument(id)?, "--no-lock"];
+        match self.call(arguments, Input::Nothing, Output::Stream(&mut tokio::io::sink()), bounds).await {
+            Ok(()) => Ok(true),
+            Err(Error::Failed { .. } | Error::Damaged(_) | Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// How much it holds.

@@ -4,7 +4,7 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
-use crate::room::{ACCOUNT, PASSWORD, Room, files, is_whole, noise, restored};
+use crate::room::{ACCOUNT, PASSWORD, Room, files, is_whole, noise, pack, restored};
 
 const AT: &str = "2024-11-27 22:00:00";
 
@@ -73,7 +73,7 @@ async fn who_has_a_file_open_writes_into_no_copy() {
     let disk = noise(3 << 20, 1);
     room.run("fs01", "1", AT, &disk);
     room.shell("chmod -R u+w .");
-    let open = std::fs::File::options().write(true).open(room.pack(&room.repository())).unwrap();
+    let open = std::fs::File::options().write(true).open(pack(&room.repository())).unwrap();
     room.keep().await;
     open.write_all_at(&vec![0; 100_000], 0).unwrap();
     let report = room.keep().await;
@@ -90,7 +90,7 @@ async fn keys_of_others_shut_nobody_out() {
     room.keep().await;
     // restic gives up after twenty keys, and at once where one cannot be read.
     for key in [
-        r#"no key $i"#,
+        r"no key $i",
         r#"{\"created\":null,\"kdf\":\"scrypt\",\"N\":32768,\"r\":8,\"p\":1,\"salt\":\"$s\",\"data\":\"$s\"}"#,
     ] {
         room.shell(&format!(
@@ -104,6 +104,25 @@ async fn keys_of_others_shut_nobody_out() {
     let kept = files(&room.kept());
     assert_eq!(kept.iter().filter(|file| file.starts_with("keys/")).count(), 12);
     assert!(restored(&room.kept(), "fs01", "1") == disk);
+}
+
+#[tokio::test]
+async fn what_only_looks_like_restics_does_not_make_the_copy_unreadable() {
+    let Some(room) = Room::new() else { return };
+    let disk = noise(1 << 20, 1);
+    room.run("fs01", "1", AT, &disk);
+    room.give_key_and_policy().await;
+    assert!(!room.keep().await.is_troubled());
+    room.shell("for f in index snapshots; do printf $f > k; mv k $f/$(sha256sum k | cut -d' ' -f1); done");
+    room.shell("for f in index snapshots; do seq 1000 > k; printf $f >> k; mv k $f/$(sha256sum k | cut -d' ' -f1); done");
+    for (run, what) in [(1, "restic cannot read it: moved"), (2, "as was found before")] {
+        let report = room.keep().await;
+        assert_eq!(report.damage.count, 4, "run {run}: {report:?}");
+        assert!(report.damage.first.iter().all(|it| it.what.contains(what)), "run {run}: {report:?}");
+        assert!(restored(&room.kept(), "fs01", "1") == disk);
+        assert!(is_whole(&room.kept()));
+    }
+    assert_eq!(files(&room.beside("refused")).len(), 4);
 }
 
 /// While the keeper works, the account swaps folders for links as fast as it can. Nothing outside is touched, and once it

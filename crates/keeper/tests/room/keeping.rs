@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use keeper::{KeepAll, Keeper, KeeperError, Report, Retained};
 
-use crate::room::{Room, bounds, files, is_whole, noise, restored};
+use crate::room::{Room, bounds, files, is_whole, noise, pack, restored};
 
 const AT: &str = "2024-11-01 22:00:00";
 
@@ -23,7 +23,7 @@ async fn the_copy_is_a_repository_that_no_account_can_enter() {
     assert_eq!(files(&room.kept()), files(&room.repository()));
     assert!(is_whole(&room.kept()));
     assert!(restored(&room.kept(), "fs01", "1") == disk);
-    let kept = std::fs::metadata(room.pack(&room.kept())).unwrap();
+    let kept = std::fs::metadata(pack(&room.kept())).unwrap();
     assert_eq!((kept.uid(), kept.mode() & 0o777, kept.nlink()), (0, 0o400, 1), "a file of its own");
     let denied = room.as_account("ls", [room.kept()]);
     assert!(!denied.status.success());
@@ -41,7 +41,7 @@ async fn the_copy_is_a_repository_that_no_account_can_enter() {
 async fn what_is_not_what_its_name_says_is_not_kept() {
     let Some(room) = Room::new() else { return };
     room.run("fs01", "1", AT, &noise(3 << 20, 1));
-    let pack = room.pack(&room.repository());
+    let large = pack(&room.repository());
     std::fs::File::options().write(true).open(&pack).unwrap().write_all_at(b"!", 4711).unwrap();
     let hex = "ab".repeat(32);
     for line in [
@@ -75,7 +75,7 @@ async fn what_disks_forget_is_found_within_a_month_and_healed() {
     room.run("fs01", "1", AT, &disk);
     room.keep().await;
     // Nobody wrote: so no time tells of it. A write gives the copy a new time, which the next run takes for its own.
-    let pack = room.pack(&room.kept());
+    let large = pack(&room.kept());
     std::fs::File::options().write(true).open(&pack).unwrap().write_all_at(b"!", 4711).unwrap();
     assert!(!is_whole(&room.kept()));
     let mut found = 0;

@@ -142,13 +142,6 @@ impl Room {
         keep(self.settings(rule), now, witness).await
     }
 
-    /// The largest pack.
-    pub(crate) fn pack(&self, repository: &Path) -> PathBuf {
-        let packs = files(repository).into_iter().filter(|path| path.starts_with("data/"));
-        let packs = packs.map(|path| repository.join(path));
-        packs.max_by_key(|path| std::fs::metadata(path).unwrap().size()).unwrap()
-    }
-
     /// Gives the keeper a key and a policy.
     pub(crate) async fn give_key_and_policy(&self) {
         let bounds = bounds();
@@ -221,6 +214,13 @@ pub(crate) fn files(repository: &Path) -> BTreeSet<String> {
     }
     files.retain(|path| !path.starts_with("locks/"));
     files
+}
+
+/// The largest pack.
+pub(crate) fn pack(repository: &Path) -> PathBuf {
+    let packs = files(repository).into_iter().filter(|path| path.starts_with("data/"));
+    let packs = packs.map(|path| repository.join(path));
+    packs.max_by_key(|path| std::fs::metadata(path).unwrap().size()).unwrap()
 }
 
 /// One run of the keeper over a room with one tenant.
