@@ -42,7 +42,7 @@ async fn what_is_not_what_its_name_says_is_not_kept() {
     let Some(room) = Room::new() else { return };
     room.run("fs01", "1", AT, &noise(3 << 20, 1));
     let large = pack(&room.repository());
-    std::fs::File::options().write(true).open(&pack).unwrap().write_all_at(b"!", 4711).unwrap();
+    std::fs::File::options().write(true).open(&large).unwrap().write_all_at(b"!", 4711).unwrap();
     let hex = "ab".repeat(32);
     for line in [
         &format!("ln -s /etc/shadow index/{hex}"),
@@ -57,7 +57,7 @@ async fn what_is_not_what_its_name_says_is_not_kept() {
     }
     let report = room.keep().await;
     let damaged: Vec<_> = report.damage.first.iter().map(|it| (it.file.as_str(), it.what.as_str())).collect();
-    let pack = pack.strip_prefix(room.repository()).unwrap().to_str().unwrap();
+    let pack = large.strip_prefix(room.repository()).unwrap().to_str().unwrap();
     assert!(damaged.contains(&(pack, "the content is not what the name says")), "{damaged:?}");
     assert_eq!(damaged.len(), 2, "and what is too long: {damaged:?}");
     let foreign: Vec<_> = report.foreign.first.iter().map(|it| it.file.as_str()).collect();
@@ -76,7 +76,7 @@ async fn what_disks_forget_is_found_within_a_month_and_healed() {
     room.keep().await;
     // Nobody wrote: so no time tells of it. A write gives the copy a new time, which the next run takes for its own.
     let large = pack(&room.kept());
-    std::fs::File::options().write(true).open(&pack).unwrap().write_all_at(b"!", 4711).unwrap();
+    std::fs::File::options().write(true).open(&large).unwrap().write_all_at(b"!", 4711).unwrap();
     assert!(!is_whole(&room.kept()));
     let mut found = 0;
     for day in 0..=30 {
