@@ -81,7 +81,7 @@ mod tests {
             (good.replace(&data, "!"), "no base64"),
             (good.replace(&data, "eA=="), "too short to be cut"),
             (good.replace("2026-", "x"), "no time"),
-            (good.replace("{", r#"{"n":0,"#), "another N"),
+            (good.replace('{', r#"{"n":0,"#), "another N"),
             ("no key".to_owned(), "no JSON"),
         ] {
             assert!(!read(&text), "{why}");
