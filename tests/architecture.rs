@@ -13,6 +13,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ssh-session", &[]),
     ("second-room", &[]),
     ("fortios-simulator", &[]),
+    ("restic", &[]),
+    ("keeper", &["restic"]),
     ("vertskommune-api", &["vertskommune-core"]),
     ("vertskommune-provider", &["vertskommune-core"]),
     ("vertskommune-engine", &["vertskommune-core", "vertskommune-provider"]),
@@ -27,6 +29,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "second-room",
             "ssh-session",
+            "keeper",
+            "restic",
             "vertskommune-api",
             "vertskommune-controller",
             "vertskommune-core",

@@ -1,6 +1,7 @@
 //! `vertskommune backup`: backups in the second server room.
 
 mod agent;
+mod keeper;
 mod pipe;
 
 use clap::{Args, Subcommand};
@@ -17,6 +18,7 @@ pub(crate) struct Backup {
 #[derive(Subcommand)]
 enum Command {
     Agent(agent::Agent),
+    Keeper(keeper::Keeper),
     Pipe(pipe::Pipe),
 }
 
@@ -24,6 +26,7 @@ impl Backup {
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         match &self.command {
             Command::Agent(agent) => agent.run(),
+            Command::Keeper(keeper) => keeper.run(),
             Command::Pipe(pipe) => pipe.run(),
         }
     }
