@@ -117,12 +117,12 @@ fn markers(stream: &[u8]) -> Vec<(usize, u64, u32, u32)> {
 
 #[test]
 fn each_damage_has_its_error() {
-    type Damage = fn(&mut Vec<u8>, &[usize]);
+    type Case = (&'static str, fn(&mut Vec<u8>, &[usize]), fn(&Error) -> bool);
     // Grains 0, 2 and 3, table, directory, footer, end.
     let whole = packed(&raw(&[Layout::Noise(1), Layout::Zeros, Layout::Text(2), Layout::Noise(3)]));
     let at: Vec<usize> = markers(&whole).iter().map(|marker| marker.0).collect();
     assert_eq!(at.len(), 7);
-    let damages: &[(&str, Damage, fn(&Error) -> bool)] = &[
+    let damages: &[Case] = &[
         ("no VMDK", |s, _| s[0] = b'k', |e| matches!(e, Error::NotVmdk)),
         ("another sort", |s, _| s[10] = 0, |e| matches!(e, Error::NotStreamOptimized(_))),
         ("empty", |s, _| s.clear(), |e| matches!(e, Error::Truncated { at: 0 })),
