@@ -184,6 +184,7 @@ impl Writer<'_> {
 /// Snapshots and their export.
 impl Writer<'_> {
     /// Takes a snapshot of a VM's disks, without its memory. The task's result is the snapshot.
+    /// Needs the privilege `VirtualMachine.State.CreateSnapshot`.
     pub async fn create_snapshot(&self, vm: &Mor, snapshot: &NewSnapshot) -> Result<Task, Error> {
         let write = |b: &mut Body| {
             b.value("name", &snapshot.name).value("description", &snapshot.description);
@@ -192,7 +193,8 @@ impl Writer<'_> {
         self.task("CreateSnapshot_Task", vm, write).await
     }
 
-    /// Removes a snapshot, and merges its disks; those taken after it stay.
+    /// Removes a snapshot, and merges its disks; those taken after it stay. Needs the privilege
+    /// `VirtualMachine.State.RemoveSnapshot`.
     pub async fn remove_snapshot(&self, snapshot: &Mor) -> Result<Task, Error> {
         let write = |b: &mut Body| {
             b.value("removeChildren", false).value("consolidate", true);
@@ -207,7 +209,7 @@ impl Writer<'_> {
     }
 
     /// Begins the export of a snapshot, and returns its lease for [`Export::open`](crate::Export::open).
-    /// A lease that nobody takes up times out by itself.
+    /// A lease that nobody takes up times out by itself. Needs the privilege `VApp.Export`.
     pub async fn export_snapshot(&self, snapshot: &Mor) -> Result<Mor, Error> {
         self.mor("ExportSnapshot", snapshot, |_| {}).await
     }
