@@ -25,6 +25,8 @@ pub struct Writer<W> {
     out: Sink<W>,
     header: Header,
     deflate: Compress,
+    /// For what cannot be compressed: fast codes would only make it larger.
+    store: Compress,
     packed: Vec<u8>,
     /// The current grain, as far as it has come.
     grain: Vec<u8>,
@@ -61,6 +63,7 @@ impl<W: Write> Writer<W> {
             out,
             header,
             deflate: Compress::new(Compression::fast(), true),
+            store: Compress::new(Compression::none(), true),
             packed: Vec::with_capacity(2 * GRAIN_LEN),
             grain: Vec::with_capacity(GRAIN_LEN),
             grains: 0,
@@ -100,11 +103,9 @@ impl<W: Write> Writer<W> {
 
     fn end_grain(&mut self) -> Result<(), Error> {
         if self.grain != ZEROS {
-            self.deflate.reset();
-            self.packed.clear();
-            let status = self.deflate.compress_vec(&self.grain, &mut self.packed, FlushCompress::Finish);
-            if !matches!(status, Ok(Status::StreamEnd)) {
-                return Err(io::Error::other("a grain cannot be compressed").into());
+            pack(&mut self.deflate, &self.grain, &mut self.packed)?;
+            if self.packed.len() > GRAIN_LEN {
+                pack(&mut self.store, &self.grain, &mut self.packed)?;
             }
             let index = usize::try_from(self.grains % TABLE_GRAINS).unwrap_or(0);
             self.table[index] = self.out.place(self.header.capacity)?;
@@ -151,6 +152,15 @@ impl<W: Write> Write for Writer<W> {
     /// A part of a grain waits for the rest of it.
     fn flush(&mut self) -> io::Result<()> {
         self.out.inner.flush()
+    }
+}
+
+fn pack(by: &mut Compress, grain: &[u8], packed: &mut Vec<u8>) -> Result<(), Error> {
+    by.reset();
+    packed.clear();
+    match by.compress_vec(grain, packed, FlushCompress::Finish) {
+        Ok(Status::StreamEnd) => Ok(()),
+        _ => Err(io::Error::other("a grain cannot be compressed").into()),
     }
 }
 

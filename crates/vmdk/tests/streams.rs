@@ -69,6 +69,13 @@ fn a_cut_at_every_sector_is_found() {
 }
 
 #[test]
+fn what_cannot_be_compressed_does_not_grow() {
+    let disk = raw(&(0..64).map(Layout::Noise).collect::<Vec<_>>());
+    let stream = packed(&disk);
+    assert!(stream.len() < disk.len() + disk.len() / 50 + (70 << 10), "{} of {}", stream.len(), disk.len());
+}
+
+#[test]
 fn zeros_take_no_time_and_no_place() {
     // 4 GiB with something at three places far apart.
     let mut writer = vmdk::Writer::new(Vec::new(), 4 << 30, "large.vmdk").unwrap();
