@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vsphere-client", &[]),
     ("ssh-session", &[]),
     ("second-room", &[]),
+    ("vmdk", &[]),
     ("fortios-simulator", &[]),
     ("restic", &[]),
     ("keeper", &["restic"]),
