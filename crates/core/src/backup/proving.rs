@@ -129,7 +129,10 @@ mod tests {
 
     const NIGHT: &str = "2026-11-24T22:00:00Z";
 
-    fn known(servers: &[(&str, &[(&str, Option<&str>)])]) -> Backups {
+    /// Disks, each with the time of its proof.
+    type Disks<'a> = [(&'a str, Option<&'a str>)];
+
+    fn known(servers: &[(&str, &Disks<'_>)]) -> Backups {
         let servers = servers.iter().map(|(name, disks)| ((*name).to_owned(), taken(NIGHT, disks)));
         Backups { servers: servers.collect(), ..Backups::default() }
     }
