@@ -139,7 +139,7 @@ impl<'a> Pump<'a> {
         let soon = Instant::now() + Duration::from_secs(1);
         poll_until(&mut fds, soon).map_err(|cause| self.session.link.closed(DOING, cause))?;
         self.take_in()?;
-        let answered = self.asked.count() == self.answered.count();
+        let answered = self.asked.is_whole() && self.asked.count() == self.answered.count();
         if self.input_ended && answered && self.up.is_empty() && self.down.is_empty() {
             return Ok(self.transfer);
         }
