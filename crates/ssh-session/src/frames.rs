@@ -36,6 +36,11 @@ impl Frames {
         }
     }
 
+    /// Whether no packet is under way.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.body == 0 && self.length_seen == 0
+    }
+
     /// Whole packets so far.
     pub(crate) fn count(&self) -> u64 {
         self.count
@@ -58,5 +63,8 @@ mod tests {
         let mut frames = Frames::default();
         frames.read(&[0, 0, 0, 2, 9]);
         assert_eq!(frames.count(), 0, "a part of a packet is none");
+        assert!(!frames.is_whole());
+        frames.read(&[9]);
+        assert!(frames.is_whole());
     }
 }

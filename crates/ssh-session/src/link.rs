@@ -67,6 +67,7 @@ impl Link {
         self.stream.as_fd()
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "an error is given away where it is told")]
     pub(crate) fn closed(&self, doing: &'static str, cause: impl ToString) -> Error {
         Error::Closed { on: self.on.clone(), doing, cause: cause.to_string() }
     }
@@ -94,6 +95,7 @@ pub(crate) fn is_again(error: &ssh2::Error) -> bool {
 }
 
 /// What to wait for. Where libssh2 does not know, something that comes in is the most likely.
+#[expect(clippy::needless_pass_by_value, reason = "it is asked for and used up")]
 pub(crate) fn flags(directions: BlockDirections) -> PollFlags {
     match directions {
         BlockDirections::None | BlockDirections::Inbound => PollFlags::IN,

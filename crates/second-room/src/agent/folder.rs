@@ -68,17 +68,16 @@ impl Folder {
     ) -> Result<Self, Refusal> {
         let making =
             |error| Refusal::system(format_args!("making {}", self.path.join(name).display()), error);
-        let folder = match self.open(name)? {
-            Some(folder) => folder,
-            None => {
-                changes.next();
-                // Closed to all until it is whole.
-                match fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o700)) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(error) => return Err(making(error)),
-                }
-                self.open(name)?.ok_or_else(|| making(Errno::NOENT))?
+        let folder = if let Some(folder) = self.open(name)? {
+            folder
+        } else {
+            changes.next();
+            // Closed to all until it is whole.
+            match fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o700)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(making(error)),
             }
+            self.open(name)?.ok_or_else(|| making(Errno::NOENT))?
         };
         let stat = folder.belongs_to_root()?;
         if stat.st_gid != group {

@@ -57,7 +57,8 @@ pub(crate) fn make_folder(
     changes: &mut Changes,
 ) -> Result<Folder, Refusal> {
     if let Some(folder) = parent.open(name)? {
-        if mode == QuotaMode::Btrfs && folder.stat()?.st_ino != SUBVOLUME_INODE {
+        let stat = folder.stat()?;
+        if mode == QuotaMode::Btrfs && stat.st_ino != SUBVOLUME_INODE {
             let message = format!(
                 "{} was made before this host had quotas and is no subvolume, so that no limit can be set: move its \
                  content into one of the same name and owner",
@@ -65,7 +66,8 @@ pub(crate) fn make_folder(
             );
             return Err(Refusal::new(Reason::Quota, message));
         }
-        return Ok(folder);
+        // One that still belongs to root may be half made.
+        return if stat.st_uid == 0 { parent.make(name, 0o700, 0, changes) } else { Ok(folder) };
     }
     if mode == QuotaMode::Btrfs {
         changes.next();
