@@ -19,6 +19,8 @@ use crate::runs::{goes, runs};
 use crate::staging;
 use crate::survey::Survey;
 
+const AT_WORK: &str = "somebody works in the repository, or has left a lock there";
+
 /// Retention of one tenant.
 pub(crate) struct Retaining<'a> {
     pub(crate) settings: &'a Settings,
@@ -66,6 +68,10 @@ impl Retaining<'_> {
         if ids.is_empty() {
             return Ok(Retained::Nothing);
         }
+        // Looked at before anything is closed: who works is not disturbed.
+        if Survey::of(&repository.root)?.locks > 0 {
+            return Ok(wait(AT_WORK));
+        }
         let staged = self.place.kept_path.join(self.place.beside("staged"));
         staging::stage(self.place, kept, &before, self.witness)?;
         match self.thin(&at(staged), &ids).await {
@@ -105,6 +111,10 @@ impl Retaining<'_> {
             |name: &str| place.kept.below(name)?.ok_or_else(|| io::Error::other(format!("{name} is gone")));
         let staged = folder(&place.beside("staged"))?;
         let after = Survey::of(&staged)?;
+        if Survey::of(&repository.root)?.locks > 0 {
+            staging::discard(place)?;
+            return Ok(wait(AT_WORK));
+        }
         self.witness.step("close");
         closing::close(place, &repository.root)?;
         let give_up = |why: Retained| {
@@ -114,7 +124,7 @@ impl Retaining<'_> {
         };
         let theirs = Survey::of(&repository.root)?;
         if theirs.locks > 0 {
-            return give_up(wait("somebody works in the repository, or has left a lock there"));
+            return give_up(wait(AT_WORK));
         }
         if theirs.files.keys().any(|name| !before.files.contains_key(name) && !left.contains(name)) {
             return give_up(wait("something new came meanwhile"));
