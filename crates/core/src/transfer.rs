@@ -46,6 +46,34 @@ impl fmt::Display for Transfer {
     }
 }
 
+/// One that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Underway {
+    /// What it is.
+    pub transfer: Transfer,
+    /// Since when.
+    pub since: Timestamp,
+    /// Bytes that were moved so far.
+    pub bytes: u64,
+    /// Of how many; 0 where that is not known yet.
+    pub of: u64,
+}
+
+impl Underway {
+    /// How far it is, 0 to 100, where that can be told.
+    pub fn percent(&self) -> Option<u8> {
+        let percent = u128::from(self.bytes) * 100 / u128::from(Some(self.of).filter(|of| *of > 0)?);
+        Some(u8::try_from(percent).unwrap_or(100).min(100))
+    }
+}
+
+impl fmt::Display for Underway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.transfer)?;
+        self.percent().map_or(Ok(()), |percent| write!(f, " ({percent}%)"))
+    }
+}
+
 /// What of a tenant is due.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {

@@ -39,7 +39,7 @@ pub use error::{Left, ProviderError};
 pub use exports::{Export, ExportError, ExportedDisk, Exports, Wanted};
 pub use record::{Record, Recorded};
 pub use registry::{Plugin, Plugins};
-pub use transfers::{Around, Moved, Restore, Transfers};
+pub use transfers::{Around, Moved, Restore, Run, RunDisk, Transfers};
 pub use vertskommune_core::domain::{Domain, Inputs, Proposal};
 
 use vertskommune_core::names::TenantName;

@@ -3,10 +3,13 @@
 //! It takes hours, so it is no step: the engine runs it beside the passes over a tenant, with a budget of its own. What was
 //! moved is told by the next observation; nothing is remembered. What a crash left is found and removed by the next run.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use vertskommune_core::backup::facts::Proof;
 use vertskommune_core::names::TenantName;
 use vertskommune_core::tenant::ValidatedTenant;
 use vertskommune_core::transfer::Transfer;
@@ -39,6 +42,18 @@ pub trait Transfers: Send + Sync {
         around: &'a Around<'a>,
         ctx: &'a Ctx,
     ) -> BoxFuture<'a, Result<Moved, ProviderError>>;
+
+    /// The runs of a tenant that are whole, the newest first, whether it has a manifest or not. Never writes.
+    ///
+    /// # Errors
+    /// Where they cannot be told completely.
+    fn runs<'a>(
+        &'a self,
+        _tenant: &'a TenantName,
+        _ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Vec<Run>, ProviderError>> {
+        Box::pin(async { Err(ProviderError::Refused("this system does not tell its runs".to_owned())) })
+    }
 }
 
 /// What such work needs besides its own system.
@@ -71,4 +86,26 @@ pub struct Restore {
     pub disk: String,
     /// The run's id; the last good one where none is named.
     pub run: Option<String>,
+}
+
+/// A run that is whole: a server as it was at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub run: String,
+    /// The server's name.
+    pub server: String,
+    /// When it began, which is the moment that a restore brings back.
+    pub begun: Timestamp,
+    /// Its disks by name.
+    pub disks: BTreeMap<String, RunDisk>,
+}
+
+/// A disk in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunDisk {
+    /// Its size, as it is restored.
+    pub bytes: u64,
+    /// What the last restore of it from this run showed.
+    pub proof: Option<Proof>,
 }
