@@ -160,6 +160,11 @@ impl MemorySystem {
         (self.vault.moving(), self.vault.most())
     }
 
+    /// Makes what comes in lie here otherwise than it was sent, or not.
+    pub fn spoil(&self, spoilt: bool) {
+        self.vault.spoil(spoilt);
+    }
+
     /// Flips a bit in every disk of a server that lies here.
     pub fn damage(&self, tenant: &TenantName, server: &str) {
         self.vault.damage(tenant, server);

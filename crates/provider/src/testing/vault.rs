@@ -30,6 +30,7 @@ struct State {
     most: usize,
     begun: Vec<String>,
     failing: Option<ProviderError>,
+    spoilt: bool,
 }
 
 /// By tenant, server and run.
@@ -53,6 +54,10 @@ pub(super) struct KeptDisk {
 impl KeptDisk {
     pub(super) fn new(bytes: Vec<u8>) -> Self {
         Self { sent: hash(&bytes), bytes, proof: None }
+    }
+
+    fn flip(&mut self) {
+        self.bytes[0] ^= 1;
     }
 
     fn is_sound(&self) -> bool {
@@ -98,8 +103,11 @@ impl Vault {
         ctx.permit()
     }
 
-    pub(super) fn put(&self, transfer: &Transfer, begun: Timestamp, disks: BTreeMap<String, KeptDisk>) {
+    pub(super) fn put(&self, transfer: &Transfer, begun: Timestamp, mut disks: BTreeMap<String, KeptDisk>) {
         let mut state = self.state();
+        if state.spoilt {
+            disks.values_mut().for_each(KeptDisk::flip);
+        }
         let of_tenant = state.runs.entry(transfer.tenant.clone()).or_default();
         let runs = of_tenant.entry(transfer.server.clone()).or_default();
         // A run's id counts seconds, and tests are faster.
@@ -204,9 +212,11 @@ impl Vault {
     pub(super) fn damage(&self, tenant: &TenantName, server: &str) {
         let mut state = self.state();
         let runs = state.runs.get_mut(tenant).and_then(|servers| servers.get_mut(server));
-        for disk in runs.into_iter().flatten().flat_map(|(_, run)| run.disks.values_mut()) {
-            disk.bytes[0] ^= 1;
-        }
+        runs.into_iter().flatten().flat_map(|(_, run)| run.disks.values_mut()).for_each(KeptDisk::flip);
+    }
+
+    pub(super) fn spoil(&self, spoilt: bool) {
+        self.state().spoilt = spoilt;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

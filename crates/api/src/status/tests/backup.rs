@@ -6,6 +6,7 @@ use vertskommune_core::backup::facts::{self, DiskBackup, Proof, ServerBackups};
 use vertskommune_core::backup::{Backups, Known, Report, report};
 use vertskommune_core::observation::Observation;
 use vertskommune_core::tenant::Server;
+use vertskommune_core::transfer::{Transfer, Work};
 
 use super::*;
 use crate::conditions::{BACKUP_READY, PROTECTED};
