@@ -73,7 +73,13 @@ pub fn status(previous: Option<&TenantStatus>, input: &StatusInput<'_>, now: Tim
                 plan.concerns.contains_key(&Concern::Firewall).then(|| counts(tally(plan, "policy")));
             let backup = backup::say(&mut conditions, plan, &before);
             let servers = Some(counts(tally(plan, "server")));
-            (render::status_line_meanwhile(plan, input.underway), servers, firewall, backup, plan_status(plan))
+            (
+                render::status_line_meanwhile(plan, input.underway),
+                servers,
+                firewall,
+                backup,
+                plan_status(plan),
+            )
         }
     };
     TenantStatus {

@@ -67,13 +67,16 @@ async fn run(embedded: &Embedded, mut wanted: Vec<Transfer>, interrupted: &Cance
             }
         }
     }
-    for transfer in wanted.iter().filter(|_| exit != Exit::Interrupted) {
+    if interrupted.is_cancelled() {
+        return Exit::Interrupted;
+    }
+    for transfer in &wanted {
         // It could have been begun when it was asked for, and not any more.
         let why = engine.held(world, transfer).err().map(|held| held.to_string()).unwrap_or_default();
         output::note(format_args!("{}: {transfer}: not begun: {why}", transfer.tenant));
         exit = Exit::Failure;
     }
-    if interrupted.is_cancelled() { Exit::Interrupted } else { exit }
+    exit
 }
 
 /// Tells how far they are: in place on a terminal, at every tenth elsewhere.

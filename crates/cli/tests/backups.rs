@@ -77,7 +77,11 @@ fn a_backup_is_taken_proven_listed_and_given_back() {
     assert_eq!(runs(&folder), [Value::Null; 0]);
     let ran = backup(&folder, &["run", "ibestad"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(ran.err.contains("ibestad: backing up ibe-fs01: done: 39.0 KiB read, 39.0 KiB stored"), "{}", ran.err);
+    assert!(
+        ran.err.contains("ibestad: backing up ibe-fs01: done: 39.0 KiB read, 39.0 KiB stored"),
+        "{}",
+        ran.err
+    );
     assert!(ran.out.contains("no backup was proven by restoring it yet"), "{}", ran.out);
 
     let ran = backup(&folder, &["prove", "ibestad"]);
@@ -128,7 +132,11 @@ fn a_tenant_whose_manifest_is_gone_gets_its_disks_back() {
     let ran = backup(&folder, &["run", "ibestad"]);
     assert!(ran.code == Some(1) && ran.err.contains("there is no tenant ibestad"), "{}", ran.err);
     let ran = backup(&folder, &["list", "ibestad", "--provider", "memory-main"]);
-    assert!(ran.code == Some(1) && ran.err.contains("no HostProvider memory-main that has backups"), "{}", ran.err);
+    assert!(
+        ran.code == Some(1) && ran.err.contains("no HostProvider memory-main that has backups"),
+        "{}",
+        ran.err
+    );
 }
 
 #[test]

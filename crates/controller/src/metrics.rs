@@ -150,7 +150,12 @@ impl Metrics {
             Unit::Bytes,
             Family::clone(&transferred),
         );
-        add.register_with_unit("backup_stored", "Bytes that backups have stored anew", Unit::Bytes, stored.clone());
+        add.register_with_unit(
+            "backup_stored",
+            "Bytes that backups have stored anew",
+            Unit::Bytes,
+            stored.clone(),
+        );
         let ready = Arc::default();
         Self {
             registry: Arc::new(registry),

@@ -22,7 +22,12 @@ const SETTLE: Duration = Duration::from_millis(250);
 const FAR: Duration = Duration::from_mins(5);
 
 /// Begins what is due until `stop`; then ends what runs, and waits for that.
-pub(crate) async fn run(ctx: &Arc<Context>, tenants: Store<Tenant>, triggers: Triggers, stop: CancellationToken) {
+pub(crate) async fn run(
+    ctx: &Arc<Context>,
+    tenants: Store<Tenant>,
+    triggers: Triggers,
+    stop: CancellationToken,
+) {
     let mut moving = Moving { ctx, tenants, triggers, running: JoinSet::new() };
     let mut progress = interval(ctx.pace);
     progress.set_missed_tick_behavior(MissedTickBehavior::Delay);

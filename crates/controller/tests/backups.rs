@@ -82,7 +82,11 @@ async fn a_tenant_gets_its_backup_and_its_proof_with_the_rights_of_deploy_base()
     let ours: Api<Secret> = Api::namespaced(Client::try_from(cluster).unwrap(), "vertskommune-system");
     let refused = ours.delete("backup-t1", &DeleteParams::default()).await;
     assert!(matches!(&refused, Err(kube::Error::Api(status)) if status.code == 403), "{refused:?}");
-    assert_eq!(controller.metric("kubernetes_requests_total", &["code=\"403\""]).await, 0, "nothing was forbidden");
+    assert_eq!(
+        controller.metric("kubernetes_requests_total", &["code=\"403\""]).await,
+        0,
+        "nothing was forbidden"
+    );
     let (_, metrics) = controller.get("/metrics").await.unwrap();
     assert!(!metrics.contains("canary-r3p0"));
     let status = serde_json::to_string(&stage.tenants().get(&name).await.unwrap().status).unwrap();
@@ -91,7 +95,8 @@ async fn a_tenant_gets_its_backup_and_its_proof_with_the_rights_of_deploy_base()
     // Another process finds it done, and does nothing.
     controller.stop().await.unwrap();
     let next = stage.controller("b").await;
-    eventually("it has passed", async || (next.metric("reconciles_total", &["ok"]).await > 0).then_some(())).await;
+    eventually("it has passed", async || (next.metric("reconciles_total", &["ok"]).await > 0).then_some(()))
+        .await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(stage.room.transfers_begun(), begun);
 }
@@ -139,7 +144,8 @@ async fn what_fails_and_what_is_damaged_is_an_event_and_a_refused_manifest_begin
             let events: Api<Event> = Api::namespaced(stage.client.clone(), "default");
             let events = events.list(&ListParams::default()).await.ok()?.items;
             let found = |event: &Event| {
-                event.reason.as_deref() == Some(reason) && event.note.as_ref().is_some_and(|note| note.contains(says))
+                event.reason.as_deref() == Some(reason)
+                    && event.note.as_ref().is_some_and(|note| note.contains(says))
             };
             events.iter().any(found).then_some(())
         })
@@ -160,7 +166,8 @@ async fn what_fails_and_what_is_damaged_is_an_event_and_a_refused_manifest_begin
     controller.stop().await.unwrap();
     let begun = stage.room.transfers_begun().len();
     let next = stage.controller("b").await;
-    eventually("it has passed", async || (next.metric("reconciles_total", &["ok"]).await > 0).then_some(())).await;
+    eventually("it has passed", async || (next.metric("reconciles_total", &["ok"]).await > 0).then_some(()))
+        .await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(stage.room.transfers_begun().len(), begun);
 

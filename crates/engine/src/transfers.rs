@@ -189,7 +189,7 @@ impl Engine {
         }
         let stopped = turn.cancel.is_cancelled();
         let ended = match result {
-            Err(error) if stopped => Ended::Stopped(error.to_string()),
+            Err(error @ ProviderError::NotPermitted(_)) if stopped => Ended::Stopped(error.to_string()),
             result => match (self.moving.turns.note(&turn.transfer, &result), result) {
                 (_, Ok(moved)) => match damage(&turn) {
                     Some(what) => Ended::Damaged(moved, what),
@@ -244,7 +244,7 @@ impl Engine {
         let ctx = Ctx { cancel: cancel.clone(), ..self.at_rest(&endpoint, LIMIT) };
         let around = Around { servers: None, progress };
         let work = transfers.restore(restore, to, &around, &ctx);
-        until(work, async { cancel.cancelled().await }, cancel, || stopped("it was interrupted")).await
+        until(work, cancel.cancelled(), cancel, || stopped("it was interrupted")).await
     }
 
     /// The runs of a tenant that lie in the backups, the newest first. The tenant needs no manifest.
@@ -357,7 +357,10 @@ fn stopped(why: &str) -> ProviderError {
 
 fn moves(endpoint: &Endpoint) -> Result<&dyn Transfers, ProviderError> {
     endpoint.provider.transfers().ok_or_else(|| {
-        ProviderError::Refused(format!("{} takes no backups: name a HostProvider that does", endpoint.host().name))
+        ProviderError::Refused(format!(
+            "{} takes no backups: name a HostProvider that does",
+            endpoint.host().name
+        ))
     })
 }
 

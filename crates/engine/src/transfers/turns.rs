@@ -1,7 +1,6 @@
 //! Whose turn it is, what runs, and what is not tried again yet. All of it is lost with the process, which only means an
 //! earlier try: what was moved is told by the next look.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -92,8 +91,10 @@ impl Turns {
     pub(super) fn fairest(&self, wanted: &[Transfer], may: impl Fn(&Transfer) -> bool) -> Option<usize> {
         let state = self.state();
         let running = |tenant: &TenantName| state.running.keys().filter(|(name, _)| name == tenant).count();
-        let free = wanted.iter().enumerate().filter(|(_, it)| !state.running.contains_key(&place(it)) && may(it));
-        let first = free.min_by_key(|(_, it)| (running(&it.tenant), state.served.get(&it.tenant).copied(), *it));
+        let free =
+            wanted.iter().enumerate().filter(|(_, it)| !state.running.contains_key(&place(it)) && may(it));
+        let first =
+            free.min_by_key(|(_, it)| (running(&it.tenant), state.served.get(&it.tenant).copied(), *it));
         first.map(|(index, _)| index)
     }
 
@@ -111,7 +112,11 @@ impl Turns {
     }
 
     /// Takes in what became of it. Gives after which pause it is tried again, where it failed.
-    pub(super) fn note(&self, transfer: &Transfer, result: &Result<Moved, ProviderError>) -> Option<Duration> {
+    pub(super) fn note(
+        &self,
+        transfer: &Transfer,
+        result: &Result<Moved, ProviderError>,
+    ) -> Option<Duration> {
         let now = Instant::now();
         let mut state = self.state();
         let of_tenant = state.past.entry(transfer.tenant.clone()).or_default();
@@ -136,14 +141,18 @@ impl Turns {
     /// What runs, in the order in which it began.
     pub(super) fn underway(&self) -> Vec<Underway> {
         let mut all: Vec<_> = self.state().running.values().map(|it| it.underway.clone()).collect();
-        all.sort_by_key(|it| (it.since, Reverse(it.of)));
+        all.sort_by(|one, other| (one.since, &one.transfer).cmp(&(other.since, &other.transfer)));
         all
     }
 
     /// Ends what runs and is not to go on.
     pub(super) fn end(&self, goes_on: impl Fn(&Transfer) -> bool) {
-        let running: Vec<_> =
-            self.state().running.values().map(|it| (it.underway.transfer.clone(), it.cancel.clone())).collect();
+        let running: Vec<_> = self
+            .state()
+            .running
+            .values()
+            .map(|it| (it.underway.transfer.clone(), it.cancel.clone()))
+            .collect();
         // Asked without the lock: it looks at much.
         for (_, cancel) in running.iter().filter(|(transfer, _)| !goes_on(transfer)) {
             cancel.cancel();

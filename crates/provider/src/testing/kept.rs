@@ -22,7 +22,12 @@ pub(super) fn read(file: &Path) -> Option<Kept> {
     Some(serde_json::from_slice(&text).expect("the file of an in-memory system"))
 }
 
-pub(super) fn write(file: &Path, things: &BTreeMap<String, Thing>, born: &BTreeMap<Mark, String>, runs: Runs) {
+pub(super) fn write(
+    file: &Path,
+    things: &BTreeMap<String, Thing>,
+    born: &BTreeMap<Mark, String>,
+    runs: Runs,
+) {
     let born = born.iter().map(|(mark, identity)| (mark.clone(), identity.clone())).collect();
     let kept = Kept { things: things.clone(), born, runs };
     let text = serde_json::to_vec(&kept).expect("it has a form");

@@ -537,11 +537,11 @@ impl Provider for Memory {
     }
 
     fn exports(&self) -> Option<&dyn Exports> {
-        (self.schema.concern == Concern::Servers).then_some(self)
+        (self.schema.concern == Concern::Servers).then_some(self as &dyn Exports)
     }
 
     fn transfers(&self) -> Option<&dyn Transfers> {
-        (self.schema.concern == Concern::Backup).then_some(self)
+        (self.schema.concern == Concern::Backup).then_some(self as &dyn Transfers)
     }
 
     fn claim<'a>(&'a self, claim: &'a Claim, ctx: &'a Ctx) -> BoxFuture<'a, Result<(), ProviderError>> {

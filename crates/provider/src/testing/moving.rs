@@ -18,7 +18,8 @@ use super::memory::{Memory, path};
 use super::system::MemorySystem;
 use super::vault::{KeptDisk, run_id};
 use crate::{
-    Around, Ctx, Export, ExportError, ExportedDisk, Exports, Moved, ProviderError, Restore, Run, Transfers, Wanted,
+    Around, Ctx, Export, ExportError, ExportedDisk, Exports, Moved, ProviderError, Restore, Run, Transfers,
+    Wanted,
 };
 
 /// Bytes of a disk here, whatever size it says: no whole number of chunks.
@@ -52,9 +53,10 @@ pub(super) fn due(
         }
     }
     if let Some(next) = known.and_then(|known| proving::next_proof(backup, &tenant.servers, known)) {
-        match next.due <= now {
-            true => due.now.push(transfer(next.due, &next.server, Work::Proof { disk: next.disk })),
-            false => due.next = due.next.map(|at| at.min(next.due)),
+        if next.due <= now {
+            due.now.push(transfer(next.due, &next.server, Work::Proof { disk: next.disk }));
+        } else {
+            due.next = due.next.map(|at| at.min(next.due));
         }
     }
     due
@@ -78,7 +80,12 @@ impl Exports for Memory {
             });
             let disk = |name: String| ExportedDisk { name, bytes: DISK as u64 };
             let disks = named.chain([SYSTEM.to_owned()]).map(disk).collect();
-            let export = MemoryExport { system: self.system.clone(), configuration: json!({ "path": path }), disks, path };
+            let export = MemoryExport {
+                system: self.system.clone(),
+                configuration: json!({ "path": path }),
+                disks,
+                path,
+            };
             Ok(Box::new(export) as Box<dyn Export>)
         })
     }
@@ -137,7 +144,8 @@ impl Export for MemoryExport {
 
 /// What a disk holds: the same whenever it is read, and never the same as another.
 pub fn disk_bytes(path: &str, disk: &str) -> Vec<u8> {
-    let seed = format!("{path}/{disk}").bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31) ^ u64::from(byte));
+    let seed =
+        format!("{path}/{disk}").bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31) ^ u64::from(byte));
     let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
     let words = std::iter::successors(Some(seed), next);
     words.flat_map(|word| word.to_be_bytes().into_iter().take(2)).take(DISK).collect()
@@ -158,8 +166,7 @@ impl Memory {
         let server = server.ok_or_else(|| refused("there is no such server"))?;
         servers.tidy(&tenant.name, ctx).await?;
         let begun = Timestamp::now();
-        let wanted =
-            Wanted { tenant: tenant.name.clone(), server: server.name.clone(), run: run_id(begun) };
+        let wanted = Wanted { tenant: tenant.name.clone(), server: server.name.clone(), run: run_id(begun) };
         let export = servers.export(&wanted, ctx).await.map_err(|error| match error {
             ExportError::Failed(error) => error,
             ExportError::Hindered(_) => refused(&error.to_string()),
@@ -241,14 +248,19 @@ impl Transfers for Memory {
                 moved.bytes += chunk.len() as u64;
                 (around.progress)(moved);
             }
-            match sound {
-                true => Ok(moved),
-                false => Err(ProviderError::Refused("its bytes are not what was sent".to_owned())),
+            if sound {
+                Ok(moved)
+            } else {
+                Err(ProviderError::Refused("its bytes are not what was sent".to_owned()))
             }
         })
     }
 
-    fn runs<'a>(&'a self, tenant: &'a TenantName, _: &'a Ctx) -> BoxFuture<'a, Result<Vec<Run>, ProviderError>> {
+    fn runs<'a>(
+        &'a self,
+        tenant: &'a TenantName,
+        _: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Vec<Run>, ProviderError>> {
         Box::pin(async move { Ok(self.system.vault.runs_of(tenant)) })
     }
 }

@@ -140,37 +140,6 @@ impl MemorySystem {
         self.state().born.remove(mark);
     }
 
-    /// Makes bytes stand still between two chunks, or go on.
-    pub fn hold_transfers(&self, held: bool) {
-        self.vault.hold(held);
-    }
-
-    /// Makes every transfer fail, or none.
-    pub fn fail_transfers(&self, error: Option<ProviderError>) {
-        self.vault.fail(error);
-    }
-
-    /// The transfers that were begun, in their order: `backup tenant/server`, `proof tenant/server/disk`.
-    pub fn transfers_begun(&self) -> Vec<String> {
-        self.vault.begun()
-    }
-
-    /// How many transfers run now, and how many did at once at most.
-    pub fn transfers_running(&self) -> (usize, usize) {
-        (self.vault.moving(), self.vault.most())
-    }
-
-    /// Makes what comes in lie here otherwise than it was sent, or not.
-    pub fn spoil(&self, spoilt: bool) {
-        self.vault.spoil(spoilt);
-    }
-
-    /// Flips a bit in every disk of a server that lies here.
-    pub fn damage(&self, tenant: &TenantName, server: &str) {
-        self.vault.damage(tenant, server);
-        self.keep(&self.state());
-    }
-
     /// The writes since the last [`Self::reset_journal`].
     pub fn journal(&self) -> Vec<String> {
         self.state().journal.clone()
@@ -249,14 +218,15 @@ impl MemorySystem {
     /// Holds a server fast for an export, or lets it go.
     pub(super) fn snapshot(&self, path: &str, held: bool) -> Result<(), ProviderError> {
         let what = if held { "snapshot" } else { "unsnapshot" };
-        if held {
-            self.state().open.insert(path.to_owned());
-        }
         self.write(format!("{what} {path}"), |things, _| {
             let thing = things.get_mut(path)?;
             thing.snapshot = held;
             thing.mark.as_ref().map(|mark| mark.tenant.clone())
-        })
+        })?;
+        if held {
+            self.state().open.insert(path.to_owned());
+        }
+        Ok(())
     }
 
     /// An export is open no more, whatever became of what was made for it.
@@ -268,9 +238,10 @@ impl MemorySystem {
     pub(super) fn left(&self, tenant: &TenantName) -> Vec<String> {
         let state = self.state();
         let of_tenant = |thing: &Thing| thing.mark.as_ref().is_some_and(|mark| mark.tenant == *tenant);
-        let left = state.things.iter().filter(|(path, thing)| {
-            thing.snapshot && of_tenant(thing) && !state.open.contains(*path)
-        });
+        let left = state
+            .things
+            .iter()
+            .filter(|(path, thing)| thing.snapshot && of_tenant(thing) && !state.open.contains(*path));
         left.map(|(path, _)| path.clone()).collect()
     }
 

@@ -12,6 +12,7 @@ use vertskommune_core::backup::{Backups, Known};
 use vertskommune_core::names::TenantName;
 use vertskommune_core::transfer::{Transfer, Work};
 
+use super::system::MemorySystem;
 use crate::error::ProviderError;
 use crate::{Ctx, Restore, Run, RunDisk};
 
@@ -124,9 +125,10 @@ impl Vault {
         let runs = state.runs.get_mut(&transfer.tenant).and_then(|servers| servers.get_mut(&transfer.server));
         let last = runs.and_then(|runs| runs.values_mut().next_back());
         let kept = last.and_then(|run| run.disks.get_mut(disk)).ok_or_else(no_backup)?;
-        let outcome = match kept.is_sound() {
-            true => Outcome::Intact,
-            false => Outcome::Damaged("its bytes are not what was sent".to_owned()),
+        let outcome = if kept.is_sound() {
+            Outcome::Intact
+        } else {
+            Outcome::Damaged("its bytes are not what was sent".to_owned())
         };
         kept.proof = Some(Proof { at, outcome });
         Ok(kept.bytes.len() as u64)
@@ -189,38 +191,43 @@ impl Vault {
         self.state().runs = runs;
     }
 
-    pub(super) fn hold(&self, held: bool) {
-        self.held.send_replace(held);
-    }
-
-    pub(super) fn fail(&self, error: Option<ProviderError>) {
-        self.state().failing = error;
-    }
-
-    pub(super) fn begun(&self) -> Vec<String> {
-        self.state().begun.clone()
-    }
-
-    pub(super) fn moving(&self) -> usize {
-        self.state().moving.len()
-    }
-
-    pub(super) fn most(&self) -> usize {
-        self.state().most
-    }
-
-    pub(super) fn damage(&self, tenant: &TenantName, server: &str) {
-        let mut state = self.state();
-        let runs = state.runs.get_mut(tenant).and_then(|servers| servers.get_mut(server));
-        runs.into_iter().flatten().flat_map(|(_, run)| run.disks.values_mut()).for_each(KeptDisk::flip);
-    }
-
-    pub(super) fn spoil(&self, spoilt: bool) {
-        self.state().spoilt = spoilt;
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MemorySystem {
+    /// Makes bytes stand still between two chunks, or go on.
+    pub fn hold_transfers(&self, held: bool) {
+        self.vault.held.send_replace(held);
+    }
+
+    /// Makes every transfer fail, or none.
+    pub fn fail_transfers(&self, error: Option<ProviderError>) {
+        self.vault.state().failing = error;
+    }
+
+    /// The transfers that were begun, in their order: `backup tenant/server`, `proof tenant/server/disk`.
+    pub fn transfers_begun(&self) -> Vec<String> {
+        self.vault.state().begun.clone()
+    }
+
+    /// How many transfers run now, and how many did at once at most.
+    pub fn transfers_running(&self) -> (usize, usize) {
+        let state = self.vault.state();
+        (state.moving.len(), state.most)
+    }
+
+    /// Makes what comes in lie here otherwise than it was sent, or not.
+    pub fn spoil(&self, spoilt: bool) {
+        self.vault.state().spoilt = spoilt;
+    }
+
+    /// Flips a bit in every disk of a server that lies here.
+    pub fn damage(&self, tenant: &TenantName, server: &str) {
+        let mut state = self.vault.state();
+        let runs = state.runs.get_mut(tenant).and_then(|servers| servers.get_mut(server));
+        runs.into_iter().flatten().flat_map(|(_, run)| run.disks.values_mut()).for_each(KeptDisk::flip);
     }
 }
 

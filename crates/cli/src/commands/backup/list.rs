@@ -51,7 +51,7 @@ fn table(runs: &[Run]) -> anyhow::Result<()> {
     let lines: Vec<[String; 5]> = runs
         .iter()
         .flat_map(|run| {
-            run.disks.iter().map(|(name, disk)| {
+            run.disks.iter().map(move |(name, disk)| {
                 let proof = disk.proof.as_ref().map_or_else(|| "-".to_owned(), proof);
                 [run.run.clone(), run.server.clone(), name.clone(), size(disk.bytes), proof]
             })

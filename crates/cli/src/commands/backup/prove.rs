@@ -49,7 +49,8 @@ impl Prove {
             let known: Vec<_> = backups.servers.keys().map(String::as_str).collect();
             bail!("there is no backup of server {server}: there is {}", known.join(", "));
         };
-        let disks: Vec<&String> = of_server.disks.keys().filter(|it| disk.as_ref().is_none_or(|disk| disk == *it)).collect();
+        let disks: Vec<&String> =
+            of_server.disks.keys().filter(|it| disk.as_ref().is_none_or(|disk| disk == *it)).collect();
         if disks.is_empty() {
             let known: Vec<_> = of_server.disks.keys().map(String::as_str).collect();
             bail!("there is no backup of {what}: of {server} there is {}", known.join(", "));

@@ -75,7 +75,8 @@ impl Restore {
         if cancel.is_cancelled() {
             return Ok(Exit::Interrupted);
         }
-        let moved = restored.with_context(|| format!("{what} was not restored, and {} was not made", self.to.display()))?;
+        let moved = restored
+            .with_context(|| format!("{what} was not restored, and {} was not made", self.to.display()))?;
         let written = written.load(Ordering::SeqCst);
         ensure!(written == moved.bytes, "{written} bytes were written of {}: nothing was made", moved.bytes);
         self.keep(file, written)?;
@@ -114,7 +115,9 @@ impl Restore {
         provider: &vertskommune_core::names::ProviderName,
     ) -> anyhow::Result<String> {
         let tenant = &self.whose.tenant;
-        let runs = progress::during(&format!("listing the backups of {tenant}"), engine.runs(provider, tenant)).await?;
+        let runs =
+            progress::during(&format!("listing the backups of {tenant}"), engine.runs(provider, tenant))
+                .await?;
         let of_server = |run: &&vertskommune_provider::Run| {
             run.server == self.server && self.run.as_ref().is_none_or(|id| *id == run.run)
         };
@@ -149,15 +152,23 @@ struct Sparse {
 /// As long a part is left out where it is empty: a block of the file system.
 const BLOCK: usize = 4096;
 
+fn is_empty(part: &[u8]) -> bool {
+    part.iter().all(|byte| *byte == 0)
+}
+
 impl Write for Sparse {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Never past the end of a block, so that blocks are whole where they lie.
         let at = self.written.load(Ordering::SeqCst);
         let rest = BLOCK - usize::try_from(at % BLOCK as u64).unwrap_or_default();
-        let is_empty = |part: &[u8]| part.iter().all(|byte| *byte == 0);
         let first = &bytes[..rest.min(bytes.len())];
         let wrote = if is_empty(first) {
-            let empty = first.len() + bytes[first.len()..].chunks(BLOCK).take_while(|it| is_empty(it)).map(<[u8]>::len).sum::<usize>();
+            let empty = first.len()
+                + bytes[first.len()..]
+                    .chunks(BLOCK)
+                    .take_while(|it| is_empty(it))
+                    .map(<[u8]>::len)
+                    .sum::<usize>();
             self.file.seek(SeekFrom::Current(i64::try_from(empty).unwrap_or_default()))?;
             empty
         } else {

@@ -35,7 +35,11 @@ impl Run {
                 bail!("no server {name} is backed up: there is {}", covered.join(", "));
             }
         }
-        ensure!(!covered.is_empty(), "the manifest of {} has no server that is backed up", wanted.tenant.name);
+        ensure!(
+            !covered.is_empty(),
+            "the manifest of {} has no server that is backed up",
+            wanted.tenant.name
+        );
         let chosen = |name: &&str| self.servers.is_empty() || self.servers.iter().any(|it| it == name);
         let works = covered.into_iter().filter(chosen).map(|server| (server.to_owned(), Work::Backup));
         self.asked.carry_out(&wanted, works.collect()).await

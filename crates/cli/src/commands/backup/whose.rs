@@ -71,7 +71,11 @@ impl Asked {
     }
 
     /// Carries these out, and tells whether the tenant is protected then.
-    pub(super) async fn carry_out(&self, wanted: &Wanted, works: Vec<(String, Work)>) -> anyhow::Result<Exit> {
+    pub(super) async fn carry_out(
+        &self,
+        wanted: &Wanted,
+        works: Vec<(String, Work)>,
+    ) -> anyhow::Result<Exit> {
         let transfer = |(server, work)| Transfer {
             due: Timestamp::now(),
             provider: wanted.backup.provider.clone(),
