@@ -19,7 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vertskommune-api", &["vertskommune-core"]),
     ("vertskommune-provider", &["vertskommune-core"]),
     ("vertskommune-engine", &["vertskommune-core", "vertskommune-provider"]),
-    ("vertskommune-provider-vsphere", &["vertskommune-core", "vertskommune-provider", "vsphere-client"]),
+    (
+        "vertskommune-provider-vsphere",
+        &["vertskommune-core", "vertskommune-provider", "vmdk", "vsphere-client"],
+    ),
     ("vertskommune-provider-fortigate", &["vertskommune-core", "vertskommune-provider"]),
     (
         "vertskommune-controller",
