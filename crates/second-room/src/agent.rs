@@ -6,15 +6,18 @@
 
 mod accounts;
 mod changes;
+mod claim;
 mod describe;
 mod ensure;
 mod folder;
 mod list;
 mod lock;
 mod mount;
+mod policy;
 mod quota;
 mod record;
 mod settings;
+mod snapshots;
 mod tools;
 mod usage;
 
@@ -25,7 +28,7 @@ use std::path::Path;
 use self::changes::Changes;
 use self::folder::Folder;
 use self::settings::Settings;
-use crate::protocol::{Answer, Ask, COMMAND, Done, LONGEST_REQUEST, Reason, Refusal, Request};
+use crate::protocol::{Answer, Ask, COMMAND, Claim, Done, LONGEST_REQUEST, Policy, Reason, Refusal, Request};
 
 /// Where the agent's settings are, unless the forced command names another file.
 pub const SETTINGS: &str = "/etc/vertskommune/agent.json";
@@ -82,6 +85,20 @@ impl Call<'_> {
                     quota_bytes: *quota_bytes,
                 };
                 host.ensure(&wanted, self.changes()).map(Done::Account)
+            }
+            Ask::Claim { holder, expires, take_over } => {
+                let wanted = Claim { holder: holder.clone(), expires: *expires };
+                host.claim(&request.installation, wanted, *take_over, self.changes()).map(Done::Claimed)
+            }
+            Ask::SetPolicy { tenant, retention, time_zone, keep_after_exit, left } => {
+                let policy = Policy {
+                    retention: *retention,
+                    time_zone: time_zone.clone(),
+                    keep_after_exit: *keep_after_exit,
+                    left_at: None,
+                };
+                host.set_policy(&request.installation, tenant, policy, *left, self.changes())
+                    .map(Done::Policy)
             }
         }
     }

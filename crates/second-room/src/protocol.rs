@@ -5,6 +5,7 @@
 
 use std::io;
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{AuthorizedKey, Label};
@@ -54,6 +55,74 @@ pub enum Ask {
         #[serde(default)]
         quota_bytes: Option<u64>,
     },
+    /// Takes or renews the claim of the installation's one writer: answered with [`Done::Claimed`]. A living one of
+    /// another holder is refused with [`Refusal::claimed`].
+    Claim {
+        /// Who writes.
+        holder: String,
+        /// Until when, unless it is renewed.
+        expires: Timestamp,
+        /// Whether a living claim of another holder is taken over.
+        #[serde(default)]
+        take_over: bool,
+    },
+    /// Says what the keeper is to keep of the tenant: answered with [`Done::Policy`].
+    SetPolicy {
+        /// The tenant, which has an account.
+        tenant: Label,
+        /// How many runs are kept.
+        retention: Retention,
+        /// By whose clock days are counted: an IANA name.
+        time_zone: String,
+        /// How long everything is kept of a tenant that has left.
+        keep_after_exit: SignedDuration,
+        /// Whether the tenant has left. The agent notes when it first heard so.
+        #[serde(default)]
+        left: bool,
+    },
+}
+
+/// How many runs are kept, of each server. Where all are zero, everything is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Retention {
+    /// The last so many.
+    pub last: u32,
+    /// The last of each hour, for so many hours that have one.
+    pub hourly: u32,
+    /// The last of each day, likewise.
+    pub daily: u32,
+    /// The last of each week.
+    pub weekly: u32,
+    /// The last of each month.
+    pub monthly: u32,
+    /// The last of each year.
+    pub yearly: u32,
+}
+
+/// What the keeper is told of a tenant, in the form in which it reads it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Policy {
+    /// How many runs.
+    pub retention: Retention,
+    /// By whose clock days are counted: an IANA name.
+    pub time_zone: String,
+    /// How long everything is kept of a tenant that has left.
+    pub keep_after_exit: SignedDuration,
+    /// When the tenant left; none while it is here.
+    #[serde(default)]
+    pub left_at: Option<Timestamp>,
+}
+
+/// Who writes, as it is written down.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Claim {
+    /// The process or replica.
+    pub holder: String,
+    /// When its claim ends.
+    pub expires: Timestamp,
 }
 
 /// What the agent answers.
@@ -86,6 +155,10 @@ pub enum Done {
     Account(Account),
     /// The installation's accounts, by tenant.
     Accounts(Vec<AccountState>),
+    /// The claim that stands.
+    Claimed(Claim),
+    /// The policy that stands.
+    Policy(Policy),
 }
 
 /// What the host is.
@@ -112,6 +185,8 @@ pub struct Description {
     pub clock: String,
     /// The version of restic there; none where it is not installed.
     pub restic: Option<String>,
+    /// The keeper's public key (`age1…`); none where it has never run.
+    pub keeper: Option<String>,
 }
 
 /// How a host holds quotas. Always by folder: by user would not bind copies that belong to root.
@@ -165,8 +240,26 @@ pub struct AccountState {
     pub repository: bool,
     /// Whether the escrow key lies beside it.
     pub escrow: bool,
+    /// Whether the keeper's key lies beside it.
+    pub keeper_key: bool,
+    /// The public keys that the account is let in with, as they were given.
+    pub keys: Vec<AuthorizedKey>,
+    /// Which snapshots there are; none where they cannot be told.
+    pub snapshots: Option<Snapshots>,
+    /// What the keeper is to keep; none where it was never told.
+    pub policy: Option<Policy>,
     /// What the keeper reported last, as it wrote it.
     pub keeper: Option<serde_json::Value>,
+}
+
+/// Which snapshots a repository has, by the names of their files: the same digest, the same snapshots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Snapshots {
+    /// How many.
+    pub count: u64,
+    /// A hash of all names, in hexadecimal.
+    pub digest: String,
 }
 
 /// Why it was not done.
@@ -178,6 +271,9 @@ pub struct Refusal {
     pub reason: Reason,
     /// For people, with what to do.
     pub message: String,
+    /// Whose claim is in the way, with [`Reason::Claimed`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed: Option<Claim>,
 }
 
 /// Why the agent does not do it.
@@ -194,6 +290,8 @@ pub enum Reason {
     Installation,
     /// Something stands there that the agent did not make.
     NotOurs,
+    /// Another holder's claim is living.
+    Claimed,
     /// Another request is being carried out for too long.
     Busy,
     /// The disk is full.
@@ -206,7 +304,7 @@ pub enum Reason {
 
 impl Refusal {
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+        Self { reason, message: message.into(), claimed: None }
     }
 
     /// What the system says, with what was being done.
@@ -309,6 +407,14 @@ mod tests {
             Ask::List {},
             Ask::EnsureAccount { tenant: label("ibestad"), keys: keys.clone(), quota_bytes: None },
             Ask::EnsureAccount { tenant: label("ibestad"), keys, quota_bytes: Some(1 << 40) },
+            Ask::Claim { holder: "a".to_owned(), expires: Timestamp::UNIX_EPOCH, take_over: true },
+            Ask::SetPolicy {
+                tenant: label("ibestad"),
+                retention: Retention { daily: 7, ..Retention::default() },
+                time_zone: "Europe/Oslo".to_owned(),
+                keep_after_exit: SignedDuration::from_hours(24),
+                left: true,
+            },
         ] {
             let request = Request::new(label("nord"), ask);
             assert_eq!(Request::read(&request.to_json()), Ok(request));

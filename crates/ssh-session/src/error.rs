@@ -76,6 +76,16 @@ pub enum Error {
         /// The limit.
         bound: usize,
     },
+    /// A file there cannot be read or written. SFTP has no word for a full disk: this is most often that.
+    #[error("{on} does not do it, while {doing}: {cause}")]
+    File {
+        /// Host and port.
+        on: String,
+        /// What was being done.
+        doing: &'static str,
+        /// What the host said.
+        cause: String,
+    },
     /// The private key cannot be used by the library.
     #[error("the private key of {user} cannot be used: {cause}")]
     Key {
@@ -120,6 +130,8 @@ pub enum ErrorKind {
     Closed,
     /// The answer is too long.
     TooLong,
+    /// A file there cannot be read or written.
+    File,
     /// The private key cannot be used.
     Key,
     /// The near side of a stream broke.
@@ -139,6 +151,7 @@ impl Error {
             Self::TimedOut { .. } => ErrorKind::TimedOut,
             Self::Closed { .. } => ErrorKind::Closed,
             Self::TooLong { .. } => ErrorKind::TooLong,
+            Self::File { .. } => ErrorKind::File,
             Self::Key { .. } => ErrorKind::Key,
             Self::Near { .. } => ErrorKind::Near,
             Self::Cancelled { .. } => ErrorKind::Cancelled,

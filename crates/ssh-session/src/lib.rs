@@ -1,5 +1,5 @@
 //! One SSH connection to a host whose key is pinned: a command with its input and output ([`Session::exec`]), or a
-//! subsystem as a stream of bytes both ways ([`Session::join`]).
+//! subsystem as a stream of bytes both ways ([`Session::join`]), or small files ([`Session::files`]).
 //!
 //! * The host's key is compared before anything of a credential is sent.
 //! * Every wait has a limit of its own ([`Limits`]) and ends when its [`Cancel`] says so.
@@ -14,6 +14,7 @@ mod cancel;
 mod connect;
 mod error;
 mod exec;
+mod files;
 mod frames;
 mod host_key;
 mod link;
@@ -25,6 +26,7 @@ mod session;
 pub use cancel::Cancel;
 pub use error::{Error, ErrorKind};
 pub use exec::Output;
+pub use files::Files;
 pub use host_key::{BadHostKey, HostKey};
 pub use private_key::{BadPrivateKey, PrivateKey};
 pub use pump::Transfer;

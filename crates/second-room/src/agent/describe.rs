@@ -1,6 +1,7 @@
 //! What the host is.
 
 use super::Host;
+use super::list::KEPT;
 use super::mount::Mount;
 use super::quota;
 use super::tools::run;
@@ -22,7 +23,15 @@ impl Host {
             free_bytes: space.available,
             clock: jiff::Timestamp::now().to_string(),
             restic: restic()?,
+            keeper: self.keeper()?,
         })
+    }
+
+    /// The keeper's public key.
+    fn keeper(&self) -> Result<Option<String>, Refusal> {
+        let Some(kept) = self.root.open(KEPT)? else { return Ok(None) };
+        let key = kept.read("keeper.pub", 256)?;
+        Ok(key.and_then(|key| String::from_utf8(key).ok()).map(|key| key.trim().to_owned()))
     }
 }
 

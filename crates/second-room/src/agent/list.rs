@@ -2,12 +2,15 @@
 
 use super::folder::Folder;
 use super::record::{Record, Records};
-use super::{Host, accounts, quota, usage};
-use crate::Label;
+use super::{Host, accounts, policy, quota, snapshots, usage};
 use crate::protocol::{AccountState, Reason, Refusal};
+use crate::{AuthorizedKey, Label};
 
 /// Where the keeper has its copies and reports, below the root.
-const KEPT: &str = ".kept";
+pub(super) const KEPT: &str = ".kept";
+
+/// The longest file of authorized keys, in bytes.
+const LONGEST_KEYS: u64 = 4096;
 
 /// The longest report that is passed on, in bytes.
 const LONGEST_REPORT: u64 = 64 << 10;
@@ -49,6 +52,11 @@ impl Host {
             limit_bytes: None,
             repository: false,
             escrow: false,
+            keeper_key: false,
+            keys: authorized(keys, &record.account),
+            snapshots: None,
+            // One that cannot be read is for the next who sets it to say.
+            policy: kept.and_then(|kept| policy::read(kept, &tenant).ok().flatten()),
             keeper: kept.and_then(|kept| report(kept, tenant.as_str())),
             account: record.account.clone(),
             uid: record.uid,
@@ -64,8 +72,18 @@ impl Host {
         state.used_bytes = held.used.or_else(|| usage::used(&repository));
         state.repository = repository.has_file("config");
         state.escrow = repository.has_file("escrow.age");
+        state.keeper_key = repository.has_file("keeper.age");
+        state.snapshots = snapshots::of(&repository);
         Ok(state)
     }
+}
+
+/// The keys that an account is let in with. What is none of ours is left out, so that it is set right.
+fn authorized(keys: &Folder, account: &str) -> Vec<AuthorizedKey> {
+    let text = keys.read(account, LONGEST_KEYS).ok().flatten().unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines = text.lines().filter_map(|line| line.strip_prefix("restrict "));
+    lines.filter_map(|line| AuthorizedKey::parse(line).ok()).collect()
 }
 
 /// The keeper's last report, as it wrote it; none where it cannot be read.

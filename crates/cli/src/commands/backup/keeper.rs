@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
-use keeper::{KeepAll, Report, Settings};
+use keeper::{ByPolicy, Report, Settings};
 use restic::Bounds;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -64,7 +64,7 @@ impl Keeper {
         let settings = Settings {
             root,
             kept_bytes: self.limit.saturating_mul(1 << 30),
-            rule: Arc::new(KeepAll),
+            rule: Arc::new(ByPolicy),
             restic: self.restic.clone(),
             age: self.age.clone(),
         };
