@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vmdk", &[]),
     ("fortios-simulator", &[]),
     ("restic", &[]),
-    ("keeper", &["restic"]),
+    ("keeper", &["restic", "vertskommune-core"]),
     ("vertskommune-api", &["vertskommune-core"]),
     ("vertskommune-provider", &["vertskommune-core"]),
     ("vertskommune-engine", &["vertskommune-core", "vertskommune-provider"]),
@@ -24,6 +24,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["vertskommune-core", "vertskommune-provider", "vmdk", "vsphere-client"],
     ),
     ("vertskommune-provider-fortigate", &["vertskommune-core", "vertskommune-provider"]),
+    (
+        "vertskommune-provider-backup",
+        &["restic", "second-room", "ssh-session", "vertskommune-core", "vertskommune-provider"],
+    ),
     (
         "vertskommune-controller",
         &["vertskommune-api", "vertskommune-core", "vertskommune-engine", "vertskommune-provider"],
@@ -40,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "vertskommune-core",
             "vertskommune-engine",
             "vertskommune-provider",
+            "vertskommune-provider-backup",
             "vertskommune-provider-fortigate",
             "vertskommune-provider-vsphere",
         ],

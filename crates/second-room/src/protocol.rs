@@ -223,6 +223,7 @@ pub struct Account {
 /// What is there of an account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing that is there or not")]
 pub struct AccountState {
     /// The tenant.
     pub tenant: Label,
