@@ -30,7 +30,7 @@ pub(crate) struct Pipe {
     /// The file of the account's private key, such as /proc/1234/fd/5
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// Write into this file, as JSON, how it ended
+    /// Write into this file, as JSON, how it ended. restic does not wait for that: whoever reads it waits until it is there
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Give up a host of which nothing at all is heard for so many seconds
