@@ -126,7 +126,8 @@ impl Vsphere {
             LeaseError::Failed(fault) => of_refusal(fault, Hindrance::ExportRefused, known),
             error => of_export(&session.endpoint, error).into(),
         })?;
-        let configuration = self.configuration(session, machine, wanted, &snapshot, &hardware);
+        let networks = self.networks(session, machine).await;
+        let configuration = self.configuration(session, machine, wanted, &snapshot, &hardware, &networks);
         Ok(Opened::new(lease, &session.endpoint, &machine.given, &hardware, configuration))
     }
 

@@ -1,10 +1,12 @@
-//! What is needed to make a machine anew, kept beside its disks. Pure.
+//! What is needed to make a machine anew, kept beside its disks.
 //!
 //! No `extraConfig` and no notes: guests are given their first passwords there, and people write theirs down.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value as Json, json};
 use vertskommune_provider::Wanted;
-use vsphere_client::{Device, Snapshot};
+use vsphere_client::{Device, Mor, Snapshot};
 
 use super::Machine;
 use crate::Vsphere;
@@ -34,6 +36,7 @@ impl Vsphere {
         wanted: &Wanted,
         snapshot: &Snapshot,
         hardware: &[Device],
+        networks: &BTreeMap<String, String>,
     ) -> Json {
         let Machine { vm, object, given } = machine;
         let text = |path| object.text(path);
@@ -88,26 +91,41 @@ impl Vsphere {
                 "power": if vm.slim.powered_on { "on" } else { "off" },
             },
             "disks": disks.collect::<Vec<_>>(),
-            "interfaces": self.interfaces(machine),
+            "interfaces": interfaces(machine, networks),
         })
     }
 
-    fn interfaces(&self, machine: &Machine) -> Vec<Json> {
-        let network = |key: &str| {
-            let name = |all: &crate::inventory::Inventory| {
-                all.portgroups.values().find(|row| row.key == key).map(|row| row.name.clone())
-            };
-            self.hint(|all, _| name(all)).unwrap_or_else(|| key.to_owned())
-        };
-        let nics = machine.vm.nics.iter().map(|nic| {
-            let switched = nic.port.as_ref().map(|port| network(&port.portgroup_key));
-            json!({
-                "kind": nic.kind,
-                "mac": nic.mac,
-                "addressType": nic.address_type,
-                "network": switched.or_else(|| nic.network.as_ref().map(ToString::to_string)),
-            })
-        });
-        nics.collect()
+    /// The names of the port groups that the machine is connected to, by their keys.
+    pub(super) async fn networks(&self, session: &Session, machine: &Machine) -> BTreeMap<String, String> {
+        let keys: BTreeSet<&String> = machine
+            .vm
+            .nics
+            .iter()
+            .filter_map(|nic| nic.port.as_ref())
+            .map(|port| &port.portgroup_key)
+            .collect();
+        let mut networks = BTreeMap::new();
+        for key in keys {
+            // vCenter's key of a port group is its reference. One that cannot be read is told by it.
+            let group = Mor::new("DistributedVirtualPortgroup", key.as_str());
+            let read = session.client.read(&group, &["name"]).await.ok().flatten();
+            let name = read.as_ref().and_then(|group| group.text("name"));
+            networks.extend(name.map(|name| (key.clone(), name.to_owned())));
+        }
+        networks
     }
+}
+
+fn interfaces(machine: &Machine, networks: &BTreeMap<String, String>) -> Vec<Json> {
+    let nics = machine.vm.nics.iter().map(|nic| {
+        let key = nic.port.as_ref().map(|port| &port.portgroup_key);
+        let network = key.map(|key| networks.get(key).unwrap_or(key).clone());
+        json!({
+            "kind": nic.kind,
+            "mac": nic.mac,
+            "addressType": nic.address_type,
+            "network": network.or_else(|| nic.network.as_ref().map(ToString::to_string)),
+        })
+    });
+    nics.collect()
 }

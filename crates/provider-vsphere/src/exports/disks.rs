@@ -31,20 +31,22 @@ pub(super) fn hinders_all(obstacles: &[Obstacle]) -> bool {
     obstacles.iter().any(|obstacle| obstacle.disk.is_none())
 }
 
-/// The manifest's names, and `system`, `system-2` and so on for what came with the template.
+/// The names of a machine's disks by their keys.
 fn names(vm: &Vm) -> BTreeMap<i32, String> {
-    let mut names: BTreeMap<i32, String> =
-        vm.named_disks().into_iter().map(|(name, disk)| (disk.key, name)).collect();
+    let named = vm.named_disks().into_iter().map(|(name, disk)| (disk.key, name)).collect();
+    all_named(vm.disks.iter().map(|disk| disk.key), named)
+}
+
+/// The manifest's names, and `system`, `system-2` and so on for what came with the template.
+fn all_named(keys: impl Iterator<Item = i32>, mut names: BTreeMap<i32, String>) -> BTreeMap<i32, String> {
     let taken: BTreeSet<String> = names.values().cloned().collect();
     let system = |number: usize| match number {
         1 => "system".to_owned(),
         number => format!("system-{number}"),
     };
     let mut free = (1..).map(system).filter(|name| !taken.contains(name));
-    for disk in &vm.disks {
-        if !names.contains_key(&disk.key) {
-            names.extend(free.next().map(|name| (disk.key, name)));
-        }
+    for key in keys {
+        names.entry(key).or_insert_with(|| free.next().unwrap_or_default());
     }
     names
 }
@@ -62,4 +64,25 @@ fn obstacle(found: &Found, vm: &Vm, names: &BTreeMap<i32, String>) -> Obstacle {
     let disk = label.and_then(|label| vm.disks.iter().find(|disk| disk.label == *label));
     let disk = disk.and_then(|disk| names.get(&disk.key)).cloned();
     Obstacle { disk, why, detail: Some(found.to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_disk_has_a_name_of_its_own() {
+        let rows: [(&[i32], &[(i32, &str)], &[&str], &str); 5] = [
+            (&[2000], &[], &["system"], "the template's alone"),
+            (&[2000, 2001, 2002], &[(2002, "data")], &["system", "system-2", "data"], "a template of two"),
+            (&[2000, 2001], &[(2000, "data")], &["data", "system"], "whatever comes first"),
+            (&[2000, 2001], &[(2001, "system")], &["system-2", "system"], "the manifest's name goes before"),
+            (&[2000, 2001, 2002], &[(2001, "system-2")], &["system", "system-2", "system-3"], "likewise"),
+        ];
+        for (keys, named, expected, why) in rows {
+            let named = named.iter().map(|(key, name)| (*key, (*name).to_owned())).collect();
+            let names: Vec<_> = all_named(keys.iter().copied(), named).into_values().collect();
+            assert_eq!(names, expected, "{why}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use vertskommune_provider::{Ctx, ProviderError};
 use vsphere_client::{Error, FaultClass, Mor, Permit, Task, TaskInfo, TaskState};
 
-use super::REST;
+use super::{REST, stopping};
 use crate::Vsphere;
 use crate::ledger::task_error;
 use crate::link::{Link, Session};
@@ -91,12 +91,11 @@ impl Held {
         }
     }
 
-    /// Removes the snapshot.
+    /// Removes the snapshot. That goes on where nobody waits for it any more.
     pub(super) async fn release(mut self) -> Result<(), ProviderError> {
-        match self.hold.take() {
-            Some(hold) => hold.release().await,
-            None => Ok(()),
-        }
+        let Some(hold) = self.hold.take() else { return Ok(()) };
+        let ended = self.runtime.spawn(hold.release()).await;
+        ended.unwrap_or_else(|_| Err(stopping()))
     }
 }
 

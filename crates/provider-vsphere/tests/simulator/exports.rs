@@ -232,6 +232,7 @@ async fn a_stream_that_breaks_is_an_error_and_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_session_ends_the_stream_and_the_snapshot_goes_all_the_same() {
     let scene = scene!("05");
+    scene.vcenter().post("/lease-timeout?s=1").await;
     scene.order("/export", json!({"rate": 1_000_000})).await;
     let export = scene.export().await.unwrap();
     let expires = async {
