@@ -78,6 +78,10 @@ impl SecondRoom {
             if !state.repository {
                 return Ok(Inner::Nothing { fits });
             }
+            if !fits {
+                let backups = self.state().read.get(&tenant).map(|read| read.backups.clone());
+                return Ok(Inner::ShutOut { backups });
+            }
             let Read { backups, attempts, .. } = self.read(&tenant, state, ctx).await?;
             Ok(Inner::Read { fits, backups, attempts })
         };

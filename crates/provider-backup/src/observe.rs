@@ -37,6 +37,11 @@ pub(crate) enum Inner {
         /// By server, when the last attempt began that came to nothing.
         attempts: BTreeMap<String, Timestamp>,
     },
+    /// It cannot be read before the account is let in with the Secret's key again.
+    ShutOut {
+        /// What lay in it when it was last read.
+        backups: Option<Arc<Backups>>,
+    },
     /// It could not be.
     Blind(Blindness),
 }
@@ -107,6 +112,7 @@ impl View<'_> {
         let (fits, read) = match inner {
             Inner::Nothing { fits } => (*fits, None),
             Inner::Read { fits, backups, attempts } => (*fits, Some((backups, attempts))),
+            Inner::ShutOut { .. } => (false, None),
             Inner::Blind(why) => {
                 seen.coverage.tenants.insert(tenant, why.clone());
                 return;
@@ -127,6 +133,12 @@ impl View<'_> {
                     Some(format!("the keeper found damage, {}", keeper.damage.said()));
             }
             seen.backups.insert(tenant, Known { seen_at: self.now, backups });
+        } else if let Inner::ShutOut { backups } = inner {
+            let why = "its account is not let in with the key of its Secret".to_owned();
+            things.insert(key(REPOSITORY), Seen::Unknown(Blindness::NoSight(why)));
+            if let Some(backups) = backups.clone() {
+                seen.backups.insert(tenant, Known { seen_at: self.now, backups });
+            }
         } else if state.keeper.is_some() && had_a_repository(state) {
             things.insert(key(REPOSITORY), Seen::Lost { identity: self.place(state) });
         }
