@@ -80,6 +80,14 @@ fn what_is_taken_is_read_by_a_stock_restic_with_either_key() {
             fresh.backups[&TenantName::from("ibestad")].backups,
             stage.look(provider.as_ref()).await.backups[&TenantName::from("ibestad")].backups
         );
+        let runs = provider
+            .transfers()
+            .unwrap()
+            .runs(&"ibestad".into(), &stage.ctx(Arc::new(Always)))
+            .await
+            .unwrap();
+        assert_eq!((runs.len(), runs[0].disks["data"].bytes), (3, 24 * MIB + 1));
+        assert!(runs[0].begun > runs[2].begun, "the newest first");
         restores(&stage, provider.as_ref(), &servers).await;
     });
 }

@@ -55,7 +55,7 @@ use vertskommune_core::transfer::{Due, Transfer, Work};
 use vertskommune_core::violation::Violation;
 use vertskommune_provider::{
     Applied, Around, Changes, Checked, Claim, Ctx, Domain, Inputs, Moved, Plugin, Proposal, Provider,
-    ProviderError, Restore, Transfers,
+    ProviderError, Restore, Run, Transfers,
 };
 
 use crate::guard::AtWork;
@@ -218,5 +218,16 @@ impl Transfers for SecondRoom {
         ctx: &'a Ctx,
     ) -> BoxFuture<'a, Result<Moved, ProviderError>> {
         Box::pin(self.give_back(restore, to, around, ctx))
+    }
+
+    fn runs<'a>(
+        &'a self,
+        tenant: &'a TenantName,
+        ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Vec<Run>, ProviderError>> {
+        Box::pin(async move {
+            let vault = self.vaults.open(&self.settings, &self.room, tenant, ctx).await?;
+            Ok(proving::read(&vault, ctx).await?.listed())
+        })
     }
 }

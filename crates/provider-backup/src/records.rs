@@ -12,6 +12,7 @@ use restic::Snapshot;
 use vertskommune_core::backup::Backups;
 use vertskommune_core::backup::facts::{DiskBackup, Hindrance, Obstacle, Outcome, Proof, ServerBackups};
 use vertskommune_core::names::{Installation, TenantName};
+use vertskommune_provider::RunDisk;
 
 /// So many of the last runs tell the throughput.
 const MEASURED: usize = 20;
@@ -157,7 +158,8 @@ pub(crate) struct Run {
 pub(crate) struct Records {
     /// The whole runs, the oldest first.
     pub(crate) runs: Vec<Run>,
-    proofs: BTreeMap<(String, String), Proof>,
+    /// By server and disk, then by run: what the last restore of it showed.
+    proofs: BTreeMap<(String, String), BTreeMap<String, Proof>>,
     /// By server: the last attempt that came to nothing.
     pub(crate) attempts: BTreeMap<String, Attempt>,
 }
@@ -195,15 +197,15 @@ impl Records {
                 if attempt.begun > last.begun {
                     *last = attempt;
                 }
-            } else if let (Some(_), Some(disk)) = (snapshot.tag("proof"), snapshot.tag("disk")) {
-                records.prove(snapshot, server, disk);
+            } else if let (Some(run), Some(disk)) = (snapshot.tag("proof"), snapshot.tag("disk")) {
+                records.prove(snapshot, server, disk, run);
             }
         }
         records.runs.sort_by(|a, b| (a.begun, &a.server, &a.id).cmp(&(b.begun, &b.server, &b.id)));
         records
     }
 
-    fn prove(&mut self, snapshot: &Snapshot, server: &str, disk: &str) {
+    fn prove(&mut self, snapshot: &Snapshot, server: &str, disk: &str, run: &str) {
         let outcome = match snapshot.tag("outcome") {
             Some("intact") => Outcome::Intact,
             Some("damaged") => {
@@ -212,7 +214,8 @@ impl Records {
             _ => return,
         };
         let proof = Proof { at: snapshot.time, outcome };
-        let last = self.proofs.entry((server.to_owned(), disk.to_owned())).or_insert_with(|| proof.clone());
+        let of_disk = self.proofs.entry((server.to_owned(), disk.to_owned())).or_default();
+        let last = of_disk.entry(run.to_owned()).or_insert_with(|| proof.clone());
         if proof.at >= last.at {
             *last = proof;
         }
@@ -234,7 +237,8 @@ impl Records {
             server.last_good = Some(run.begun);
             server.obstacles.clone_from(&run.obstacles);
             for (name, sum) in &run.disks {
-                let proof = self.proofs.get(&(run.server.clone(), name.clone())).cloned();
+                let of_disk = self.proofs.get(&(run.server.clone(), name.clone()));
+                let proof = of_disk.and_then(|runs| runs.values().max_by_key(|proof| proof.at)).cloned();
                 server.disks.insert(name.clone(), DiskBackup { bytes: sum.bytes, taken: run.begun, proof });
             }
         }
@@ -245,6 +249,22 @@ impl Records {
             }
         }
         Backups { servers, throughput: self.throughput(), damage: None }
+    }
+
+    /// The whole runs, the newest first, as they are listed.
+    pub(crate) fn listed(&self) -> Vec<vertskommune_provider::Run> {
+        let disk = |run: &Run, name: &String, sum: &Sum| {
+            let of_disk = self.proofs.get(&(run.server.clone(), name.clone()));
+            let proof = of_disk.and_then(|runs| runs.get(&run.id)).cloned();
+            (name.clone(), RunDisk { bytes: sum.bytes, proof })
+        };
+        let listed = self.runs.iter().rev().map(|run| vertskommune_provider::Run {
+            run: run.id.clone(),
+            server: run.server.clone(),
+            begun: run.begun,
+            disks: run.disks.iter().map(|(name, sum)| disk(run, name, sum)).collect(),
+        });
+        listed.collect()
     }
 
     fn throughput(&self) -> Option<u64> {
@@ -371,6 +391,9 @@ mod tests {
         let run = records.find("fs01", "data", None).unwrap();
         assert_eq!(run.snapshots["data"], format!("/fs01/data.raw {NIGHT}"));
         assert_eq!(records.find("fs01", "data", Some("20261101T000000Z")), None);
+        let listed = records.listed();
+        assert_eq!((listed[0].run.as_str(), listed[0].disks.len()), ("20261124T221500Z", 2));
+        assert!(listed[0].disks["data"].proof.is_some() && listed[0].disks["system"].proof.is_none());
     }
 
     #[test]
