@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use vertskommune_core::backup::facts::{Hindrance, Obstacle};
 use vertskommune_core::names::TenantName;
 use vertskommune_provider::context::Always;
+use vertskommune_provider::testing::conformance::Peer as _;
 use vertskommune_provider::{Around, ProviderError, Restore};
 
 use crate::servers::Servers;

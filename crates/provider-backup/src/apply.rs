@@ -154,7 +154,7 @@ impl SecondRoom {
             ctx.permit()?;
             match vault.repository.init(&bounds(ctx)).await {
                 Ok(()) | Err(ResticError::AlreadyThere) => {}
-                Err(error) => return Err(vault.error(error).into()),
+                Err(error) => return Err(vault.error(&error).into()),
             }
         }
         self.keys(step, &vault, state, ctx).await?;
@@ -225,7 +225,7 @@ impl SecondRoom {
         let derived = vault.keys.derived(beside.what);
         let password = derived.map_err(|error| ProviderError::Refused(error.to_string()))?;
         ctx.permit()?;
-        repository.add_key(&password, &bounds(ctx)).await.map_err(|error| vault.error(error))?;
+        repository.add_key(&password, &bounds(ctx)).await.map_err(|error| vault.error(&error))?;
         let sealed = escrow::seal(&self.settings.age, &password, recipient, &bounds(ctx)).await;
         let sealed = sealed.map_err(|error| ProviderError::Refused(format!("age: {error}")))?;
         let mut files = self.files(vault, state, ctx).await?;

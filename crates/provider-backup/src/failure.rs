@@ -55,7 +55,7 @@ pub(crate) fn of_refusal(installation: &Installation, refusal: Refusal) -> Provi
 }
 
 /// Why restic does not do it. `secret` is the Secret that opens the repository.
-pub(crate) fn of_restic(endpoint: &str, secret: &str, error: ResticError) -> ProviderError {
+pub(crate) fn of_restic(endpoint: &str, secret: &str, error: &ResticError) -> ProviderError {
     let said = error.to_string();
     match error {
         ResticError::Unreachable { .. } => {
@@ -65,9 +65,8 @@ pub(crate) fn of_restic(endpoint: &str, secret: &str, error: ResticError) -> Pro
             "the password of Secret {secret} does not open the repository: put the right one back, or take the escrow key"
         )),
         ResticError::NoRepository => ProviderError::NoSight("there is no repository".to_owned()),
-        ResticError::Locked(_) => ProviderError::Conflict(said),
         // The keeper shuts an account out for a moment while it thins the repository.
-        ResticError::Denied { .. } => ProviderError::Conflict(said),
+        ResticError::Locked(_) | ResticError::Denied { .. } => ProviderError::Conflict(said),
         ResticError::NoRoom { .. } => ProviderError::Capacity(said),
         ResticError::TimedOut { .. } => ProviderError::Timeout(said),
         ResticError::Cancelled => ProviderError::NotPermitted("the process is stopping".to_owned()),

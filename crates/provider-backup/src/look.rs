@@ -142,7 +142,7 @@ impl SecondRoom {
                 backups.damage = Some(format!("its snapshots cannot be read: {damage}"));
                 return Ok(Read { backups: Arc::new(backups), ..before });
             }
-            Err(error) => return Err(vault.error(error)),
+            Err(error) => return Err(vault.error(&error)),
         };
         self.state().read.insert(tenant.clone(), read.clone());
         Ok(read)

@@ -101,7 +101,7 @@ impl SecondRoom {
                 tracing::info!(%tenant, %holder, "the repository is not checked while somebody works in it");
                 Ok(Outcome::Intact)
             }
-            Err(error) => Err(vault.error(error)),
+            Err(error) => Err(vault.error(&error)),
         }
     }
 }
@@ -109,7 +109,7 @@ impl SecondRoom {
 /// What lies in a repository.
 pub(crate) async fn read(vault: &Vault, ctx: &Ctx) -> Result<Records, ProviderError> {
     let snapshots = vault.repository.snapshots(&Filter::default(), &bounds(ctx)).await;
-    Ok(Records::read(&snapshots.map_err(|error| vault.error(error))?))
+    Ok(Records::read(&snapshots.map_err(|error| vault.error(&error))?))
 }
 
 /// What came back of a disk.
@@ -151,7 +151,7 @@ pub(crate) async fn dump(
             };
             return Err(ProviderError::Refused(format!("what is restored cannot be written: {why}")));
         }
-        Err(error) => return Err(vault.error(error)),
+        Err(error) => return Err(vault.error(&error)),
     }
     let ended = outgoing.end().await;
     let came = writing.await.map_err(|error| lost(&error))?;

@@ -92,19 +92,19 @@ fn pump(
         hash.update(&chunk);
         bytes += u64::try_from(filled).unwrap_or(0);
         if bytes > size {
-            return Err(wrong_size(format!("more than {size} bytes")));
+            return Err(wrong_size(&format!("more than {size} bytes")));
         }
         send(Bytes::from(chunk))?;
         passed.add(filled);
     }
     if bytes != size {
-        return Err(wrong_size(format!("{bytes} of {size} bytes")));
+        return Err(wrong_size(&format!("{bytes} of {size} bytes")));
     }
     send(Bytes::new())?;
     Ok(Sum { bytes, sha256: hex(&hash.finalize()) })
 }
 
-fn wrong_size(found: String) -> io::Error {
+fn wrong_size(found: &str) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, format!("the disk ended with {found}"))
 }
 

@@ -31,7 +31,6 @@ const REVISION: usize = 12;
 
 /// One run of one server.
 pub(crate) struct Run<'a> {
-    room: &'a SecondRoom,
     vault: Vault,
     whose: Whose<'a>,
     server: &'a Server,
@@ -74,7 +73,6 @@ impl SecondRoom {
         self.break_stale_locks(&vault, ctx).await?;
         let begun = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH);
         let run = Run {
-            room: self,
             vault,
             whose: Whose { installation: &self.installation, tenant: &tenant.name, server: &found.name },
             server: found,
@@ -105,7 +103,7 @@ impl SecondRoom {
 
     /// Removes the locks of those who are surely gone, and no others.
     async fn break_stale_locks(&self, vault: &Vault, ctx: &Ctx) -> Result<(), ProviderError> {
-        let locks = vault.repository.locks(&bounds(ctx)).await.map_err(|error| vault.error(error))?;
+        let locks = vault.repository.locks(&bounds(ctx)).await.map_err(|error| vault.error(&error))?;
         let now = Timestamp::now();
         let here = rustix::system::uname();
         let here = here.nodename().to_string_lossy();
@@ -117,7 +115,7 @@ impl SecondRoom {
         if locks.iter().any(is_gone) {
             ctx.permit()?;
             tracing::warn!("a lock of one who is gone is removed from the repository");
-            vault.repository.unlock(&bounds(ctx)).await.map_err(|error| vault.error(error))?;
+            vault.repository.unlock(&bounds(ctx)).await.map_err(|error| vault.error(&error))?;
         }
         Ok(())
     }
@@ -225,7 +223,7 @@ impl Run<'_> {
                 endpoint: format!("the disk {} of {}", disk.name, self.server.name),
                 why: cause.to_string(),
             },
-            error => self.vault.error(error),
+            error => self.vault.error(&error),
         })?;
         let broken =
             |why: String| ProviderError::Protocol(format!("{}/{}: {why}", self.server.name, disk.name));
@@ -288,7 +286,7 @@ pub(crate) async fn note(
     let text = format!("{content:#}\n");
     let mut stream = text.as_bytes();
     let saved = vault.repository.backup(backup, &mut stream, |_| {}, bounds).await;
-    saved.map(drop).map_err(|error| vault.error(error))
+    saved.map(drop).map_err(|error| vault.error(&error))
 }
 
 impl SecondRoom {

@@ -112,7 +112,7 @@ pub(crate) struct Vault {
 
 impl Vault {
     /// What an error of restic means. What the program between it and SSH has reported tells more than its last words.
-    pub(crate) fn error(&self, error: ResticError) -> ProviderError {
+    pub(crate) fn error(&self, error: &ResticError) -> ProviderError {
         let cut = matches!(
             error,
             ResticError::Unreachable { .. }

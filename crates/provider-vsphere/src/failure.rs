@@ -42,7 +42,6 @@ pub(crate) fn of_export(endpoint: &str, error: &ExportError) -> ProviderError {
         ExportError::Failed(fault) => of_fault(fault),
         ExportError::NotReady { .. } | ExportError::LeaseExpired => ProviderError::Timeout(text),
         ExportError::Ended => ProviderError::Conflict(text),
-        ExportError::Device(_) => ProviderError::Protocol(text),
         ExportError::Http { status, .. } if *status < 500 && *status != 429 => ProviderError::Refused(text),
         ExportError::Connect { host, .. }
         | ExportError::Http { host, .. }

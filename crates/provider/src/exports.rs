@@ -28,8 +28,11 @@ pub trait Exports: Send + Sync {
     ///
     /// # Errors
     /// Something may be left.
-    fn tidy<'a>(&'a self, tenant: &'a TenantName, ctx: &'a Ctx)
-    -> BoxFuture<'a, Result<usize, ProviderError>>;
+    fn tidy<'a>(
+        &'a self,
+        tenant: &'a TenantName,
+        ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<usize, ProviderError>>;
 }
 
 /// The server that is wanted.
@@ -57,8 +60,7 @@ pub trait Export: Send + Sync {
 
     /// Opens a disk: its raw bytes, exactly as many as it has. Blocking: read it outside of asynchronous code. Bytes that
     /// did not all arrive end with an error and never with an end.
-    fn read<'a>(&'a self, disk: &'a str)
-    -> BoxFuture<'a, Result<Box<dyn Read + Send>, ProviderError>>;
+    fn read<'a>(&'a self, disk: &'a str) -> BoxFuture<'a, Result<Box<dyn Read + Send>, ProviderError>>;
 
     /// Ends it and removes what was made for it. `whole` says whether all was read that was wanted.
     ///

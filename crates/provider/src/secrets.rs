@@ -138,7 +138,8 @@ impl SecretStore for FolderSecrets {
                 found => return found,
             }
             let (root, folder) = (self.root.clone(), name.to_owned());
-            let broken = |why: String| SecretError::Store(format!("the secret {name} cannot be written: {why}"));
+            let broken =
+                |why: String| SecretError::Store(format!("the secret {name} cannot be written: {why}"));
             let made = spawn_blocking(move || make(&root, &folder, &entries)).await;
             made.map_err(|error| broken(error.to_string()))?.map_err(|error| broken(error.to_string()))?;
             self.read(name).await
@@ -155,7 +156,8 @@ fn is_one_folder(name: &str) -> bool {
 fn make(root: &Path, name: &str, entries: &BTreeMap<String, Vec<u8>>) -> io::Result<()> {
     let new = tempfile::Builder::new().prefix(".new-").tempdir_in(root)?;
     for (entry, value) in entries {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new.path().join(entry))?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(new.path().join(entry))?;
         file.write_all(value)?;
         file.sync_all()?;
     }
@@ -166,7 +168,11 @@ fn make(root: &Path, name: &str, entries: &BTreeMap<String, Vec<u8>>) -> io::Res
             let _ = new.keep();
             File::open(root)?.sync_all()
         }
-        Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => Ok(()),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) =>
+        {
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }
@@ -202,11 +208,13 @@ mod tests {
         assert_eq!(made.0, made.1);
         let later = one.create("backup-ibestad", &tenant, entries("later")).await;
         assert_eq!(later, made.0, "what is there stays");
-        let names: Vec<_> = std::fs::read_dir(root.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            std::fs::read_dir(root.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
         assert_eq!(names, ["backup-ibestad"], "nothing half made is left");
         let outside = one.create("../outside", &tenant, entries("one")).await;
         assert_eq!(outside, Err(SecretError::NotFound("../outside".to_owned())));
-        let nowhere = FolderSecrets::new(root.path().join("nowhere")).create("a", &tenant, entries("one")).await;
+        let nowhere =
+            FolderSecrets::new(root.path().join("nowhere")).create("a", &tenant, entries("one")).await;
         assert!(matches!(nowhere, Err(SecretError::Store(_))), "{nowhere:?}");
     }
 }

@@ -73,7 +73,6 @@ pub fn account_name(tenant: &Label) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -393,7 +393,6 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

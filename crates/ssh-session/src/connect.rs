@@ -92,7 +92,6 @@ fn one(address: SocketAddr, until: Instant, cancel: &Cancel) -> io::Result<Optio
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use std::net::TcpListener;
 

@@ -131,7 +131,6 @@ pub enum BadHostKey {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -133,7 +133,6 @@ pub enum BadPrivateKey {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

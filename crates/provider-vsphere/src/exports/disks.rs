@@ -72,17 +72,17 @@ mod tests {
 
     #[test]
     fn each_disk_has_a_name_of_its_own() {
-        let rows: [(&[i32], &[(i32, &str)], &[&str], &str); 5] = [
-            (&[2000], &[], &["system"], "the template's alone"),
-            (&[2000, 2001, 2002], &[(2002, "data")], &["system", "system-2", "data"], "a template of two"),
-            (&[2000, 2001], &[(2000, "data")], &["data", "system"], "whatever comes first"),
-            (&[2000, 2001], &[(2001, "system")], &["system-2", "system"], "the manifest's name goes before"),
-            (&[2000, 2001, 2002], &[(2001, "system-2")], &["system", "system-2", "system-3"], "likewise"),
-        ];
-        for (keys, named, expected, why) in rows {
-            let named = named.iter().map(|(key, name)| (*key, (*name).to_owned())).collect();
-            let names: Vec<_> = all_named(keys.iter().copied(), named).into_values().collect();
-            assert_eq!(names, expected, "{why}");
+        for (count, named, expected, why) in [
+            (1, None, "system", "the template's alone"),
+            (3, Some((2002, "data")), "system system-2 data", "a template of two"),
+            (2, Some((2000, "data")), "data system", "whatever comes first"),
+            (2, Some((2001, "system")), "system-2 system", "the manifest's name goes before"),
+            (3, Some((2001, "system-2")), "system system-2 system-3", "likewise"),
+        ] {
+            let by_manifest =
+                named.iter().map(|(key, name): &(i32, &str)| (*key, (*name).to_owned())).collect();
+            let found: Vec<_> = all_named(2000..2000 + count, by_manifest).into_values().collect();
+            assert_eq!(found.join(" "), expected, "{why}");
         }
     }
 }

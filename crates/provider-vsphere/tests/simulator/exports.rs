@@ -127,7 +127,7 @@ async fn read(export: &dyn Export, disk: &str) -> std::io::Result<(u64, String)>
                 }
             }
         }
-        Ok((length, hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok((length, hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))))
     };
     tokio::task::spawn_blocking(whole).await.unwrap()
 }

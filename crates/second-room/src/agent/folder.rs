@@ -211,7 +211,6 @@ pub(crate) struct Space {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -48,7 +48,6 @@ fn digest(mut names: Vec<Vec<u8>>) -> Snapshots {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -41,7 +41,6 @@ fn count(folder: impl AsFd, deeper: u32, left: &mut u32) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
 

@@ -194,9 +194,7 @@ fn a_reader_that_rests_holds_the_stream_and_loses_nothing() {
     let writing = thread::spawn(move || input.write_all(&copy).unwrap());
     // Longer than any limit, and all buffers on the way are full: the near side is slow, not the host.
     thread::sleep(Duration::from_secs(9));
-    if stream.joined.is_finished() {
-        panic!("the stream ended: {:?}", stream.joined.join().unwrap());
-    }
+    assert!(!stream.joined.is_finished(), "the stream ended: {:?}", stream.joined.join().unwrap());
     assert!(!writing.is_finished(), "what is not read is not taken in");
     let mut received = Vec::new();
     stream.output.take().unwrap().read_to_end(&mut received).unwrap();

@@ -214,7 +214,7 @@ fn what_is_moved_is_told_where_nothing_is_to_be_done_and_no_condition_follows_it
         of,
     };
     let moving = [underway("ibe-fs01", 62, 100), underway("ibe-db01", 0, 0)];
-    let mut plan = plan();
+    let mut plan = converged();
     let resting = status(None, &input(&plan), now());
     for (underway, expected) in [
         (&moving[..0], "Converged"),
