@@ -60,7 +60,7 @@ async fn a_tenant_gets_its_backup_and_its_proof_with_the_rights_of_deploy_base()
     check::all(&status.conditions, Some(1));
     let known = status.backup.unwrap();
     assert!(known.last_backup.is_some() && known.last_proof.is_some(), "{known:?}");
-    assert_eq!(status.message.as_deref(), Some("Converged"));
+    eventually("the line rests", async || (message(&stage, &name).await? == "Converged").then_some(())).await;
     let begun = stage.room.transfers_begun();
     assert_eq!(begun.len(), 6, "{begun:?}");
     assert!(stage.room.transfers_running().1 <= 2, "as many at once as the budget says");
@@ -175,6 +175,10 @@ async fn what_fails_and_what_is_damaged_is_an_event_and_a_refused_manifest_begin
     stage.patch(&name, json!({ "spec": { "maintenance": null } })).await;
     told("BackupDamaged", "did not come back as it was").await;
     assert!(next.metric("transfers_total", &["result=\"damaged\""]).await > 0);
-    let status = protected(&stage, &name, "False").await.status.unwrap();
-    assert_eq!(find(&status.conditions, "Protected").unwrap().reason, "CorruptionFound");
+    eventually("the status names it", async || {
+        let status = stage.tenants().get(&name).await.ok()?.status?;
+        let said = find(&status.conditions, "Protected")?;
+        (said.status == "False" && said.reason == "CorruptionFound").then_some(())
+    })
+    .await;
 }
