@@ -2,9 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -54,6 +55,52 @@ pub struct Tenant {
     pub account: Account,
     /// The file of its private key.
     pub key: PathBuf,
+}
+
+/// A way from this machine's own network to the room's sshd, for a program that has other peers here.
+pub struct Way {
+    /// Where it begins, on 127.0.0.1.
+    pub port: u16,
+}
+
+impl Way {
+    /// Opens one. It ends with the room.
+    ///
+    /// # Errors
+    /// Where there is no port.
+    pub fn into(room: &Arc<Room>) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let room = Arc::downgrade(room);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (Ok(client), Some(room)) = (client, room.upgrade()) else { return };
+                // A room that is cut off lets one wait, and others go on.
+                std::thread::spawn(move || {
+                    let to = (room.place.host.clone(), room.place.port);
+                    if let Ok(server) = room.on_its_network(|| TcpStream::connect(to)) {
+                        drop(room);
+                        let _ = join(&client, &server);
+                    }
+                });
+            }
+        });
+        Ok(Self { port })
+    }
+}
+
+/// Passes on what either says until both have ended.
+fn join(client: &TcpStream, server: &TcpStream) -> std::io::Result<()> {
+    let pass = |mut from: &TcpStream, mut to: &TcpStream| {
+        let passed = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Write);
+        passed
+    };
+    std::thread::scope(|scope| {
+        let back = scope.spawn(|| pass(server, client));
+        pass(client, server)?;
+        back.join().unwrap_or(Ok(0)).map(drop)
+    })
 }
 
 /// The program under test, as cargo builds it beside the tests.
