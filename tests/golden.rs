@@ -4,14 +4,16 @@
 //! out, for a person to read and commit.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use vertskommune_api::{Catalogue, StatusInput, manifest, validate_host, validate_tenant};
+use vertskommune_core::backup::{Backups, Known};
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{Installation, Mark, TenantName};
 use vertskommune_core::render::{self, Colour};
@@ -44,6 +46,20 @@ struct Story {
     /// Tenants whose manifests are being deleted.
     #[serde(default)]
     leaving: Vec<String>,
+    /// What is in the second room.
+    #[serde(default)]
+    second_room: Room,
+    /// HostProviders that cannot be used.
+    #[serde(default)]
+    unusable: BTreeSet<String>,
+}
+
+/// The second room of a story, which was looked at just now.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct Room {
+    things: BTreeMap<String, StoryThing>,
+    backups: BTreeMap<String, Backups>,
 }
 
 #[derive(Deserialize)]
@@ -75,22 +91,39 @@ impl Story {
         system.remember();
         system.by_hand(|things| {
             things.clear();
-            for (path, thing) in &self.things {
-                let mut applied = thing.fields.clone();
-                applied.extend(thing.applied.clone());
-                let thing = Thing {
-                    mark: thing.mark.as_deref().map(|mark| Mark::parse(mark).unwrap()),
-                    fields: thing.fields.clone(),
-                    applied,
-                    retired_at: thing.retired_at,
-                    snapshot: thing.snapshot,
-                    notices: thing.notices.clone(),
-                };
-                things.insert(path.clone(), thing);
-            }
+            things.extend(self.things.iter().map(|(path, thing)| (path.clone(), thing.thing())));
         });
         for tenant in &self.hidden {
             system.hide(&TenantName::new(tenant.as_str()), true);
+        }
+        system
+    }
+}
+
+impl StoryThing {
+    fn thing(&self) -> Thing {
+        let mut applied = self.fields.clone();
+        applied.extend(self.applied.clone());
+        Thing {
+            mark: self.mark.as_deref().map(|mark| Mark::parse(mark).unwrap()),
+            fields: self.fields.clone(),
+            applied,
+            retired_at: self.retired_at,
+            snapshot: self.snapshot,
+            notices: self.notices.clone(),
+        }
+    }
+}
+
+impl Room {
+    fn system(&self) -> MemorySystem {
+        let system = MemorySystem::new("memory-2");
+        system.by_hand(|things| {
+            things.extend(self.things.iter().map(|(path, thing)| (path.clone(), thing.thing())));
+        });
+        for (tenant, backups) in &self.backups {
+            let known = Known { seen_at: now(), backups: Arc::new(backups.clone()) };
+            system.set_backups(&TenantName::new(tenant.as_str()), known);
         }
         system
     }
@@ -115,12 +148,18 @@ async fn tell(case: &Path) -> String {
     let engine = Engine::new(Settings {
         installation: Installation::new("nord"),
         holder: "golden".to_owned(),
-        plugins: Plugins::default().with(MemoryPlugin::default().with("memory", Arc::new(story.system()))),
+        plugins: Plugins::default().with(
+            MemoryPlugin::default()
+                .with("memory", Arc::new(story.system()))
+                .with("second-room", Arc::new(story.second_room.system())),
+        ),
         secrets: Arc::new(FolderSecrets::new("/nonexistent")),
         permit: Arc::new(Never),
         now,
     });
-    assert!(engine.configure(&hosts).is_empty());
+    let unusable: BTreeSet<String> =
+        engine.configure(&hosts).into_keys().map(|name| name.to_string()).collect();
+    assert_eq!(unusable, story.unusable);
     let mut world = World::new(hosts);
     let mut out = String::new();
     for tenant in &manifests.tenants {
@@ -150,6 +189,18 @@ async fn tell(case: &Path) -> String {
         writeln!(out, "  status: {}", status.message.unwrap_or_default()).unwrap();
         for condition in status.conditions {
             writeln!(out, "    {}={} {}", condition.type_, condition.status, condition.reason).unwrap();
+        }
+        if let Some(backup) = status.backup {
+            let text =
+                |time: Option<Time>| time.map_or_else(|| "never".to_owned(), |time| time.0.to_string());
+            let size = backup.size.unwrap_or_else(|| "nothing".to_owned());
+            writeln!(
+                out,
+                "  backup: {}, proven {}, {size}",
+                text(backup.last_backup),
+                text(backup.last_proof)
+            )
+            .unwrap();
         }
     }
     out

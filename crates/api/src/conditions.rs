@@ -15,6 +15,10 @@ pub const READY: &str = "Ready";
 pub const SERVERS_READY: &str = "ServersReady";
 /// All of the firewall is as the manifest says; there only where the manifest has one.
 pub const FIREWALL_READY: &str = "FirewallReady";
+/// What backup needs stands: accounts, repository and a schedule that fits; there only where the manifest asks for it.
+pub const BACKUP_READY: &str = "BackupReady";
+/// Every server has a fresh, proven backup in another room; there only where the manifest asks for backup.
+pub const PROTECTED: &str = "Protected";
 /// Reality is as the manifest says, nothing waits and nothing is only shown.
 pub const UP_TO_DATE: &str = "UpToDate";
 /// Something is being done or tried again.

@@ -218,3 +218,61 @@ pub(crate) const RULE_SET_IMMUTABLE: Rule = (
     "self == oldSelf",
     "a version of a rule set never changes: write the next version as an object of its own",
 );
+
+/// The longest list of servers and disks that are included in a backup or excluded from it.
+pub(crate) const MAX_SELECTED: u64 = 64;
+/// A server, or one disk of it.
+pub(crate) const SELECTED: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(/[a-z0-9]([-a-z0-9]*[a-z0-9])?)?$";
+
+pub(crate) const BACKUP_PROVIDER_IMMUTABLE: Rule = (
+    "self == oldSelf",
+    "spec.backup.provider cannot change: backups do not move. Remove backup and write it anew; what was kept stays there",
+);
+
+pub(crate) const MANAGED_HAS_ITS_OWN: Rule = (
+    "self.mode == 'Managed' ? has(self.window) && has(self.retention) : !has(self.window) && !has(self.retention)",
+    "spec.backup needs window and retention in mode Managed, and has neither in mode External: the job has its own",
+);
+
+pub(crate) const EXTERNAL_HAS_A_JOB: Rule = (
+    "has(self.external) == (self.mode == 'External')",
+    "spec.backup.external.job is needed in mode External, and only there: write the job's name or leave it out",
+);
+
+pub(crate) const MAX_AGE_IS_A_DAY: Rule = (
+    "duration(self.maxAge) >= duration(self.mode == 'Managed' ? '24h' : '1m')",
+    "spec.backup.maxAge is shorter than a day, and backups are taken once a day: write more, such as 26h",
+);
+
+pub(crate) const A_DAY: Rule =
+    ("duration(self) >= duration('24h')", "is shorter than a day: write at least 24h, such as 168h");
+
+pub(crate) const A_WEEK: Rule = (
+    "duration(self) >= duration('168h')",
+    "keepAfterExit is shorter than a week, in which nobody notices a mistake: write at least 168h, such as 2160h",
+);
+
+pub(crate) const WINDOW_IS_WITHIN_A_DAY: Rule = (
+    "duration(self) >= duration('10m') && duration(self) <= duration('24h')",
+    "a window lasts at least 10m and at most 24h: write such as 8h",
+);
+
+pub(crate) const RETENTION_KEEPS_SOMETHING: Rule = (
+    "has(self.last) || has(self.hourly) || has(self.daily) || has(self.weekly) || has(self.monthly) || has(self.yearly)",
+    "spec.backup.retention keeps nothing: write at least one number, such as daily: 14",
+);
+
+// Whether the disk exists is left to `validate`: three lists within each other cost too much.
+pub(crate) const BACKUP_INCLUDES_SERVERS: Rule = (
+    "!has(self.backup) || !has(self.backup.servers) || !has(self.backup.servers.include) || \
+     self.backup.servers.include.all(i, has(self.servers) && self.servers.exists(s, s.name == i || \
+     i.startsWith(s.name + '/')))",
+    "spec.backup.servers.include names none of spec.servers: correct the name",
+);
+
+pub(crate) const BACKUP_EXCLUDES_SERVERS: Rule = (
+    "!has(self.backup) || !has(self.backup.servers) || !has(self.backup.servers.exclude) || \
+     self.backup.servers.exclude.all(i, has(self.servers) && self.servers.exists(s, s.name == i || \
+     i.startsWith(s.name + '/')))",
+    "spec.backup.servers.exclude names none of spec.servers: correct the name",
+);

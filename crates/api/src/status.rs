@@ -1,6 +1,8 @@
 //! The status of a Tenant, from what the plan says of it. A report: nothing is decided here, and nothing reads it back
 //! but since when a condition holds.
 
+mod backup;
+
 use jiff::Timestamp;
 use vertskommune_core::names::Kind;
 use vertskommune_core::observation::Blindness;
@@ -55,17 +57,20 @@ pub fn status(previous: Option<&TenantStatus>, input: &StatusInput<'_>, now: Tim
         return before;
     }
     let mut conditions = Conditions::new(&before.conditions, input.generation, now);
-    let (message, servers, firewall, plan) = match input.outcome {
+    let (message, servers, firewall, backup, plan) = match input.outcome {
         Outcome::Refused(violations) => {
             let message = refused(violations);
             say_refused(&mut conditions, &message);
-            (message, before.servers, before.firewall, None)
+            backup::say_refused(&mut conditions, &before);
+            (message, before.servers, before.firewall, before.backup, None)
         }
         Outcome::Planned(plan) => {
             say_planned(&mut conditions, plan);
             let firewall =
                 plan.concerns.contains_key(&Concern::Firewall).then(|| counts(tally(plan, "policy")));
-            (render::status_line(plan), Some(counts(tally(plan, "server"))), firewall, plan_status(plan))
+            let backup = backup::say(&mut conditions, plan, &before);
+            let servers = Some(counts(tally(plan, "server")));
+            (render::status_line(plan), servers, firewall, backup, plan_status(plan))
         }
     };
     TenantStatus {
@@ -75,6 +80,7 @@ pub fn status(previous: Option<&TenantStatus>, input: &StatusInput<'_>, now: Tim
         message: Some(cut(&message, MAX_LINE)),
         servers,
         firewall,
+        backup,
         plan,
         last_changed: if input.changed { Some(whole_second(now)) } else { before.last_changed },
     }

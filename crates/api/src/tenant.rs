@@ -14,10 +14,13 @@ use crate::duration::Duration;
 use crate::quantity::Quantity;
 use crate::rules;
 
+pub mod backup;
 pub mod firewall;
 mod status;
 
-pub use status::{Counts, PlanStatus, StepStatus, TenantStatus, WaitingStatus};
+pub use status::{
+    BackupStatus, Counts, PlanStatus, ServerBackupStatus, StepStatus, TenantStatus, WaitingStatus,
+};
 
 /// What the host shall provide for one municipality.
 #[derive(Clone, Debug, Default, PartialEq, CustomResource, KubeSchema, Serialize, Deserialize)]
@@ -45,6 +48,15 @@ pub use status::{Counts, PlanStatus, StepStatus, TenantStatus, WaitingStatus};
         description = "Rules of the firewall that are as the manifest says, of all"
     ),
     printcolumn(
+        name = "Backup", type_ = "date", json_path = ".status.backup.lastBackup",
+        description = "How old the last good backups are: the oldest of all servers"
+    ),
+    printcolumn(
+        name = "Protected", type_ = "string", priority = 1,
+        json_path = ".status.conditions[?(@.type==\"Protected\")].status",
+        description = "Whether every server has a fresh, proven backup in another room"
+    ),
+    printcolumn(
         name = "Up-To-Date", type_ = "string", priority = 1,
         json_path = ".status.conditions[?(@.type==\"UpToDate\")].status",
         description = "Whether reality is as the manifest says"
@@ -67,7 +79,9 @@ pub use status::{Counts, PlanStatus, StepStatus, TenantStatus, WaitingStatus};
     validation = rules::ADDRESSES_INSIDE,
     validation = rules::VCPUS_IN_QUOTA,
     validation = rules::MEMORY_IN_QUOTA,
-    validation = rules::STORAGE_IN_QUOTA
+    validation = rules::STORAGE_IN_QUOTA,
+    validation = rules::BACKUP_INCLUDES_SERVERS,
+    validation = rules::BACKUP_EXCLUDES_SERVERS
 )]
 pub struct TenantSpec {
     /// Full name of the municipality, for people. Example: Ibestad kommune.
@@ -98,6 +112,9 @@ pub struct TenantSpec {
     /// What the host's firewall lets through for the municipality. Removed, all rules and objects of it are removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firewall: Option<firewall::Firewall>,
+    /// How the servers are backed up into another room. Removed, no more backups are taken; those that are there stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<backup::Backup>,
     /// When work that interrupts a service of this municipality (a restart, say) may be done, besides the windows of
     /// the HostProvider. Without any window such work waits until servers[].restartBefore allows it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,7 +136,8 @@ impl TenantSpec {
     /// The HostProviders that it names.
     pub fn providers(&self) -> impl Iterator<Item = &str> {
         let compute = self.compute.iter().map(|compute| compute.provider.as_str());
-        compute.chain(self.firewall.iter().map(|firewall| firewall.provider.as_str()))
+        let firewall = self.firewall.iter().map(|firewall| firewall.provider.as_str());
+        compute.chain(firewall).chain(self.backup.iter().map(|backup| backup.provider.as_str()))
     }
 
     /// The rule sets that it pins, each as name@version.
@@ -364,6 +382,6 @@ fn retire_after() -> Duration {
     Duration::from("720h")
 }
 
-fn time_zone() -> String {
+pub(crate) fn time_zone() -> String {
     "Europe/Oslo".to_owned()
 }

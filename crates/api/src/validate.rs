@@ -5,6 +5,7 @@
 //! and what CEL cannot tell. What needs other tenants or the host is settled in core's check.
 
 mod address;
+mod backup;
 mod fields;
 mod firewall;
 mod host;

@@ -108,6 +108,11 @@ fn firewalls() {
 }
 
 #[test]
+fn backups() {
+    hold("backup.yaml", "refused-backups.yaml");
+}
+
+#[test]
 fn rule_sets() {
     hold("rule-set.yaml", "refused-rule-sets.yaml");
 }

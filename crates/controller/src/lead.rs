@@ -303,6 +303,7 @@ async fn follow_tenants(
         for tenant in &taken.gone {
             ctx.memory.forget(tenant);
             ctx.metrics.ready(tenant, None);
+            ctx.metrics.backup(tenant, None);
         }
         if !taken.changed.is_empty() || !taken.gone.is_empty() {
             // Which endpoints are in use may have changed.

@@ -1,10 +1,11 @@
-//! What is counted, for Prometheus. No label ever holds a secret, and none grows without bound but by tenants'
-//! providers.
+//! What is counted, for Prometheus. No label ever holds a secret, and none grows without bound but by providers and by
+//! tenants with a backup.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -12,6 +13,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use vertskommune_api::TenantStatus;
+use vertskommune_api::conditions::{PROTECTED, find};
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_engine::{EndpointHealth, Health, Outcome};
 use vertskommune_provider::Applied;
@@ -29,6 +32,14 @@ pub(crate) struct Metrics {
     errors: Family<ErrorLabels, Counter>,
     requests: Family<RequestLabels, Counter>,
     leader: Gauge,
+    protected: Family<ByTenant, Gauge>,
+    last_backup: Family<ByTenant, Gauge>,
+    last_proof: Family<ByTenant, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTenant {
+    tenant: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -98,6 +109,24 @@ impl Metrics {
             Family::clone(&requests),
         );
         add.register("leader", "Whether this process holds the leader lease", leader.clone());
+        let (protected, last_backup, last_proof) = (Family::default(), Family::default(), Family::default());
+        add.register(
+            "backup_protected",
+            "Whether every server of a tenant has a fresh, proven backup (0 where that is not so, or cannot be told)",
+            Family::clone(&protected),
+        );
+        add.register_with_unit(
+            "backup_last_timestamp",
+            "When a tenant's last good backups began: the oldest of all its servers",
+            Unit::Seconds,
+            Family::clone(&last_backup),
+        );
+        add.register_with_unit(
+            "backup_last_proof_timestamp",
+            "When a tenant's backups were last proven by restoring them: the oldest that there must be",
+            Unit::Seconds,
+            Family::clone(&last_proof),
+        );
         let ready = Arc::default();
         Self {
             registry: Arc::new(registry),
@@ -110,6 +139,9 @@ impl Metrics {
             errors,
             requests,
             leader,
+            protected,
+            last_backup,
+            last_proof,
         }
     }
 
@@ -158,6 +190,24 @@ impl Metrics {
         }
     }
 
+    /// What a tenant's status says of its backups; `None` where there is no such tenant any more.
+    pub(crate) fn backup(&self, tenant: &TenantName, status: Option<&TenantStatus>) {
+        let labels = ByTenant { tenant: tenant.to_string() };
+        let set = |family: &Family<ByTenant, Gauge>, value: Option<i64>| {
+            if let Some(value) = value {
+                family.get_or_create(&labels).set(value);
+            } else {
+                family.remove(&labels);
+            }
+        };
+        let said = status.and_then(|status| find(&status.conditions, PROTECTED));
+        let known = said.and_then(|_| status?.backup.as_ref());
+        let second = |time: &Option<Time>| time.as_ref().map(|time| time.0.as_second());
+        set(&self.protected, said.map(|said| i64::from(said.status == "True")));
+        set(&self.last_backup, known.and_then(|known| second(&known.last_backup)));
+        set(&self.last_proof, known.and_then(|known| second(&known.last_proof)));
+    }
+
     pub(crate) fn endpoint(&self, provider: &ProviderName, before: Option<&Health>, now: &EndpointHealth) {
         let provider = provider.to_string();
         let seen = self.seen.get_or_create_owned(&ByProvider { provider: provider.clone() });
@@ -184,7 +234,32 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use vertskommune_api::tenant::BackupStatus;
+
     use super::*;
+
+    #[test]
+    fn a_tenant_with_a_backup_has_figures_of_its_own_until_it_is_gone() {
+        let (metrics, tenant) = (Metrics::new(), TenantName::from("ibestad"));
+        let at = |second| Some(Time(jiff::Timestamp::from_second(second).unwrap()));
+        let mut conditions =
+            vertskommune_api::conditions::Conditions::new(&[], Some(1), jiff::Timestamp::UNIX_EPOCH);
+        conditions.set(PROTECTED, true, "FreshAndProven", "All is well");
+        let backup =
+            BackupStatus { last_backup: at(1_764_000_000), last_proof: None, ..BackupStatus::default() };
+        let mut status =
+            TenantStatus { conditions: conditions.finish(), backup: Some(backup), ..TenantStatus::default() };
+        metrics.backup(&tenant, Some(&status));
+        let text = metrics.text();
+        assert!(text.contains("vertskommune_backup_protected{tenant=\"ibestad\"} 1"), "{text}");
+        let last = "vertskommune_backup_last_timestamp_seconds{tenant=\"ibestad\"} 1764000000";
+        assert!(text.contains(last), "{text}");
+        assert!(!text.contains("proof_timestamp_seconds{"), "never proven is no time: {text}");
+        // The manifest asks for backup no more.
+        status.conditions.clear();
+        metrics.backup(&tenant, Some(&status));
+        assert!(!metrics.text().contains("ibestad"), "{}", metrics.text());
+    }
 
     #[test]
     fn tenants_are_counted_once_by_their_newest_ready() {

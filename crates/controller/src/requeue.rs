@@ -16,6 +16,8 @@ pub(crate) const PROGRESS: Duration = Duration::from_secs(20);
 const TURN: Duration = Duration::from_secs(5);
 /// How soon room is looked for again.
 const ROOM: Duration = Duration::from_secs(30);
+/// The longest that is waited for a time alone.
+const FAR: Duration = Duration::from_hours(24);
 /// As many passes follow each other at once. A tenant that is not done then has a step that does not hold.
 const PASSES: u32 = 20;
 
@@ -33,8 +35,10 @@ pub(crate) fn after(
         Due::In(rest) => Some(rest),
         Due::Never | Due::Now => None,
     };
+    // A backup or a proof grows too old by time alone.
+    let aging = run.plan.backup.as_ref().and_then(|report| Some(until(report.changes_at?, now).min(FAR)));
     let pass = (!run.outcomes.is_empty()).then(|| pass(run, passes));
-    action(waits.chain(progress).chain(report).chain(pass).chain(retry).min())
+    action(waits.chain(progress).chain(aging).chain(report).chain(pass).chain(retry).min())
 }
 
 /// An action that comes back after that time, if any.

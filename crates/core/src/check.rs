@@ -3,6 +3,7 @@
 //! A collision never stops those who already hold the thing in the real world: the newcomer is refused, with both
 //! names, and where nobody holds it yet, both are.
 
+mod backup;
 mod collisions;
 mod ground;
 
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use backup::short_window;
 pub use collisions::Claims;
 
 use crate::host::Host;
@@ -43,6 +45,10 @@ pub enum FindingReason {
     UnknownProvider,
     /// The provider's settings lack something that the manifest names.
     NotOffered,
+    /// Backups would lie in the room of what they are backups of.
+    SameSite,
+    /// There is too little time for a backup of everything.
+    BackupWindowTooShort,
 }
 
 impl FindingReason {
@@ -53,6 +59,8 @@ impl FindingReason {
             Self::OutsideGround => "OutsideGround",
             Self::UnknownProvider => "UnknownProvider",
             Self::NotOffered => "NotOffered",
+            Self::SameSite => "SameSite",
+            Self::BackupWindowTooShort => "BackupWindowTooShort",
         }
     }
 }
@@ -81,6 +89,7 @@ pub fn check_one(
     observations: &Observations,
 ) -> Vec<Finding> {
     let mut findings = ground::check(tenant, hosts);
+    findings.extend(backup::same_site(tenant, hosts));
     findings.extend(claims.collisions(tenant, observations));
     findings.sort();
     findings.dedup();

@@ -5,6 +5,7 @@
 //! ground, [`plan`](plan::plan) makes every choice, and [`render`] shows it. Same input, same bytes out: no I/O, no
 //! clock, no randomness, no async, no log. What it takes to act lives in `provider` and `engine`.
 
+pub mod backup;
 pub mod check;
 pub mod difference;
 pub mod domain;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::backup::Known;
 use crate::facts::Facts;
 use crate::names::{Kind, ProviderName, ResourceId, ResourceKey, TenantName};
 
@@ -29,6 +30,9 @@ pub struct Observation {
     /// Names that tenants' things may refer to and that are not theirs, such as services that a firewall knows by itself,
     /// by what they are. Of what has no entry it is not known which there are.
     pub offered: BTreeMap<Kind, BTreeSet<String>>,
+    /// What is known of tenants' backups. A look that covers a tenant and brings nothing means that it has none; one that
+    /// sees nothing leaves what was known.
+    pub backups: BTreeMap<TenantName, Known>,
     /// The version of the system, for the status.
     pub version: String,
     /// Tenants that once had several things here. Outlives a blind sweep.
@@ -296,6 +300,7 @@ impl Observation {
             foreign: Vec::new(),
             capacity: BTreeMap::new(),
             offered: BTreeMap::new(),
+            backups: BTreeMap::new(),
             version: String::new(),
             established: BTreeSet::new(),
         }
@@ -374,6 +379,11 @@ impl Observation {
         all.established = std::mem::take(&mut self.established);
         let established = all.established.clone();
         all.guard(established.iter());
+        for (tenant, known) in std::mem::take(&mut self.backups) {
+            if all.coverage.blind.is_some() || all.coverage.tenants.contains_key(&tenant) {
+                all.backups.entry(tenant).or_insert(known);
+            }
+        }
         *self = all;
     }
 
@@ -385,8 +395,14 @@ impl Observation {
                 part.coverage.blind.as_ref().or_else(|| part.coverage.tenants.get(tenant))
             {
                 self.coverage.tenants.insert(tenant.clone(), blindness.clone());
-            } else if let Some(things) = part.seen.remove(tenant) {
+                continue;
+            }
+            if let Some(things) = part.seen.remove(tenant) {
                 self.seen.insert(tenant.clone(), things);
+            }
+            match part.backups.remove(tenant) {
+                Some(known) => drop(self.backups.insert(tenant.clone(), known)),
+                None => drop(self.backups.remove(tenant)),
             }
         }
         if part.coverage.blind.is_none() {
@@ -487,6 +503,39 @@ mod tests {
         let mut known = observation(&["a", "b"]);
         known.absorb(observation(&["a"]), &Scope::default());
         assert_eq!(known.of(&tenant, &ResourceKey::new("server", "b")), None);
+    }
+
+    #[test]
+    fn what_is_known_of_backups_outlives_a_look_that_sees_nothing() {
+        let tenant = TenantName::from("ibestad");
+        let (whole, one) = (Scope::default(), Scope::of([tenant.clone()]));
+        let seen = |second| {
+            let mut seen = observation(&["a"]);
+            let seen_at = Timestamp::from_second(second).unwrap();
+            seen.backups.insert(tenant.clone(), Known { seen_at, backups: Arc::default() });
+            seen
+        };
+        let blind = || Observation::blind(&"vc".into(), Blindness::Unreachable("cut".into()));
+        let hidden = || {
+            let mut hidden = observation(&[]);
+            hidden.coverage.tenants.insert(tenant.clone(), Blindness::NoSight("a folder".into()));
+            hidden
+        };
+        for (part, scope, expected, reason) in [
+            (seen(2), &whole, Some(2), "a later look counts"),
+            (seen(2), &one, Some(2), "also one at a part"),
+            (blind(), &whole, Some(1), "nothing was seen"),
+            (blind(), &one, Some(1), "nor of a part"),
+            (hidden(), &whole, Some(1), "the tenant was not seen"),
+            (hidden(), &one, Some(1), "nor alone"),
+            (observation(&["a"]), &whole, None, "there are none"),
+            (observation(&["a"]), &one, None, "nor of the part"),
+        ] {
+            let mut known = seen(1);
+            known.absorb(part, scope);
+            let at = known.backups.get(&tenant).map(|known| known.seen_at.as_second());
+            assert_eq!(at, expected, "{reason}");
+        }
     }
 
     #[test]

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
-use crate::check::Finding;
+use crate::backup;
+use crate::check::{Finding, FindingReason};
 use crate::difference::{Difference, Shown, What, compare};
 use crate::domain::{Domain, Proposal};
 use crate::host::Host;
@@ -83,6 +84,8 @@ pub struct Plan {
     pub tallies: BTreeMap<Kind, Tally>,
     /// The same for each concern of the manifest that has a provider here.
     pub concerns: BTreeMap<Concern, Part>,
+    /// Whether the tenant is protected, where its manifest asks for backup.
+    pub backup: Option<backup::Report>,
 }
 
 /// A step with its id and whether it can run.
@@ -216,10 +219,12 @@ pub fn plan(basis: &Basis<'_>) -> Plan {
         draft.plan.shown.extend(shown);
         draft.plan.refusals.extend(refusals);
     }
+    draft.plan.refusals.extend(unserved(basis));
     draft.plan.refusals.extend(order::cycles(basis.desired));
     let steps = order::sort(draft.steps, basis.desired);
     draft.plan.steps = gate::gate(steps, basis);
     (draft.plan.tallies, draft.plan.concerns) = tallies(basis, &draft.plan);
+    draft.plan.backup = protection(basis);
     draft.plan.digest = digest(&draft.plan.steps);
     draft.plan
 }
@@ -245,6 +250,7 @@ impl<'a> Draft<'a> {
             notices: Vec::new(),
             tallies: BTreeMap::new(),
             concerns: BTreeMap::new(),
+            backup: None,
         };
         Self { basis, plan, steps: Vec::new() }
     }
@@ -375,6 +381,42 @@ fn lost(resource: &Resource, identity: &str) -> Refusal {
             resource.id.key
         ),
     }
+}
+
+/// Backup that the manifest asks for and that nobody takes: of all that is asked for, this would be missed too late.
+fn unserved(basis: &Basis<'_>) -> Option<Refusal> {
+    let provider = &basis.tenant.backup.as_ref()?.provider;
+    // One that there is no HostProvider of is a finding already.
+    if basis.leaving || !basis.hosts.contains_key(provider) || basis.domains.contains_key(provider) {
+        return None;
+    }
+    Some(Refusal {
+        resource: ResourceId::new(
+            &basis.tenant.name,
+            provider,
+            ResourceKey::new("backup", basis.tenant.name.as_str()),
+        ),
+        field: "spec.backup.provider".to_owned(),
+        reason: RefusalReason::NotSupported,
+        message: format!(
+            "nothing takes backups on {provider}: its plugin is not in this program or refuses its settings, see the \
+             status of the HostProvider"
+        ),
+    })
+}
+
+/// Whether the tenant is protected. Time alone may change it, which neither a step nor the digest ever does.
+fn protection(basis: &Basis<'_>) -> Option<backup::Report> {
+    let (tenant, backup) = (basis.tenant, basis.tenant.backup.as_ref()?);
+    let domain = basis.domains.get(&backup.provider);
+    let seen = domain.filter(|domain| domain.schema().concern == Concern::Backup);
+    let seen = seen.and_then(|_| basis.observations.get(&backup.provider));
+    let mut report =
+        backup::report(backup, &tenant.name, &tenant.servers, seen.map(AsRef::as_ref), basis.now);
+    if let Some(finding) = basis.findings.iter().find(|it| it.reason == FindingReason::SameSite) {
+        report.is_in_the_same_room(&finding.message);
+    }
+    Some(report)
 }
 
 fn digest(steps: &[PlannedStep]) -> String {

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::backup::report::Verdict;
 use crate::difference::{text, value_text};
 use crate::plan::{Plan, PlannedStep};
 use crate::step::{Class, Step};
@@ -58,6 +59,9 @@ fn write_plan(out: &mut String, plan: &Plan, colour: Colour) -> fmt::Result {
     }
     for step in &plan.steps {
         write_step(out, step, colour)?;
+    }
+    if let Some(report) = plan.backup.as_ref().filter(|it| it.verdict == Verdict::Unprotected) {
+        writeln!(out, "  {} not protected: {}  [{}]", colour.paint("33", "!"), report.line(), report.word())?;
     }
     for shown in &plan.shown {
         writeln!(

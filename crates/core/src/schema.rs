@@ -14,11 +14,13 @@ pub enum Concern {
     Servers,
     /// The firewall: `spec.firewall`.
     Firewall,
+    /// Backup: `spec.backup`.
+    Backup,
 }
 
 impl Concern {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Servers, Self::Firewall];
+    pub const ALL: [Self; 3] = [Self::Servers, Self::Firewall, Self::Backup];
 }
 
 /// The kinds of one plugin.

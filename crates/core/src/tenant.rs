@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::backup::Backup;
 use crate::firewall::Firewall;
 use crate::names::{ProviderName, TenantName};
 use crate::schema::Concern;
@@ -32,6 +33,8 @@ pub struct ValidatedTenant {
     pub servers: Vec<Server>,
     /// Its firewall, with the rules of the rule sets that it pins.
     pub firewall: Option<Firewall>,
+    /// How its servers are backed up.
+    pub backup: Option<Backup>,
     /// When work that interrupts a service may be done, besides the host's own windows.
     pub maintenance: Maintenance,
     /// What is done about sizes that somebody changed by hand.
@@ -52,12 +55,18 @@ impl ValidatedTenant {
         let compute = self.compute.iter().map(|it| (Concern::Servers, &it.provider, "spec.compute.provider"));
         let firewall =
             self.firewall.iter().map(|it| (Concern::Firewall, &it.provider, "spec.firewall.provider"));
-        compute.chain(firewall)
+        let backup = self.backup.iter().map(|it| (Concern::Backup, &it.provider, "spec.backup.provider"));
+        compute.chain(firewall).chain(backup)
     }
 
     /// The providers that it names.
     pub fn providers(&self) -> impl Iterator<Item = &ProviderName> {
         self.uses().map(|(_, provider, _)| provider)
+    }
+
+    /// The providers that its networks reach.
+    pub fn carriers(&self) -> impl Iterator<Item = &ProviderName> {
+        self.uses().filter(|(concern, ..)| *concern != Concern::Backup).map(|(_, provider, _)| provider)
     }
 
     /// What it names for adoption in this provider, each as its manifest writes it.
@@ -193,6 +202,8 @@ impl DeletionPolicy {
         match concern {
             Concern::Servers => self.servers,
             Concern::Firewall => self.firewall,
+            // What takes backups has no way to remove one.
+            Concern::Backup => Deletion::Retain,
         }
     }
 

@@ -78,6 +78,7 @@ fn tenant() -> ValidatedTenant {
         compute: None,
         servers: Vec::new(),
         firewall: None,
+        backup: None,
         maintenance: Maintenance::default(),
         drift_policy: DriftPolicy::Heal,
         deletion_policy: DeletionPolicy::default(),

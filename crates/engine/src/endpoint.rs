@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
+use vertskommune_core::backup::Backups;
 use vertskommune_core::host::Host;
 use vertskommune_core::names::{Kind, TenantName};
 use vertskommune_core::observation::{Blindness, Foreign, Observation, Scope, Things};
@@ -97,6 +98,8 @@ impl Endpoint {
             things: observation.seen.get(tenant).cloned(),
             gap: observation.coverage.tenants.get(tenant).cloned(),
             foreign: observation.foreign.iter().filter(|f| f.tenant == *tenant).cloned().collect(),
+            // When it was seen is no news.
+            backups: observation.backups.get(tenant).map(|known| known.backups.clone()),
         };
         Sight {
             gaps: (observation.coverage.blind.clone(), observation.coverage.kinds.clone()),
@@ -215,6 +218,7 @@ struct OfTenant {
     things: Option<Things>,
     gap: Option<Blindness>,
     foreign: Vec<Foreign>,
+    backups: Option<Arc<Backups>>,
 }
 
 impl Sight {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vertskommune_core::check::{Finding, FindingReason};
+use vertskommune_core::check::{Finding, FindingReason, short_window};
 use vertskommune_core::domain::{Domain, Inputs};
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::observation::Observations;
@@ -53,6 +53,7 @@ impl Engine {
             None => self.expand(world, tenant, &endpoints),
             Some(past) => (BTreeMap::from([(past.provider.clone(), past.resources.clone())]), Vec::new()),
         };
+        findings.extend(short_window(tenant, &self.settings.installation, &observations));
         findings.extend(world.check(tenant, &observations));
         // A record is one provider's: what others hold is neither wanted nor unwanted.
         let concerned = |name: &ProviderName| past.is_none_or(|past| past.provider == *name);
@@ -221,6 +222,7 @@ fn of_another_kind(field: &str, provider: &ProviderName, concern: Concern) -> Fi
     let what = match concern {
         Concern::Servers => "servers",
         Concern::Firewall => "a firewall",
+        Concern::Backup => "backup",
     };
     Finding {
         field: field.to_owned(),

@@ -55,6 +55,7 @@ impl World {
         past.networks = recorded.networks;
         // Nothing of them is touched, so nothing that is wrong with them is in the way.
         past.servers.clear();
+        past.backup = None;
         if let Some(firewall) = past.firewall.as_mut() {
             firewall.published = recorded.published;
         }

@@ -81,6 +81,7 @@ fn tenant(number: u16, provider: &str) -> ValidatedTenant {
         servers: vec![server(1), server(2)],
         maintenance: Maintenance::default(),
         firewall: None,
+        backup: None,
         drift_policy: DriftPolicy::Heal,
         deletion_policy: DeletionPolicy::default(),
         suspend: false,

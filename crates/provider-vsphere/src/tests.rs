@@ -66,6 +66,7 @@ fn tenant() -> ValidatedTenant {
         servers: vec![server("ibe-fs01"), server("ibe-fs02")],
         maintenance: Maintenance::default(),
         firewall: None,
+        backup: None,
         drift_policy: DriftPolicy::Heal,
         deletion_policy: DeletionPolicy::default(),
         suspend: false,

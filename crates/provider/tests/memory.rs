@@ -123,6 +123,7 @@ fn tenant() -> ValidatedTenant {
         servers: vec![server("ibe-fs01"), server("ibe-db01")],
         maintenance: Maintenance::default(),
         firewall: None,
+        backup: None,
         drift_policy: vertskommune_core::tenant::DriftPolicy::Heal,
         deletion_policy: DeletionPolicy::default(),
         suspend: false,

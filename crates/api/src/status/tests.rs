@@ -1,5 +1,7 @@
 //! One converged plan, one change, and what the status then says; every status is held against the rules of conditions.
 
+mod backup;
+
 use std::collections::BTreeMap;
 
 use vertskommune_core::check::{Finding, FindingReason};
@@ -33,6 +35,7 @@ fn converged() -> Plan {
         notices: vec![],
         tallies: BTreeMap::from([(Kind::from("server"), Tally { ready: 12, total: 12 })]),
         concerns: BTreeMap::new(),
+        backup: None,
     }
 }
 

@@ -14,8 +14,9 @@ pub struct TenantStatus {
     /// Value of the annotation reconcile.fluxcd.io/requestedAt that was last answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
-    /// What holds of it: Ready (all that is ours to do is done), ServersReady, FirewallReady, UpToDate (reality
-    /// is as the manifest says); Reconciling and Stalled only while true.
+    /// What holds of it: Ready (all that is ours to do is done), ServersReady, FirewallReady, BackupReady (accounts,
+    /// repository and schedule stand), Protected (a fresh, proven backup of every server), UpToDate (reality is as the
+    /// manifest says); Reconciling and Stalled only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -28,6 +29,9 @@ pub struct TenantStatus {
     /// How many rules of the firewall there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firewall: Option<Counts>,
+    /// What is known of the backups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupStatus>,
     /// What is still to be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanStatus>,
@@ -46,6 +50,46 @@ pub struct Counts {
     pub total: i32,
     /// Both in short, such as 11/12.
     pub summary: String,
+}
+
+/// What is known of a tenant's backups. Whether that is enough says the condition Protected.
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupStatus {
+    /// When the last good backups began: the oldest of all servers that have one. It is the time that a restore brings
+    /// back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_backup: Option<Time>,
+    /// When backups were last proven by restoring them: the oldest of all that have to be proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_proof: Option<Time>,
+    /// Size of all disks that are backed up, as they are read; what is stored is less.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+    /// Each server that is to be backed up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub servers: Vec<ServerBackupStatus>,
+}
+
+/// What is known of one server's backups.
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerBackupStatus {
+    /// Name of the server.
+    pub name: String,
+    /// When its last good backup began. Where its disks are of several backups, the oldest of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_backup: Option<Time>,
+    /// When one of its disks was last proven by restoring it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_proof: Option<Time>,
+    /// Size of its disks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<String>,
+    /// What is wrong with its backups, the worst first; the conditions tell more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// What is still to be done.

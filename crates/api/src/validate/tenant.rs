@@ -9,6 +9,7 @@ use vertskommune_core::tenant::{
 };
 use vertskommune_core::violation::Violation;
 
+use super::backup::backup;
 use super::fields::Fields;
 use super::firewall::{Known, firewall};
 use super::maintenance::maintenance;
@@ -48,6 +49,8 @@ pub fn validate_tenant(manifest: &Tenant, catalogue: &Catalogue) -> Result<Valid
         catalogue,
     };
     let firewall = spec.firewall.as_ref().map(|written| firewall(written, &known, &mut fields));
+    let backup =
+        spec.backup.as_ref().and_then(|written| backup(written, &spec.servers, &servers, &mut fields));
     let maintenance = maintenance(spec.maintenance.as_ref(), "spec.maintenance", &mut fields);
     fields.finish(Some(ValidatedTenant {
         name: TenantName::from(name),
@@ -57,6 +60,7 @@ pub fn validate_tenant(manifest: &Tenant, catalogue: &Catalogue) -> Result<Valid
         compute,
         servers,
         firewall,
+        backup,
         maintenance,
         drift_policy: drift_policy(spec.drift_policy),
         deletion_policy: deletion_policy(spec),

@@ -142,7 +142,7 @@ fn claims(tenant: &ValidatedTenant) -> Vec<(Claimed, Claim)> {
     let claim =
         |field: String, anchor: &str| Claim { tenant: tenant.name.clone(), field, anchor: anchor.to_owned() };
     // Servers and firewall are reached by one set of switches each.
-    let mut carriers: Vec<Option<ProviderName>> = tenant.providers().cloned().map(Some).collect();
+    let mut carriers: Vec<Option<ProviderName>> = tenant.carriers().cloned().map(Some).collect();
     if carriers.is_empty() {
         carriers.push(None);
     }

@@ -18,7 +18,7 @@ pub(super) fn check(tenant: &ValidatedTenant, hosts: &BTreeMap<ProviderName, Hos
         findings.push(unknown_provider(field, provider, hosts));
     }
     // Networks lie where the servers are; a tenant without any has them on the firewall alone.
-    if let Some(host) = tenant.providers().next().and_then(|provider| hosts.get(provider)) {
+    if let Some(host) = tenant.carriers().next().and_then(|provider| hosts.get(provider)) {
         findings.extend(networks(tenant, host));
     }
     if let Some(host) = tenant.compute.as_ref().and_then(|compute| hosts.get(&compute.provider)) {

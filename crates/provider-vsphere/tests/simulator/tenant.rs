@@ -81,6 +81,7 @@ fn tenant(name: &str, vlan: u16) -> ValidatedTenant {
         servers: Vec::new(),
         maintenance: Maintenance::default(),
         firewall: None,
+        backup: None,
         drift_policy: DriftPolicy::Heal,
         deletion_policy: DeletionPolicy::default(),
         suspend: false,

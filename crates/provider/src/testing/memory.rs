@@ -1,5 +1,6 @@
 //! The plugin of the in-memory system: folders, networks and servers, with nothing left out of the contract. With the
-//! setting `concern: Firewall` it is a firewall instead, with one thing for each rule.
+//! setting `concern: Firewall` it is a firewall instead, with one thing for each rule, and with `concern: Backup` a second
+//! room, with one repository for each tenant.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,10 +98,20 @@ fn schema(host: &Host) -> Schema {
         ],
     };
     let rule = KindRules::default();
-    let kinds = [("folder", plain.clone()), ("network", plain), ("server", server), ("rule", rule)];
-    let is_firewall = host.settings.get("concern").and_then(Json::as_str) == Some("Firewall");
+    let repository = KindRules { holds_data: true, ..KindRules::default() };
+    let kinds = [
+        ("folder", plain.clone()),
+        ("network", plain),
+        ("server", server),
+        ("rule", rule),
+        ("repository", repository),
+    ];
     Schema {
-        concern: if is_firewall { Concern::Firewall } else { Concern::Servers },
+        concern: match host.settings.get("concern").and_then(Json::as_str) {
+            Some("Firewall") => Concern::Firewall,
+            Some("Backup") => Concern::Backup,
+            _ => Concern::Servers,
+        },
         kinds: kinds.into_iter().map(|(kind, rules)| (Kind::from(kind), rules)).collect(),
     }
 }
@@ -116,8 +127,10 @@ impl Domain for Memory {
 
     fn expand(&self, inputs: &Inputs) -> Result<Vec<Resource>, Vec<Violation>> {
         let tenant = &inputs.tenant;
-        if self.schema.concern == Concern::Firewall {
-            return Ok(self.rules(tenant));
+        match self.schema.concern {
+            Concern::Firewall => return Ok(self.rules(tenant)),
+            Concern::Backup => return Ok(self.repository(tenant).into_iter().collect()),
+            Concern::Servers => {}
         }
         if tenant.compute.as_ref().is_none_or(|compute| compute.provider != self.host.name) {
             return Ok(Vec::new());
@@ -155,6 +168,12 @@ impl Domain for Memory {
 }
 
 impl Memory {
+    fn repository(&self, tenant: &ValidatedTenant) -> Option<Resource> {
+        tenant.backup.as_ref().filter(|backup| backup.provider == self.host.name)?;
+        let key = ResourceKey::new("repository", tenant.name.as_str());
+        Some(Resource::new(ResourceId::new(&tenant.name, &self.host.name, key), "spec.backup"))
+    }
+
     fn rules(&self, tenant: &ValidatedTenant) -> Vec<Resource> {
         let firewall = tenant.firewall.iter().filter(|firewall| firewall.provider == self.host.name);
         let rule = |rule: &Rule| {
@@ -326,6 +345,7 @@ impl Memory {
                     .extend(foreign(path, thing).filter(|foreign| scope.includes(&foreign.tenant))),
             }
         }
+        observation.backups = seen.backups;
         if scope.tenants.is_none() {
             *self.seen_revision.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision);
         }

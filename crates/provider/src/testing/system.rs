@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
+use vertskommune_core::backup::Known;
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{Mark, TenantName};
 use vertskommune_core::observation::Scope;
@@ -53,6 +54,8 @@ struct State {
     things: BTreeMap<String, Thing>,
     /// Marks of things that were made once, with their identities.
     born: BTreeMap<Mark, String>,
+    /// What is known of tenants' backups.
+    backups: BTreeMap<TenantName, Known>,
     journal: Vec<String>,
     cut: Option<(usize, Cut)>,
     dead: bool,
@@ -90,6 +93,13 @@ impl MemorySystem {
         });
         let touched: BTreeSet<_> = touched.collect();
         self.announce(&mut state, touched);
+    }
+
+    /// Puts in what is known of a tenant's backups, as if somebody had taken them.
+    pub fn set_backups(&self, tenant: &TenantName, known: Known) {
+        let mut state = self.state();
+        state.backups.insert(tenant.clone(), known);
+        self.announce(&mut state, BTreeSet::from([tenant.clone()]));
     }
 
     /// Records of all marked things that they were made once.
@@ -190,6 +200,12 @@ impl MemorySystem {
         Ok(Seen {
             things: things.map(|(path, thing)| (path.clone(), thing.clone())).collect(),
             born: born.map(|(mark, identity)| (mark.clone(), identity.clone())).collect(),
+            backups: state
+                .backups
+                .iter()
+                .filter(|(tenant, _)| scope.includes(tenant) && !state.hidden.contains(*tenant))
+                .map(|(tenant, known)| (tenant.clone(), known.clone()))
+                .collect(),
             hidden: state.hidden.iter().filter(|tenant| scope.includes(tenant)).cloned().collect(),
         })
     }
@@ -285,5 +301,6 @@ pub fn identity(path: &str) -> String {
 pub(super) struct Seen {
     pub(super) things: BTreeMap<String, Thing>,
     pub(super) born: BTreeMap<Mark, String>,
+    pub(super) backups: BTreeMap<TenantName, Known>,
     pub(super) hidden: BTreeSet<TenantName>,
 }

@@ -1,0 +1,122 @@
+//! What a status says of backup: whether it stands ready, and whether the tenant is protected.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use vertskommune_core::backup::Report;
+use vertskommune_core::backup::report::Verdict;
+use vertskommune_core::check::FindingReason;
+use vertskommune_core::plan::Plan;
+use vertskommune_core::schema::Concern;
+
+use crate::conditions::{BACKUP_READY, Conditions, PROTECTED, Truth, find, whole_second};
+use crate::quantity::Quantity;
+use crate::tenant::{BackupStatus, ServerBackupStatus, TenantStatus};
+
+/// Says both conditions, where the manifest asks for backup, and what is known of the backups.
+pub(super) fn say(
+    conditions: &mut Conditions<'_>,
+    plan: &Plan,
+    before: &TenantStatus,
+) -> Option<BackupStatus> {
+    let report = plan.backup.as_ref()?;
+    ready(conditions, plan);
+    // After a start what was said before stands until the second room has been looked at.
+    let said = find(&before.conditions, PROTECTED).filter(|_| report.is_not_yet_observed());
+    if let Some(said) = said {
+        let truth = match said.status.as_str() {
+            "True" => Truth::True,
+            "False" => Truth::False,
+            _ => Truth::Unknown,
+        };
+        conditions.set(PROTECTED, truth, &said.reason, &said.message);
+        return before.backup.clone();
+    }
+    let truth = match report.verdict {
+        Verdict::Protected => Truth::True,
+        Verdict::Unprotected => Truth::False,
+        Verdict::Unknown => Truth::Unknown,
+    };
+    conditions.set(PROTECTED, truth, report.word(), &sentence(report));
+    Some(known(report))
+}
+
+/// A refused manifest says nothing of what lies in the second room, which is still shown.
+pub(super) fn say_refused(conditions: &mut Conditions<'_>, before: &TenantStatus) {
+    for kind in [BACKUP_READY, PROTECTED] {
+        if find(&before.conditions, kind).is_some() {
+            let message = "The manifest was refused, so nothing is compared with it";
+            conditions.set(kind, Truth::Unknown, "Refused", message);
+        }
+    }
+}
+
+/// Whether accounts, repository and schedule stand.
+fn ready(conditions: &mut Conditions<'_>, plan: &Plan) {
+    let about = |field: &str| field.starts_with("spec.backup");
+    let blocked = plan.findings.iter().find(|finding| finding.blocks && about(&finding.field));
+    let refused = plan.refusals.iter().find(|refusal| about(&refusal.field));
+    let short = plan.findings.iter().find(|it| it.reason == FindingReason::BackupWindowTooShort);
+    let part = plan.concerns.get(&Concern::Backup);
+    let doubt = part.and_then(|part| part.doubt.as_ref());
+    let mut set = |truth: Truth, reason, message: &str| conditions.set(BACKUP_READY, truth, reason, message);
+    if let Some(finding) = blocked {
+        set(Truth::False, finding.reason.word(), &finding.message);
+    } else if let Some(refusal) = refused {
+        set(Truth::False, refusal.reason.word(), &refusal.message);
+    } else if let Some(doubt) = doubt {
+        set(Truth::Unknown, doubt.why.word(), &format!("{} is unknown: {}", doubt.id.key, doubt.why));
+    } else if part.is_some_and(|part| part.tally.ready < part.tally.total) {
+        set(Truth::False, "NotAllReady", "What backup needs in the second room is not complete");
+    } else if let Some(finding) = short {
+        set(Truth::False, finding.reason.word(), &finding.message);
+    } else if part.is_some() {
+        set(Truth::True, "AllReady", "What backup needs in the second room stands, and its schedule fits");
+    } else {
+        set(Truth::Unknown, "Pending", "The provider says of nothing that backup needs it there");
+    }
+}
+
+fn sentence(report: &Report) -> String {
+    match report.word() {
+        "NothingToBackUp" => "There is no server that is to be backed up".to_owned(),
+        "FreshAndProven" => {
+            "Every server has a backup in another room that is younger than spec.backup.maxAge, proven by a restore that \
+             is younger than spec.backup.proof.maxAge"
+                .to_owned()
+        }
+        _ => report.line(),
+    }
+}
+
+fn known(report: &Report) -> BackupStatus {
+    let problem = |name: &str| {
+        let of = report.problems.iter().find(|problem| problem.server.as_deref() == Some(name));
+        of.map(|problem| problem.reason.word().to_owned())
+    };
+    BackupStatus {
+        last_backup: time(report.last_backup),
+        last_proof: time(report.last_proof),
+        size: size(report.bytes),
+        servers: report
+            .servers
+            .iter()
+            .map(|server| ServerBackupStatus {
+                name: server.name.clone(),
+                last_backup: time(server.last_backup),
+                last_proof: time(server.last_proof),
+                size: size(server.bytes),
+                problem: problem(&server.name),
+            })
+            .collect(),
+    }
+}
+
+fn time(at: Option<Timestamp>) -> Option<Time> {
+    at.map(whole_second)
+}
+
+/// A size in the largest unit in which it is at least ten: people compare sizes, they do not count bytes.
+fn size(bytes: u64) -> Option<String> {
+    let shift = [40, 30, 20, 10].into_iter().find(|shift| bytes >> shift >= 10).unwrap_or(0);
+    (bytes > 0).then(|| Quantity::from_bytes(bytes >> shift << shift).to_string())
+}
