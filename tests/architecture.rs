@@ -11,6 +11,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vertskommune-core", &[]),
     ("vsphere-client", &[]),
     ("fortios-simulator", &[]),
+    ("restic", &[]),
+    ("keeper", &["restic"]),
     ("vertskommune-api", &["vertskommune-core"]),
     ("vertskommune-provider", &["vertskommune-core"]),
     ("vertskommune-engine", &["vertskommune-core", "vertskommune-provider"]),
@@ -23,6 +25,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "vertskommune",
         &[
+            "keeper",
+            "restic",
             "vertskommune-api",
             "vertskommune-controller",
             "vertskommune-core",

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod apply;
+mod backup;
 mod completion;
 mod controller;
 mod crd;
@@ -22,6 +23,7 @@ pub(crate) enum Command {
     Plan(plan::Plan),
     Apply(apply::Apply),
     Firewall(firewall::Firewall),
+    Backup(backup::Backup),
     Ruleset(ruleset::Ruleset),
     Crd(crd::Crd),
     Controller(controller::Controller),
@@ -44,6 +46,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Plan(plan) => plan.run(&global),
         Command::Apply(apply) => apply.run(&global),
         Command::Firewall(firewall) => firewall.run(&global),
+        Command::Backup(backup) => backup.run(),
         Command::Ruleset(ruleset) => ruleset.run(&global),
         Command::Crd(crd) => crd.run(),
         Command::Controller(controller) => controller.run(),

@@ -27,7 +27,9 @@ fn the_definitions_are_those_that_are_checked_in() {
 #[test]
 fn every_command_has_its_help_and_a_completion() {
     let help = run(&["--help"]);
-    for command in ["validate", "preflight", "plan", "apply", "ruleset", "crd", "controller", "completion"] {
+    for command in
+        ["validate", "preflight", "plan", "apply", "backup", "ruleset", "crd", "controller", "completion"]
+    {
         assert!(help.out.contains(&format!("\n  {command} ")), "{}", help.out);
         assert_eq!(run(&[command, "--help"]).code, Some(0), "{command}");
     }

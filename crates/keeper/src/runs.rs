@@ -1,0 +1,159 @@
+//! Which snapshots make one run of a server, and which runs no rule may ask to go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use restic::Snapshot;
+
+use crate::policy::Policy;
+
+/// What is younger than this stays: a mistake, or an intruder, is noticed by then.
+pub const YOUNG: SignedDuration = SignedDuration::from_hours(48);
+
+/// One run of one server, as it lies in the kept copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The server.
+    pub server: String,
+    /// The run's id.
+    pub id: String,
+    /// When it began, by whoever made it.
+    pub begun: Timestamp,
+    /// When the last of it reached this host, by this host's clock.
+    pub arrived: Timestamp,
+    /// Whether it is whole, with the server's configuration. What is not is no backup.
+    pub whole: bool,
+    /// The ids of its snapshots.
+    pub snapshots: Vec<String>,
+}
+
+/// Decides which runs are no longer asked for. What it says is held to the guards all the same.
+pub trait Rule: Send + Sync {
+    /// The places in `runs` of those that may go. They are all of one tenant, the oldest first.
+    fn may_go(&self, policy: &Policy, runs: &[Run], now: Timestamp) -> BTreeSet<usize>;
+}
+
+/// The rule that lets nothing go.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepAll;
+
+impl Rule for KeepAll {
+    fn may_go(&self, _: &Policy, _: &[Run], _: Timestamp) -> BTreeSet<usize> {
+        BTreeSet::new()
+    }
+}
+
+/// Sorts snapshots into runs, the oldest first. What carries no server and run is nobody's to forget. `arrived` tells when
+/// a snapshot's file came here.
+pub(crate) fn runs(snapshots: &[Snapshot], arrived: impl Fn(&str) -> Option<Timestamp>) -> Vec<Run> {
+    let mut runs: BTreeMap<(&str, &str), Run> = BTreeMap::new();
+    for snapshot in snapshots {
+        let (Some(server), Some(id)) = (snapshot.tag("server"), snapshot.tag("run")) else { continue };
+        let came = arrived(&snapshot.id).unwrap_or(Timestamp::MAX);
+        let run = runs.entry((server, id)).or_insert_with(|| Run {
+            server: server.to_owned(),
+            id: id.to_owned(),
+            begun: snapshot.time,
+            arrived: came,
+            whole: false,
+            snapshots: Vec::new(),
+        });
+        run.begun = run.begun.min(snapshot.time);
+        run.arrived = run.arrived.max(came);
+        run.whole |= snapshot.paths.iter().any(|path| *path == format!("/{server}/vm.json"));
+        run.snapshots.push(snapshot.id.clone());
+    }
+    let mut runs: Vec<Run> = runs.into_values().collect();
+    runs.sort_by(|a, b| (a.begun, &a.server, &a.id).cmp(&(b.begun, &b.server, &b.id)));
+    runs
+}
+
+/// What goes: what the rule says, but for what no rule may touch.
+pub(crate) fn goes<'a>(rule: &dyn Rule, policy: &Policy, runs: &'a [Run], now: Timestamp) -> Vec<&'a Run> {
+    let stays = policy.left_at.map(|left| left.checked_add(policy.keep_after_exit).unwrap_or(Timestamp::MAX));
+    if stays.is_some_and(|until| now < until) {
+        return Vec::new();
+    }
+    let young = now.checked_sub(YOUNG).unwrap_or(Timestamp::MIN);
+    let mut last: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+    for (place, run) in runs.iter().enumerate().filter(|(_, run)| run.whole) {
+        // By both clocks: whoever makes a run chooses the one, and not the other.
+        let [begun, arrived] = last.entry(&run.server).or_insert([place; 2]);
+        if (run.begun, &run.id) >= (runs[*begun].begun, &runs[*begun].id) {
+            *begun = place;
+        }
+        if run.arrived >= runs[*arrived].arrived {
+            *arrived = place;
+        }
+    }
+    let last: BTreeSet<usize> = last.into_values().flatten().collect();
+    let may_go = rule.may_go(policy, runs, now);
+    let goes = |place: usize, run: &Run| {
+        may_go.contains(&place) && !last.contains(&place) && run.begun.max(run.arrived) <= young
+    };
+    runs.iter().enumerate().filter(|(place, run)| goes(*place, run)).map(|(_, run)| run).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The worst rule: everything may go.
+    struct Nothing;
+
+    impl Rule for Nothing {
+        fn may_go(&self, _: &Policy, runs: &[Run], _: Timestamp) -> BTreeSet<usize> {
+            (0..runs.len()).collect()
+        }
+    }
+
+    fn policy(left_at: Option<&str>) -> Policy {
+        let text = r#"{"retention": {"daily": 1}, "timeZone": "Europe/Oslo", "keepAfterExit": "P90D"}"#;
+        let text = text.replace("P90D", "PT2160H");
+        Policy { left_at: left_at.map(|at| at.parse().unwrap()), ..serde_json::from_str(&text).unwrap() }
+    }
+
+    fn snapshot(id: &str, server: &str, run: &str, time: &str, file: &str) -> Snapshot {
+        Snapshot {
+            id: id.to_owned(),
+            time: time.parse().unwrap(),
+            hostname: server.to_owned(),
+            paths: vec![format!("/{server}/{file}")],
+            tags: vec![format!("server={server}"), format!("run={run}")],
+        }
+    }
+
+    #[test]
+    fn no_rule_lifts_a_guard() {
+        let mut snapshots = vec![
+            snapshot("a", "fs01", "1", "2026-11-01T22:00:00Z", "data.raw"),
+            snapshot("b", "fs01", "1", "2026-11-01T22:10:00Z", "vm.json"),
+            snapshot("c", "fs01", "2", "2026-11-02T22:00:00Z", "vm.json"),
+            snapshot("d", "fs01", "3", "2026-11-03T22:00:00Z", "data.raw"),
+            snapshot("e", "gone", "1", "2025-01-01T22:00:00Z", "vm.json"),
+            snapshot("f", "late", "1", "2026-11-01T22:00:00Z", "vm.json"),
+            snapshot("g", "late", "2", "2026-11-02T22:00:00Z", "vm.json"),
+        ];
+        snapshots.push(Snapshot { tags: Vec::new(), ..snapshots[0].clone() });
+        // One that claims to be of the first, and came on the 27th.
+        let came = |id: &str| {
+            Some(if id == "f" { "2026-11-27T12:00:00Z" } else { "2026-11-04T00:00:00Z" }.parse().unwrap())
+        };
+        let runs = runs(&snapshots, came);
+        let gone = |now: &str, policy: &Policy| -> Vec<String> {
+            let goes = goes(&Nothing, policy, &runs, now.parse().unwrap());
+            goes.iter().flat_map(|run| run.snapshots.clone()).collect()
+        };
+        let here = policy(None);
+        assert_eq!(
+            gone("2026-11-28T12:00:00Z", &here),
+            ["a", "b", "d"],
+            "the last good run of each stays, by both clocks"
+        );
+        assert_eq!(gone("2026-11-05T00:00:00Z", &here), [""; 0], "what came yesterday stays");
+        let left = policy(Some("2026-11-01T00:00:00Z"));
+        assert_eq!(gone("2027-01-29T00:00:00Z", &left), [""; 0], "all of one that left not long ago");
+        assert_eq!(gone("2027-01-31T00:00:00Z", &left), ["a", "b", "d"]);
+        assert!(super::goes(&KeepAll, &here, &runs, "2030-01-01T00:00:00Z".parse().unwrap()).is_empty());
+    }
+}

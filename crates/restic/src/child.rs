@@ -1,0 +1,229 @@
+//! A child process that never outlives its call, and never takes a broken stream for a whole one.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::sync::oneshot;
+
+use crate::error::{Error, Words};
+use crate::output::{CHUNK, Output, lines};
+use crate::repository::Bounds;
+
+/// How long restic has to remove its lock before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Where programs are found: ours is nobody's business, and nobody's is ours.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a child reads.
+pub(crate) enum Input<'a> {
+    /// Nothing.
+    Nothing,
+    /// This, to its end.
+    Stream(&'a mut (dyn AsyncRead + Unpin + Send)),
+}
+
+/// A program with its arguments.
+pub(crate) struct Call<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) arguments: Vec<OsString>,
+    /// Where it may put files for a while.
+    pub(crate) temporary: &'a Path,
+}
+
+/// Runs a child to its end. A failure of the child is an error by its last words.
+pub(crate) async fn run(
+    call: Call<'_>,
+    input: Input<'_>,
+    mut output: Output<'_>,
+    bounds: &Bounds,
+) -> Result<(), Error> {
+    let mut running = Running::start(&call, matches!(input, Input::Stream(_))).await?;
+    let mut words = Words::default();
+    let Running { child, stdin, stdout, stderr, .. } = &mut running;
+    let ended = tokio::select! {
+        ended = async {
+            talk(stdin, stdout, stderr, input, &mut output, &mut words).await?;
+            Ok(child.wait().await?)
+        } => ended,
+        () = bounds.cancel.cancelled() => Err(Error::Cancelled),
+        () = tokio::time::sleep(bounds.within) => Err(Error::TimedOut { after: bounds.within }),
+    };
+    match ended {
+        Ok(status) => finish(status, &words, call.program),
+        Err(error) => {
+            running.end().await;
+            Err(error)
+        }
+    }
+}
+
+fn finish(status: ExitStatus, words: &Words, program: &Path) -> Result<(), Error> {
+    match status.code() {
+        Some(0) => Ok(()),
+        // So ends setpriv where there is no such program.
+        Some(126 | 127) => Err(Error::Program { program: program.to_owned(), cause: None }),
+        code => Err(Error::of(code, words)),
+    }
+}
+
+/// Feeds and hears the child until it has closed its output.
+async fn talk(
+    stdin: &mut Option<ChildStdin>,
+    stdout: &mut Option<ChildStdout>,
+    stderr: &mut Option<ChildStderr>,
+    input: Input<'_>,
+    output: &mut Output<'_>,
+    words: &mut Words,
+) -> Result<(), Error> {
+    let mut said = Words::default();
+    let hear = async {
+        let out = async {
+            match stdout.as_mut() {
+                Some(stdout) => output.take(stdout, &mut said).await,
+                None => Ok(()),
+            }
+        };
+        let err = async {
+            match stderr.as_mut() {
+                Some(stderr) => lines(stderr, |line| words.hear(line)).await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(out, err).map(drop)
+    };
+    let feed = async {
+        if let Input::Stream(source) = input {
+            feed(source, stdin).await?;
+        }
+        std::future::pending::<Result<(), Error>>().await
+    };
+    let heard = tokio::select! {
+        heard = hear => heard,
+        broken = feed => broken,
+    };
+    said.lines_into(words);
+    heard
+}
+
+/// Gives the whole stream to the child. Only its end closes the input; a break leaves it open.
+async fn feed(
+    source: &mut (dyn AsyncRead + Unpin + Send),
+    stdin: &mut Option<ChildStdin>,
+) -> Result<(), Error> {
+    let (mut chunk, mut any) = (vec![0; CHUNK], false);
+    loop {
+        let length = source.read(&mut chunk).await.map_err(Error::Source)?;
+        let Some(into) = stdin.as_mut() else { return Ok(()) };
+        if length == 0 && !any {
+            // restic saves a snapshot without its file, and calls that a failure.
+            return Err(Error::Source(io::Error::new(io::ErrorKind::UnexpectedEof, "it is empty")));
+        }
+        any = true;
+        if length == 0 {
+            // A flush that fails means that the child is gone, and that is told by its last words.
+            let _ = into.shutdown().await;
+            *stdin = None;
+            return Ok(());
+        }
+        if into.write_all(&chunk[..length]).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// A living child. When it is dropped, the child is killed first and its input closed after that.
+struct Running {
+    child: Child,
+    group: Option<Pid>,
+    stdin: Option<ChildStdin>,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
+    /// Keeps the thread that the child's life hangs on.
+    _parent: mpsc::Sender<()>,
+}
+
+impl Running {
+    async fn start(call: &Call<'_>, feeds: bool) -> Result<Self, Error> {
+        // The kernel kills the child when its parent dies (PR_SET_PDEATHSIG, by setpriv, as the call itself is unsafe).
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(call.program).args(&call.arguments);
+        command.env_clear().env("PATH", PATH).env("LANG", "C").env("TMPDIR", call.temporary);
+        command.env("RESTIC_PROGRESS_FPS", "1");
+        command.stdin(if feeds { Stdio::piped() } else { Stdio::null() });
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
+        command.process_group(0).kill_on_drop(true);
+        let (mut child, parent) = on_a_thread_of_its_own(command).await.map_err(|cause| Error::Program {
+            program: Path::new("setpriv").to_owned(),
+            cause: Some(cause),
+        })?;
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        Ok(Self { child, group, stdin, stdout, stderr, _parent: parent })
+    }
+
+    /// Asks it to end, so that it removes its lock, and ends it where it does not.
+    async fn end(&mut self) {
+        if let Some(group) = self.group {
+            let _ = kill_process(group, Signal::INT);
+        }
+        let Self { child, stdout, stderr, .. } = self;
+        // A child that nobody hears would wait for that.
+        let unheard = async {
+            let _ = tokio::join!(drain(stdout), drain(stderr));
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _ = tokio::time::timeout(GRACE, child.wait()) => {}
+            () = unheard => {}
+        }
+        self.kill();
+        let _ = self.child.wait().await;
+    }
+
+    fn kill(&self) {
+        // Not after it was waited for: the number may be another's then.
+        if let (Some(group), Some(_)) = (self.group, self.child.id()) {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+async fn drain(from: &mut Option<impl AsyncRead + Unpin>) {
+    if let Some(from) = from {
+        let _ = tokio::io::copy(from, &mut tokio::io::sink()).await;
+    }
+}
+
+/// Starts it on a thread that lives as long as the child: what the kernel calls a parent's death is that of the *thread*,
+/// and threads of a runtime come and go.
+async fn on_a_thread_of_its_own(mut command: Command) -> io::Result<(Child, mpsc::Sender<()>)> {
+    let (alive, ended) = mpsc::channel::<()>();
+    let (tell, told) = oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
+        let started = {
+            let _inside = runtime.enter();
+            command.spawn()
+        };
+        if tell.send(started).is_ok() {
+            // Until the other end is dropped.
+            let _ = ended.recv();
+        }
+    })?;
+    let child = told.await.map_err(|_| io::Error::other("the thread ended"))??;
+    Ok((child, alive))
+}
