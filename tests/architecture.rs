@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 const ARROWS: &[(&str, &[&str])] = &[
     ("vertskommune-core", &[]),
     ("vsphere-client", &[]),
+    ("vmdk", &[]),
     ("fortios-simulator", &[]),
     ("restic", &[]),
     ("keeper", &["restic"]),

@@ -140,6 +140,10 @@ impl Client {
         self.login_call("Logout", manager, Body::default(), Some(session)).await.map(drop)
     }
 
+    pub(crate) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
     /// The session, opened if there is none.
     pub(crate) async fn session(&self) -> Result<Arc<Session>, Error> {
         match self.sessions.current() {

@@ -50,8 +50,39 @@ pub struct VirtualDisk {
     pub has_parent: bool,
     /// The disk's own UUID.
     pub uuid: Option<String>,
+    /// What the disk had changed to when it was read, where vSphere tracks its changes.
+    pub change_id: Option<String>,
+    /// Whether a key is needed to read it.
+    pub encrypted: bool,
+    /// Whether several VMs may write to it.
+    pub shared: bool,
     /// The type of the backing.
     pub(crate) backing: Box<str>,
+}
+
+/// In what form a disk lies on its storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// A file, thick or thin.
+    Flat,
+    /// A file in blocks, as under a snapshot on VMFS 6.
+    SeSparse,
+    /// A LUN of the storage, itself or through a mapping file (RDM).
+    RawDevice,
+    /// Another one.
+    Other,
+}
+
+impl VirtualDisk {
+    /// In what form it lies on its storage.
+    pub fn backing(&self) -> Backing {
+        match &*self.backing {
+            "VirtualDiskFlatVer2BackingInfo" => Backing::Flat,
+            "VirtualDiskSeSparseBackingInfo" => Backing::SeSparse,
+            kind if kind.starts_with("VirtualDiskRawDisk") => Backing::RawDevice,
+            _ => Backing::Other,
+        }
+    }
 }
 
 /// A virtual network card.
@@ -148,6 +179,9 @@ fn read_disk(device: &Element, key: i32, label: String) -> VirtualDisk {
         thin: backing.and_then(|b| b.bool_at("thinProvisioned")),
         has_parent: backing.is_some_and(|b| b.get("parent").is_some()),
         uuid: text("uuid"),
+        change_id: text("changeId").filter(|id| !id.is_empty()),
+        encrypted: backing.is_some_and(|b| b.get("keyId").is_some()),
+        shared: text("sharing").is_some_and(|sharing| sharing == "sharingMultiWriter"),
         backing: backing.map(|b| b.kind.clone()).unwrap_or_default(),
     }
 }

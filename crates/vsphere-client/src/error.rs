@@ -170,6 +170,12 @@ impl Fault {
         fault::class_of(&self.kind)
     }
 
+    /// Whether a snapshot was not taken because the guest's file systems could not be brought to
+    /// rest: VMware Tools, the guest's VSS or a script in it failed.
+    pub fn is_quiesce_failure(&self) -> bool {
+        matches!(&*self.kind, "ApplicationQuiesceFault" | "FilesystemQuiesceFault")
+    }
+
     /// The object that the fault is about: the one that has the name already (`DuplicateName`),
     /// the one that is gone (`ManagedObjectNotFound`), the one without permission.
     pub fn object(&self) -> Option<Mor> {

@@ -6,6 +6,8 @@
 //! * [`Writer`], made by [`Client::writer`], writes. Every write asks a permit immediately before
 //!   its request goes out, so that a user of the crate without a permit cannot write.
 //!
+//! The bytes of a VM's disks come by a snapshot ([`Writer::create_snapshot`]) and its [`Export`].
+//!
 //! What holds for every call:
 //!
 //! * One call of this crate is one request, but for the one that is sent again after a login.
@@ -24,6 +26,7 @@ mod collector;
 mod config;
 mod device;
 mod error;
+mod export;
 mod fault;
 mod filter;
 mod mor;
@@ -38,6 +41,7 @@ mod read;
 mod secret;
 mod service;
 mod session;
+mod snapshot;
 mod spec;
 mod task;
 mod transport;
@@ -48,10 +52,13 @@ pub use client::{Client, Permit};
 pub use collector::{Missing, Object, Property, View};
 pub use config::{Config, Credentials, Timeouts};
 pub use device::{
-    Controller, Device, DeviceChange, DiskGrowth, Mac, NewDisk, NewNic, Nic, NicEdit, NicKind,
+    Backing, Controller, Device, DeviceChange, DiskGrowth, Mac, NewDisk, NewNic, Nic, NicEdit, NicKind,
     PortConnection, VirtualDisk, devices,
 };
 pub use error::{Cause, Error, Fault, Outcome};
+pub use export::{
+    Download, Export, ExportDisk, ExportError, ExportTimeouts, Obstacle, Place, Sent, export_obstacles,
+};
 pub use fault::FaultClass;
 pub use filter::{Scope, Select, Step};
 pub use mor::{BadMor, Mor, Task};
@@ -60,6 +67,7 @@ pub use pbm::StorageProfile;
 pub use read::CustomField;
 pub use secret::Secret;
 pub use service::{About, Service};
+pub use snapshot::{NewSnapshot, Snapshot, snapshots};
 pub use spec::{
     Adapter, Address, Allocation, AntiAffinityRule, CloneSpec, Customization, ExtraConfig, Identity,
     Location, NewPortgroup, PoolSpec, PortgroupChange, RuleChange, Shares, VmConfig, anti_affinity_rules,

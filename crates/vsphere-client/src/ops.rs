@@ -4,8 +4,8 @@ use crate::client::{Call, Mode, Permit, returned_mor};
 use crate::spec::write_rules;
 use crate::xml::{Body, Element};
 use crate::{
-    Client, CloneSpec, CustomField, Error, Location, Mor, NewPortgroup, PoolSpec, PortgroupChange,
-    RuleChange, Task, VmConfig,
+    Client, CloneSpec, CustomField, Error, Location, Mor, NewPortgroup, NewSnapshot, PoolSpec,
+    PortgroupChange, RuleChange, Task, VmConfig,
 };
 
 /// The right to write, for as long as its permit says so.
@@ -178,6 +178,40 @@ impl Writer<'_> {
     /// Tools do not run in it.
     pub async fn shutdown_guest(&self, vm: &Mor) -> Result<(), Error> {
         self.call("ShutdownGuest", vm, |_| {}).await.map(drop)
+    }
+}
+
+/// Snapshots and their export.
+impl Writer<'_> {
+    /// Takes a snapshot of a VM's disks, without its memory. The task's result is the snapshot.
+    /// Needs the privilege `VirtualMachine.State.CreateSnapshot`.
+    pub async fn create_snapshot(&self, vm: &Mor, snapshot: &NewSnapshot) -> Result<Task, Error> {
+        let write = |b: &mut Body| {
+            b.value("name", &snapshot.name).value("description", &snapshot.description);
+            b.value("memory", false).value("quiesce", snapshot.quiesce);
+        };
+        self.task("CreateSnapshot_Task", vm, write).await
+    }
+
+    /// Removes a snapshot, and merges its disks; those taken after it stay. Needs the privilege
+    /// `VirtualMachine.State.RemoveSnapshot`.
+    pub async fn remove_snapshot(&self, snapshot: &Mor) -> Result<Task, Error> {
+        let write = |b: &mut Body| {
+            b.value("removeChildren", false).value("consolidate", true);
+        };
+        self.task("RemoveSnapshot_Task", snapshot, write).await
+    }
+
+    /// Merges disks that a removed snapshot has left behind: those of a VM whose property
+    /// `runtime.consolidationNeeded` is true.
+    pub async fn consolidate_disks(&self, vm: &Mor) -> Result<Task, Error> {
+        self.task("ConsolidateVMDisks_Task", vm, |_| {}).await
+    }
+
+    /// Begins the export of a snapshot, and returns its lease for [`Export::open`](crate::Export::open).
+    /// A lease that nobody takes up times out by itself. Needs the privilege `VApp.Export`.
+    pub async fn export_snapshot(&self, snapshot: &Mor) -> Result<Mor, Error> {
+        self.mor("ExportSnapshot", snapshot, |_| {}).await
     }
 }
 

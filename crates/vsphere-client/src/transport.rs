@@ -10,6 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 
 use crate::error::Cause;
+use crate::export::Pin;
 use crate::{Config, Error, Secret};
 
 /// The name of the cookie that is the session.
@@ -20,6 +21,9 @@ pub(crate) struct Transport {
     http: reqwest::Client,
     /// Without a slash at the end.
     url: String,
+    host: String,
+    tls: ClientConfig,
+    connect: Duration,
 }
 
 /// One SOAP request, ready to go.
@@ -50,24 +54,34 @@ impl Transport {
                 "the URL has the form https://vcenter.example/sdk, without a user".into(),
             ));
         }
-        reqwest::Url::parse(url).map_err(|e| Error::Config(format!("the URL cannot be read: {e}")))?;
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(&config.ca_pem)?)
-            .connect_timeout(config.timeouts.connect)
-            // One connection for each call at once, as vCenter's own clients do.
-            .http1_only()
-            // vCenter is reached directly: a proxy from the environment would be a surprise.
-            .no_proxy()
-            // A redirect would carry the password elsewhere.
-            .redirect(reqwest::redirect::Policy::none())
+        let parsed = reqwest::Url::parse(url);
+        let parsed = parsed.map_err(|e| Error::Config(format!("the URL cannot be read: {e}")))?;
+        let host = parsed.host_str().unwrap_or_default().to_owned();
+        let (tls, connect) = (tls(&config.ca_pem)?, config.timeouts.connect);
+        let http = http(tls.clone(), connect)
             // A connection that the server closes just as a write goes out makes a lost answer.
             .pool_idle_timeout(Duration::from_secs(20))
-            // Long polls are silent for a minute, longer than some firewalls bear.
-            .tcp_keepalive(Duration::from_secs(20))
-            .user_agent(concat!("vertskommune/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|e| Error::Config(Cause::new(e).to_string()))?;
-        Ok(Transport { http, url: url.to_owned() })
+        Ok(Transport { http, url: url.to_owned(), host, tls, connect })
+    }
+
+    /// The host that calls go to, as it was configured.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// A client for the files of an export: from the host that shows this certificate, or without
+    /// one from a host that the CA covers.
+    pub(crate) fn downloader(&self, pin: Option<&Pin>) -> Result<reqwest::Client, Error> {
+        let mut tls = self.tls.clone();
+        if let Some(pin) = pin {
+            let verifier = pin.verifier(tls.crypto_provider().clone());
+            tls.dangerous().set_certificate_verifier(verifier);
+        }
+        // What is compressed already would only be slower to read.
+        let built = http(tls, self.connect).no_gzip().build();
+        built.map_err(|e| Error::Config(Cause::new(e).to_string()))
     }
 
     /// Sends a request once and reads the whole answer.
@@ -117,6 +131,22 @@ impl Transport {
             }
         }
     }
+}
+
+/// What holds for every connection.
+fn http(tls: ClientConfig, connect: Duration) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .connect_timeout(connect)
+        // One connection for each call at once, as vCenter's own clients do.
+        .http1_only()
+        // vCenter is reached directly: a proxy from the environment would be a surprise.
+        .no_proxy()
+        // A redirect would carry the password elsewhere.
+        .redirect(reqwest::redirect::Policy::none())
+        // Long polls are silent for a minute, longer than some firewalls bear.
+        .tcp_keepalive(Duration::from_secs(20))
+        .user_agent(concat!("vertskommune/", env!("CARGO_PKG_VERSION")))
 }
 
 /// Tells apart what was surely not sent from what may have been.

@@ -4,7 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on is to stop")]
 
+mod exports;
 mod failures;
 mod lab;
 mod operations;
+mod scene;
 mod sessions;

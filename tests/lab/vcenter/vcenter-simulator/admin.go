@@ -127,6 +127,7 @@ func newAdmin(w *world, d *door) http.Handler {
 		w.hidden.show(r.URL.Query().Get("folder"))
 		done(out, nil)
 	})
+	adminProtection(mux, w)
 	return mux
 }
 

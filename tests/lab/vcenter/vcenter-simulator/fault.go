@@ -42,10 +42,11 @@ func faultOf(name string) (types.BaseMethodFault, error) {
 // faultRules keeps the rules for failing tasks; failing calls are the
 // simulator's own business.
 type faultRules struct {
-	service *simulator.Service
-	mu      sync.Mutex
-	inTask  []*faultRule
-	made    int
+	service   *simulator.Service
+	quiescing *quiescing
+	mu        sync.Mutex
+	inTask    []*faultRule
+	made      int
 }
 
 func (f *faultRules) add(r *faultRule) error {
@@ -95,23 +96,33 @@ func (f *faultRules) divert(ctx *simulator.Context, method *simulator.Method) bo
 			continue
 		}
 		r.hits++
-		f.made++
-		failing := &failing{
-			HistoryCollector: mo.HistoryCollector{Self: types.ManagedObjectReference{Type: "LabFailing", Value: fmt.Sprint("failing-", f.made)}},
-			entity:           method.This,
-			rule:             r,
-		}
-		ctx.Map.Put(failing)
-		method.This = failing.Self
+		f.send(ctx, method, r)
+		return true
+	}
+	if r := f.quiescing.rule(method, nameOfEntity(ctx.Map.Get(method.This))); r != nil {
+		f.send(ctx, method, r)
 		return true
 	}
 	return false
+}
+
+// send gives a call to a new object that lets its task fail.
+func (f *faultRules) send(ctx *simulator.Context, method *simulator.Method, r *faultRule) {
+	f.made++
+	failing := &failing{
+		HistoryCollector: mo.HistoryCollector{Self: types.ManagedObjectReference{Type: "LabFailing", Value: fmt.Sprint("failing-", f.made)}},
+		entity:           method.This,
+		rule:             r,
+	}
+	ctx.Map.Put(failing)
+	method.This = failing.Self
 }
 
 // failingTasks has the simulator's name of each task that can be made to fail.
 var failingTasks = map[string]string{
 	"CloneVM_Task": "cloneVm", "ReconfigVM_Task": "reconfigVm", "PowerOnVM_Task": "powerOn", "PowerOffVM_Task": "powerOff",
 	"Destroy_Task": "destroy", "Rename_Task": "rename", "RelocateVM_Task": "relocateVm", "CreateSnapshot_Task": "createSnapshot",
+	"CreateSnapshotEx_Task": "createSnapshotEx", "RemoveSnapshot_Task": "removeSnapshot",
 	"MoveIntoFolder_Task": "moveIntoFolder", "AddDVPortgroup_Task": "addDVPortgroup",
 	"ReconfigureDVPortgroup_Task": "reconfigureDvPortgroup", "ReconfigureComputeResource_Task": "reconfigureCompute",
 }
@@ -170,6 +181,14 @@ func (f *failing) RelocateVMTask(ctx *simulator.Context, _ *types.RelocateVM_Tas
 
 func (f *failing) CreateSnapshotTask(ctx *simulator.Context, _ *types.CreateSnapshot_Task) soap.HasFault {
 	return &methods.CreateSnapshot_TaskBody{Res: &types.CreateSnapshot_TaskResponse{Returnval: f.start(ctx)}}
+}
+
+func (f *failing) CreateSnapshotExTask(ctx *simulator.Context, _ *types.CreateSnapshotEx_Task) soap.HasFault {
+	return &methods.CreateSnapshotEx_TaskBody{Res: &types.CreateSnapshotEx_TaskResponse{Returnval: f.start(ctx)}}
+}
+
+func (f *failing) RemoveSnapshotTask(ctx *simulator.Context, _ *types.RemoveSnapshot_Task) soap.HasFault {
+	return &methods.RemoveSnapshot_TaskBody{Res: &types.RemoveSnapshot_TaskResponse{Returnval: f.start(ctx)}}
 }
 
 func (f *failing) MoveIntoFolderTask(ctx *simulator.Context, _ *types.MoveIntoFolder_Task) soap.HasFault {

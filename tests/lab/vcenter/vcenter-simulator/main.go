@@ -58,6 +58,9 @@ func run() error {
 		apiVersion     = flag.String("api-version", "8.0.3.0", "about.apiVersion; the simulator's own is 6.5")
 		sessionTimeout = flag.String("session-timeout", "", "idle time after which a session ends, e.g. 5s")
 		cloneTime      = flag.Duration("clone-time", 0, "how long a clone takes, with progress")
+		leaseTimeout   = flag.Duration("lease-timeout", 5*time.Minute, "how long an export lives without progress, in whole seconds")
+		longestDisk    = flag.Int64("longest-disk", 16<<20, "bytes that a disk has in an export at most, whatever its VM says; 0 for no limit")
+		filledDisk     = flag.Int64("filled-disk", 8<<20, "about how many of them are not zero")
 		estate         estateSize
 	)
 	flag.IntVar(&estate.hosts, "hosts", 3, "hosts of the cluster")
@@ -118,13 +121,20 @@ func run() error {
 	address, handler := server.Listener.Addr().String(), server.Config.Handler
 	server.Close()
 
-	world := &world{service: service, registry: model.Map()}
+	nfc, err := newNFCHost(host)
+	if err != nil {
+		return err
+	}
+	world := &world{service: service, registry: model.Map(), quiescing: &quiescing{faults: map[string]string{}}}
 	world.hidden = newSight(world.registry)
-	world.faults = &faultRules{service: service}
+	world.faults = &faultRules{service: service, quiescing: world.quiescing}
 	world.clones = newCloning(world.registry, *cloneTime)
 	world.searches = newSearching(world.registry)
 	world.filters = newFiltering(world.registry)
-	world.traffic = newTraffic(world, handler)
+	world.contents = newContents(world.registry, *longestDisk, *filledDisk)
+	world.exports = newExports(world.registry, world.contents, nfc, address, *leaseTimeout)
+	go nfc.serve(world.exports.intercept(http.NotFoundHandler()))
+	world.traffic = newTraffic(world, world.exports.intercept(handler))
 	world.registry.Handler = world.onCall
 
 	door := &door{address: address, tls: tlsConfig, handler: world.traffic}

@@ -10,14 +10,17 @@ import (
 
 // world is the simulator with what the lab adds to it.
 type world struct {
-	service  *simulator.Service
-	registry *simulator.Registry
-	hidden   *sight
-	faults   *faultRules
-	clones   *cloning
-	searches *searching
-	filters  *filtering
-	traffic  *traffic
+	service   *simulator.Service
+	registry  *simulator.Registry
+	hidden    *sight
+	faults    *faultRules
+	clones    *cloning
+	searches  *searching
+	filters   *filtering
+	traffic   *traffic
+	contents  *contents
+	exports   *exports
+	quiescing *quiescing
 }
 
 // onCall sees each decoded call before the simulator looks up its object. It
@@ -37,6 +40,7 @@ func (w *world) onCall(ctx *simulator.Context, method *simulator.Method) (mo.Ref
 	if method.Name == "CloneVM_Task" {
 		w.clones.divert(ctx, method)
 	}
+	w.exports.divert(ctx, method)
 	w.searches.divert(method)
 	w.filters.divert(ctx, method)
 	return nil, nil

@@ -1,0 +1,162 @@
+//! One disk's stream, as it comes from the host that has the disk.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use reqwest::header::COOKIE;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use super::{ExportDisk, ExportError, LeaseHandle, Moved, refused_certificate};
+use crate::Client;
+use crate::error::Cause;
+
+/// Pieces that wait to be read: more would only be memory.
+const WAITING: usize = 4;
+
+/// The stream-optimized VMDK of a disk, as a blocking reader: to be read outside of asynchronous
+/// code, as under `spawn_blocking`. Its errors hold an [`ExportError`].
+///
+/// It takes no more from the network than is read from it, but for a few pieces. Dropping it ends
+/// the download.
+#[derive(Debug)]
+pub struct Download {
+    pieces: mpsc::Receiver<Result<Piece, ExportError>>,
+    current: Bytes,
+    state: State,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Bytes(Bytes),
+    End,
+}
+
+#[derive(Debug)]
+enum State {
+    Open,
+    Whole,
+    Failed,
+}
+
+/// Asks for a disk, and returns when the host begins to answer.
+pub(super) async fn request(
+    client: &Client,
+    disk: &ExportDisk,
+    silence: Duration,
+) -> Result<reqwest::Response, ExportError> {
+    let http = client.transport().downloader(disk.pin.as_ref())?;
+    let mut request = http.get(disk.url.clone());
+    // Who has the URL may read the disk. The session goes to vCenter alone, which may want it.
+    if disk.own {
+        request = request.header(COOKIE, client.session().await?.cookie.expose());
+    }
+    let host = disk.host();
+    let response = match timeout(silence, request.send()).await {
+        Err(_) => return Err(ExportError::Silent { host, silence, bytes: 0 }),
+        Ok(Err(error)) if refused_certificate(&error) => return Err(ExportError::Untrusted { host }),
+        Ok(Err(error)) => return Err(ExportError::Connect { host, cause: Cause::new(error.without_url()) }),
+        Ok(Ok(response)) => response,
+    };
+    match response.status().as_u16() {
+        200 => Ok(response),
+        status => Err(ExportError::Http { host, status }),
+    }
+}
+
+impl Download {
+    pub(super) fn start(runtime: &Handle, pump: Pump) -> Download {
+        let (sender, pieces) = mpsc::channel(WAITING);
+        runtime.spawn(pump.run(sender));
+        Download { pieces, current: Bytes::new(), state: State::Open }
+    }
+}
+
+impl Read for Download {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() && !out.is_empty() {
+            match self.state {
+                State::Open => {}
+                State::Whole => return Ok(0),
+                State::Failed => return Err(ExportError::Ended.into()),
+            }
+            self.state = State::Failed;
+            // Without a word at the end the task was ended, as when the runtime shuts down.
+            match self.pieces.blocking_recv().unwrap_or(Err(ExportError::Ended))? {
+                Piece::Bytes(bytes) => (self.current, self.state) = (bytes, State::Open),
+                Piece::End => self.state = State::Whole,
+            }
+        }
+        let count = self.current.len().min(out.len());
+        self.current.copy_to_slice(&mut out[..count]);
+        Ok(count)
+    }
+}
+
+/// Moves a download from the network to its reader.
+pub(super) struct Pump {
+    pub(super) response: reqwest::Response,
+    pub(super) host: String,
+    pub(super) silence: Duration,
+    pub(super) moved: Arc<Moved>,
+    pub(super) lease: LeaseHandle,
+    pub(super) lost: watch::Receiver<Option<ExportError>>,
+    pub(super) bytes: u64,
+}
+
+impl Pump {
+    async fn run(mut self, reader: mpsc::Sender<Result<Piece, ExportError>>) {
+        loop {
+            let piece = tokio::select! {
+                biased;
+                () = reader.closed() => return,
+                piece = self.next() => piece,
+            };
+            let piece = match piece {
+                // vSphere hangs up when it ends a lease, and may do so before we hear of that.
+                Err(ExportError::Broken { .. } | ExportError::Silent { .. })
+                    if self.lease.is_gone().await =>
+                {
+                    Err(ExportError::LeaseExpired)
+                }
+                piece => piece,
+            };
+            let is_last = !matches!(piece, Ok(Piece::Bytes(_)));
+            // The time in which the reader is busy is not the network's silence.
+            if reader.send(piece).await.is_err() || is_last {
+                return;
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<Piece, ExportError> {
+        let lost = async {
+            match self.lost.wait_for(Option::is_some).await {
+                Ok(lost) => lost.clone().unwrap_or(ExportError::Ended),
+                Err(_) => ExportError::Ended,
+            }
+        };
+        let (host, bytes, silence) = (&self.host, self.bytes, self.silence);
+        let piece = tokio::select! {
+            biased;
+            lost = lost => return Err(lost),
+            piece = timeout(silence, self.response.chunk()) => piece,
+        };
+        match piece {
+            Err(_) => Err(ExportError::Silent { host: host.clone(), silence, bytes }),
+            Ok(Err(error)) => {
+                Err(ExportError::Broken { host: host.clone(), bytes, cause: Cause::new(error.without_url()) })
+            }
+            Ok(Ok(None)) => Ok(Piece::End),
+            Ok(Ok(Some(piece))) => {
+                self.bytes += piece.len() as u64;
+                self.moved.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                Ok(Piece::Bytes(piece))
+            }
+        }
+    }
+}
