@@ -10,7 +10,7 @@ use vertskommune_tests::inventory::Inventory;
 use vertskommune_tests::lab::{Lab, VCenter};
 
 /// Where a run is cut.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Point {
     Kubernetes(usize, Cut),
     VCenter(usize, Cut),
