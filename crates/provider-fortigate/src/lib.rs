@@ -324,14 +324,14 @@ impl Fortigate {
         &self,
         read: &Read,
         scope: &Scope,
-        look: impl FnOnce(&View<'_>) -> T + Send + 'static,
+        look: impl FnOnce(View<'_>) -> T + Send + 'static,
     ) -> Result<T, ProviderError> {
         let version = self.version();
         let (provider, installation) = (self.host.name.clone(), self.installation.clone());
         let (anchor, transit) = (self.settings.anchor.clone(), self.settings.vdom.clone());
         let (read, scope) = (read.clone(), scope.clone());
         let look = spawn_blocking(move || {
-            look(&View {
+            look(View {
                 provider: &provider,
                 installation: &installation,
                 anchor: &anchor,
