@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{self, BoxFuture};
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
@@ -113,7 +113,6 @@ struct State {
 struct Sight {
     read: Read,
     scope: Scope,
-    version: String,
     seen: Observation,
 }
 
@@ -218,10 +217,12 @@ impl Fortigate {
     async fn look(&self, scope: &Scope, ctx: &Ctx) -> Result<Observation, ProviderError> {
         let client = self.client(ctx).await?;
         self.identify(&client).await?;
-        let read = self.read(&client, scope).await?;
+        let read = self.tables.read(&client, scope, |others| self.begun(others, scope)).await;
+        let (read, begun) = read.map_err(|error| self.fail(&error))?;
+        self.is_of_pinned(&read).await?;
         // The one is our work and the other the device's, so that neither waits for the other.
         let (seen, (offered, room)) =
-            tokio::try_join!(self.seen(&read, scope), self.asked_besides(&client, &read))?;
+            tokio::try_join!(self.seen(&read, scope, begun), self.asked_besides(&client, &read))?;
         self.state().note_adoptions(scope);
         if scope.tenants.is_none() {
             self.state().offered = Some(offered.clone());
@@ -254,14 +255,20 @@ impl Fortigate {
 
     /// All tables, at least as far as this scope goes.
     async fn read(&self, client: &Client, scope: &Scope) -> Result<Read, ProviderError> {
-        let read = self.tables.read(client, scope).await.map_err(|error| self.fail(&error))?;
-        let serials = read.values().flatten().flat_map(Known::values).map(|read| &read.serial);
-        if let Some(Err(other)) = serials.map(|serial| self.is_pinned(serial)).find(Result::is_err) {
-            // What another device said is not to be taken for this one's.
-            self.tables.forget().await;
-            return Err(other);
-        }
+        let read = self.tables.read(client, scope, |_| future::ready(())).await;
+        let (read, ()) = read.map_err(|error| self.fail(&error))?;
+        self.is_of_pinned(&read).await?;
         Ok(read)
+    }
+
+    /// Refuses what another device said, and forgets it: it is not to be taken for this one's.
+    async fn is_of_pinned(&self, read: &Read) -> Result<(), ProviderError> {
+        let serials = read.values().flatten().flat_map(Known::values).map(|read| &read.serial);
+        let Some(Err(other)) = serials.map(|serial| self.is_pinned(serial)).find(Result::is_err) else {
+            return Ok(());
+        };
+        self.tables.forget().await;
+        Err(other)
     }
 
     /// What tenants' things may name besides their own.
@@ -270,20 +277,61 @@ impl Fortigate {
         offered.map_err(|error| self.fail(&error))
     }
 
-    /// What these tables say of what is looked at. Made in another thread: of many tenants it takes long.
-    async fn seen(&self, read: &Read, scope: &Scope) -> Result<Observation, ProviderError> {
+    /// What these tables, in which policies are not yet, say of what is looked at; nothing where they say the same as when
+    /// all was last seen.
+    async fn begun(&self, others: Read, scope: &Scope) -> Option<Observation> {
+        if self.last_seen(&others, scope).is_some() {
+            return None;
+        }
+        // What is broken here is told where it is made again.
+        self.view(&others, scope, |view| view.without_policies()).await.ok()
+    }
+
+    /// What these tables say of what is looked at, from what was [begun](Self::begun) of them.
+    async fn seen(
+        &self,
+        read: &Read,
+        scope: &Scope,
+        begun: Option<Observation>,
+    ) -> Result<Observation, ProviderError> {
+        if let Some(last) = self.last_seen(read, scope) {
+            return Ok(last);
+        }
+        let seen = self
+            .view(read, scope, |view| {
+                let begun = begun.unwrap_or_else(|| view.without_policies());
+                view.with_policies(begun)
+            })
+            .await?;
+        if scope.tenants.is_none() {
+            let (read, scope, seen) = (read.clone(), scope.clone(), seen.clone());
+            self.state().sight = Some(Sight { read, scope, seen });
+        }
+        Ok(seen)
+    }
+
+    /// What was last seen of all, where that was made of the same.
+    fn last_seen(&self, read: &Read, scope: &Scope) -> Option<Observation> {
         let version = self.version();
         let is_same = |last: &&Sight| {
-            last.scope == *scope && last.version == version && tables::is_same(&last.read, read)
+            last.scope == *scope && last.seen.version == version && tables::is_same(&last.read, read)
         };
-        if let Some(last) = self.state().sight.as_ref().filter(is_same) {
-            return Ok(last.seen.clone());
-        }
+        self.state().sight.as_ref().filter(is_same).map(|last| last.seen.clone())
+    }
+
+    /// Looks at these tables in another thread: of many tenants it takes long.
+    async fn view<T: Send + 'static>(
+        &self,
+        read: &Read,
+        scope: &Scope,
+        look: impl FnOnce(View<'_>) -> T + Send + 'static,
+    ) -> Result<T, ProviderError> {
+        let version = self.version();
         let (provider, installation) = (self.host.name.clone(), self.installation.clone());
         let (anchor, transit) = (self.settings.anchor.clone(), self.settings.vdom.clone());
         let (read, scope) = (read.clone(), scope.clone());
-        let sight = spawn_blocking(move || {
-            let view = View {
+        let look = spawn_blocking(move || {
+            look(View {
                 provider: &provider,
                 installation: &installation,
                 anchor: &anchor,
@@ -291,18 +339,11 @@ impl Fortigate {
                 version: &version,
                 scope: &scope,
                 read: &read,
-            };
-            let seen = view.observation();
-            Sight { read, scope, version, seen }
+            })
         });
-        let broken =
-            |error| ProviderError::Protocol(format!("what was read cannot be gone through: {error}"));
-        let sight = sight.await.map_err(broken)?;
-        let seen = sight.seen.clone();
-        if sight.scope.tenants.is_none() {
-            self.state().sight = Some(sight);
-        }
-        Ok(seen)
+        look.await.map_err(|error| {
+            ProviderError::Protocol(format!("what was read cannot be gone through: {error}"))
+        })
     }
 
     async fn wait_for_changes(&self, ctx: &Ctx) -> Result<Changes, ProviderError> {
@@ -342,7 +383,8 @@ impl Fortigate {
         if tables::is_same(&before, &now) {
             return Ok(Changes::Tenants(BTreeSet::new()));
         }
-        let (before, now) = tokio::try_join!(self.seen(&before, &scope), self.seen(&now, &scope))?;
+        let (before, now) =
+            tokio::try_join!(self.seen(&before, &scope, None), self.seen(&now, &scope, None))?;
         if before.coverage != now.coverage {
             return Ok(Changes::Anything);
         }

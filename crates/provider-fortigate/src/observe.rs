@@ -47,33 +47,38 @@ pub(crate) struct View<'a> {
 }
 
 impl View<'_> {
-    /// The observation of those who are looked at.
-    pub(crate) fn observation(&self) -> Observation {
+    /// The observation of those who are looked at, but for policies, which are read last.
+    pub(crate) fn without_policies(&self) -> Observation {
         let mut seen = Observation { version: self.version.to_owned(), ..Observation::empty(self.provider) };
-        let mut coverage = Coverage::default();
         let owners = Owners { zones: self.zones(), links: self.links() };
         let adoptees = Adoptees::new(self.scope);
-        for table in TABLES {
-            let source = source(table);
-            match self.read.get(source.kind) {
-                Some(Ok(known)) if table.kind == POLICY => self.policies(known, &mut seen, &mut coverage),
+        for table in TABLES.iter().filter(|table| table.kind != POLICY) {
+            match self.read.get(source(table).kind) {
                 Some(Ok(known)) => self.rows(table, known, &owners, &mut seen),
-                Some(Err(why)) => blind(table.kind, why, &mut coverage),
+                Some(Err(why)) => blind(table.kind, why, &mut seen.coverage),
                 // Where tenants have no virtual firewalls of their own, nobody looks for any.
                 None if matches!(table.kind, VIRTUAL_FIREWALL | LINK) => {}
-                None => blind(table.kind, &Blindness::NotYetObserved, &mut coverage),
+                None => blind(table.kind, &Blindness::NotYetObserved, &mut seen.coverage),
             }
-            if let Some(Ok(known)) = self.read.get(table.kind) {
-                if !adoptees.is_empty() {
-                    seen.foreign.extend(Self::named(table, known, &adoptees));
-                }
-                if table.kind == ROUTE {
-                    seen.foreign.extend(self.routes_by_hand(table, known, &adoptees));
-                }
+            self.named(table, &adoptees, &mut seen);
+            if let (ROUTE, Some(Ok(known))) = (table.kind, self.read.get(table.kind)) {
+                seen.foreign.extend(self.routes_by_hand(table, known, &adoptees));
             }
         }
-        self.own_vdoms(&owners.links, &mut seen, &mut coverage);
-        seen.coverage = coverage;
+        seen
+    }
+
+    /// The observation of those who are looked at, from that [without policies](Self::without_policies).
+    pub(crate) fn with_policies(&self, mut seen: Observation) -> Observation {
+        match self.read.get(POLICY) {
+            Some(Ok(known)) => self.policies(known, &mut seen),
+            Some(Err(why)) => blind(POLICY, why, &mut seen.coverage),
+            None => blind(POLICY, &Blindness::NotYetObserved, &mut seen.coverage),
+        }
+        if let Some(table) = crate::schema::table(POLICY) {
+            self.named(table, &Adoptees::new(self.scope), &mut seen);
+        }
+        self.own_vdoms(&self.links(), &mut seen);
         seen
     }
 
@@ -82,15 +87,14 @@ impl View<'_> {
     }
 
     /// What tenants name for adoption and does not carry their mark.
-    fn named(table: &Table, known: &Known, adoptees: &Adoptees<'_>) -> Vec<Foreign> {
-        let mut found = Vec::new();
+    fn named(&self, table: &Table, adoptees: &Adoptees<'_>, seen: &mut Observation) {
+        let Some(Ok(known)) = self.read.get(table.kind).filter(|_| !adoptees.is_empty()) else { return };
         for row in entries(known).filter(|row| is_whole(table, row)) {
             let mark = row.mark.as_ref();
             let others = adoptees.of(table, row).into_iter();
             let others = others.filter(|tenant| mark.is_none_or(|mark| mark.tenant != **tenant));
-            found.extend(others.map(|tenant| stranger(table, row, tenant)));
+            seen.foreign.extend(others.map(|tenant| stranger(table, row, tenant)));
         }
-        found
     }
 
     /// Routes without a mark over tenants' interfaces: they have no name that would say in whose place they stand.
@@ -130,12 +134,7 @@ impl View<'_> {
     }
 
     /// What concerns virtual firewalls as a whole: whether they are seen, and what in them is others'.
-    fn own_vdoms(
-        &self,
-        links: &BTreeMap<String, TenantName>,
-        seen: &mut Observation,
-        coverage: &mut Coverage,
-    ) {
+    fn own_vdoms(&self, links: &BTreeMap<String, TenantName>, seen: &mut Observation) {
         if let Some(Err(why)) = self.read.get(VIRTUAL_FIREWALL) {
             // Who has one is known by what stands in the host's; what stands in its own was not looked for.
             let linked = |things: &Things| things.keys().any(|key| key.name.starts_with(TRANSIT));
@@ -143,7 +142,7 @@ impl View<'_> {
             let tenants: Vec<TenantName> = tenants.map(|(tenant, _)| tenant.clone()).collect();
             for tenant in tenants {
                 let vdom = names::vdom(self.installation.as_str(), tenant.as_str());
-                hide(&tenant, &vdom, why, seen, coverage);
+                hide(&tenant, &vdom, why, seen);
             }
         }
         let own: Vec<_> = self.vdoms().filter(|(_, tenant)| self.includes(tenant)).collect();
@@ -158,7 +157,7 @@ impl View<'_> {
             });
             if let Some(table) = hidden {
                 let why = format!("{}: the virtual firewall {vdom} is not shown", table.path);
-                hide(&tenant, vdom, &Blindness::NoSight(why), seen, coverage);
+                hide(&tenant, vdom, &Blindness::NoSight(why), seen);
                 continue;
             }
             let strangers = strangers.within(vdom);
@@ -230,14 +229,14 @@ impl View<'_> {
         }
     }
 
-    fn policies(&self, known: &Known, seen: &mut Observation, coverage: &mut Coverage) {
+    fn policies(&self, known: &Known, seen: &mut Observation) {
         for (vdom, read) in known {
-            self.table(vdom, &read.rows, seen, coverage);
+            self.table(vdom, &read.rows, seen);
         }
     }
 
     /// The policies of one virtual firewall.
-    fn table(&self, vdom: &str, rows: &[Arc<Entry>], seen: &mut Observation, coverage: &mut Coverage) {
+    fn table(&self, vdom: &str, rows: &[Arc<Entry>], seen: &mut Observation) {
         let Some(table) = crate::schema::table(POLICY) else { return };
         // In a virtual firewall of its own nothing of the host's stands below a tenant's rules.
         let anchor = if vdom == self.transit {
@@ -251,7 +250,7 @@ impl View<'_> {
         let Some(anchor) = anchor else {
             let why = format!("the policy {} that tenants' rules stand above is not there", self.anchor);
             for kind in [POLICY, ORDER] {
-                blind(kind, &Blindness::NoSight(why.clone()), coverage);
+                blind(kind, &Blindness::NoSight(why.clone()), &mut seen.coverage);
             }
             return;
         };
@@ -362,8 +361,8 @@ fn source(table: &'static Table) -> &'static Table {
 }
 
 /// What of a tenant stands in its virtual firewall or leads there cannot be told while that is not seen whole.
-fn hide(tenant: &TenantName, vdom: &str, why: &Blindness, seen: &mut Observation, coverage: &mut Coverage) {
-    coverage.tenants.insert(tenant.clone(), why.clone());
+fn hide(tenant: &TenantName, vdom: &str, why: &Blindness, seen: &mut Observation) {
+    seen.coverage.tenants.insert(tenant.clone(), why.clone());
     let things = seen.seen.entry(tenant.clone()).or_default();
     let is_part = |(key, it): &(&ResourceKey, &Seen)| {
         let leads_there = matches!(key.kind.as_str(), VIRTUAL_FIREWALL | LINK | LINK_END);

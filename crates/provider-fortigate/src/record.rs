@@ -84,7 +84,7 @@ impl Fortigate {
         self.is_shared(tenant, &whole, &client).await?;
         let read =
             rows::read(&whole, &[&self.settings.vdom], &self.installation, &defaults).map_err(unreadable)?;
-        let seen = self.seen(&read, &Scope::of([tenant.clone()])).await?;
+        let seen = self.seen(&read, &Scope::of([tenant.clone()]), None).await?;
         recorded(&seen, tenant, &self.host.name, &format!("revision {id}")).map_err(unreadable)
     }
 

@@ -90,11 +90,12 @@ impl<'a> Objects<'a> {
     /// Whether every packet of the lower policy is one of the upper.
     pub(crate) fn shadows(&self, upper: &Entry, lower: &Entry) -> bool {
         let same = |attribute: &str| upper.text(attribute) == lower.text(attribute);
-        upper.text("status") == "enable"
+        // Asked of every two policies: most have no interface in common.
+        ["srcintf", "dstintf"].iter().all(|side| comes_by(upper, lower, side))
+            && upper.text("status") == "enable"
             && lower.text("status") == "enable"
             && !CONDITIONS.iter().any(|condition| upper.attribute(condition).is_some_and(is_set))
             && (upper.text("schedule") == "always" || same("schedule"))
-            && ["srcintf", "dstintf"].iter().all(|side| comes_by(upper, lower, side))
             && ["srcaddr", "dstaddr"].iter().all(|side| self.takes(upper, lower, side))
             && self.services(upper).covers(&self.services(lower))
     }
@@ -168,7 +169,7 @@ impl<'a> Objects<'a> {
     }
 }
 
-/// Whether the upper one has all interfaces of the lower. Asked of every two policies, most of which have none in common.
+/// Whether the upper one has all interfaces of the lower.
 fn comes_by(upper: &Entry, lower: &Entry, side: &str) -> bool {
     lower.names(side).all(|name| upper.names(side).any(|it| it == name || it == "any"))
 }

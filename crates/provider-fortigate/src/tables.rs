@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use tokio::sync::Mutex;
+use tokio::try_join;
 use vertskommune_core::names::{Installation, TenantName};
 use vertskommune_core::observation::{Blindness, Scope};
 
@@ -60,8 +61,14 @@ impl Tables {
         }
     }
 
-    /// All tables as they are now, at least as far as this scope goes.
-    pub(crate) async fn read(&self, client: &Client, scope: &Scope) -> Result<Read, Error> {
+    /// All tables as they are now, at least as far as this scope goes. Policies are most by far: what is read of all others
+    /// is given to `meanwhile` while policies are still on their way.
+    pub(crate) async fn read<T: Future>(
+        &self,
+        client: &Client,
+        scope: &Scope,
+        meanwhile: impl FnOnce(Read) -> T,
+    ) -> Result<(Read, T::Output), Error> {
         let (first, others): (Vec<_>, Vec<_>) = sources(self.dedicated)
             .filter_map(|table| Some((table, self.last.get(table.kind)?)))
             .partition(|(table, _)| table.kind == VIRTUAL_FIREWALL);
@@ -73,20 +80,27 @@ impl Tables {
         let own = self.own(&read);
         let vdoms: Vec<&str> =
             [self.transit.as_str()].into_iter().chain(own.iter().map(String::as_str)).collect();
-        // Policies stand last among the tables and are most: they are asked for first and read while the device answers
-        // for the others.
-        let reads = others.into_iter().rev().map(|(table, last)| {
-            let (vdoms, device) = (&vdoms, self.device.as_str());
-            async move {
-                let at: &[&str] = if table.is_global { &[device] } else { vdoms };
-                Ok((table.kind, self.table(client, table, last, at, scope).await?))
-            }
-        });
-        let others: Vec<Result<_, Error>> = join_all(reads).await;
-        for one in others {
-            read.extend([one?]);
-        }
-        Ok(read)
+        let all = |tables: Vec<(&'static Table, _)>| {
+            let reads = tables.into_iter().map(|(table, last)| {
+                let (vdoms, device) = (&vdoms, self.device.as_str());
+                async move {
+                    let at: &[&str] = if table.is_global { &[device] } else { vdoms };
+                    Ok((table.kind, self.table(client, table, last, at, scope).await?))
+                }
+            });
+            async { join_all(reads).await.into_iter().collect::<Result<Vec<_>, Error>>() }
+        };
+        let (policies, others): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|(table, _)| table.kind == POLICY);
+        let others = async {
+            read.extend(all(others).await?);
+            let made = meanwhile(read.clone()).await;
+            Ok((read, made))
+        };
+        // They are asked for first.
+        let (policies, (mut read, made)) = try_join!(all(policies), others)?;
+        read.extend(policies);
+        Ok((read, made))
     }
 
     /// The virtual firewalls of tenants' own.
