@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vmdk", &[]),
     ("fortios-simulator", &[]),
     ("restic", &[]),
-    ("keeper", &["restic"]),
+    ("keeper", &["restic", "vertskommune-core"]),
     ("vertskommune-api", &["vertskommune-core"]),
     ("vertskommune-provider", &["vertskommune-core"]),
     ("vertskommune-engine", &["vertskommune-core", "vertskommune-provider"]),

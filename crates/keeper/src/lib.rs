@@ -31,6 +31,7 @@ mod staging;
 mod survey;
 
 pub use keeper::{Keeper, KeeperError, Settings, Witness};
-pub use policy::{Policy, Retention};
+pub use policy::Policy;
 pub use report::{Finding, Findings, Report, Retained};
-pub use runs::{KeepAll, Rule, Run, YOUNG};
+pub use runs::{KeepAll, Rule, Run};
+pub use vertskommune_core::backup::Retention;

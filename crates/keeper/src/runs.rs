@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use restic::Snapshot;
+use vertskommune_core::backup::retention::YOUNG;
 
 use crate::policy::Policy;
-
-/// What is younger than this stays: a mistake, or an intruder, is noticed by then.
-pub const YOUNG: SignedDuration = SignedDuration::from_hours(48);
 
 /// One run of one server, as it lies in the kept copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
