@@ -78,7 +78,7 @@ impl View<'_> {
         if let Some(table) = crate::schema::table(POLICY) {
             self.named(table, &Adoptees::new(self.scope), &mut seen);
         }
-        self.own_vdoms(&self.links(), &mut seen);
+        self.own_vdoms(&mut seen);
         seen
     }
 
@@ -134,7 +134,7 @@ impl View<'_> {
     }
 
     /// What concerns virtual firewalls as a whole: whether they are seen, and what in them is others'.
-    fn own_vdoms(&self, links: &BTreeMap<String, TenantName>, seen: &mut Observation) {
+    fn own_vdoms(&self, seen: &mut Observation) {
         if let Some(Err(why)) = self.read.get(VIRTUAL_FIREWALL) {
             // Who has one is known by what stands in the host's; what stands in its own was not looked for.
             let linked = |things: &Things| things.keys().any(|key| key.name.starts_with(TRANSIT));
@@ -149,7 +149,8 @@ impl View<'_> {
         if own.is_empty() {
             return;
         }
-        let strangers = Strangers::new(self, links);
+        let links = self.links();
+        let strangers = Strangers::new(self, &links);
         for (vdom, tenant) in own {
             let hidden = TABLES.iter().filter(|table| !table.is_global).find(|table| {
                 let known = self.read.get(table.kind).and_then(|known| known.as_ref().ok());

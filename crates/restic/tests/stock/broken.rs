@@ -29,19 +29,19 @@ impl AsyncRead for Breaks {
     }
 }
 
+/// Nothing was saved, and nothing holds the repository.
+async fn is_untouched(ground: &Ground) {
+    until("no child is left", || processes(ground.path().to_str().unwrap()).is_empty()).await;
+    assert!(ground.repository.snapshots(&Filter::default(), &bounds()).await.unwrap().is_empty());
+    assert!(ground.files("locks").is_empty());
+}
+
 /// The same where restic was ended while it began: what it does at that moment may be to write its lock, of which it does not
 /// know yet. That is the lock of a process that is gone.
 async fn no_process_holds(ground: &Ground) {
     until("no child is left", || processes(ground.path().to_str().unwrap()).is_empty()).await;
     ground.repository.unlock(&bounds()).await.unwrap();
     is_untouched(ground).await;
-}
-
-/// Nothing was saved, and nothing holds the repository.
-async fn is_untouched(ground: &Ground) {
-    until("no child is left", || processes(ground.path().to_str().unwrap()).is_empty()).await;
-    assert!(ground.repository.snapshots(&Filter::default(), &bounds()).await.unwrap().is_empty());
-    assert!(ground.files("locks").is_empty());
 }
 
 #[tokio::test]
