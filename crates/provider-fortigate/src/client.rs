@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use serde::{Deserialize as _, Deserializer};
 use serde_json::{Map, Value as Json, json};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until};
 
 use envelope::Envelope;
 use error::Asked;
 pub(crate) use error::{Error, applied, provider_error};
 pub(crate) use http::Token;
-use http::{CALL, FILE, Http};
+use http::{CALL, Coming, FILE, Http};
 
 use crate::schema::GLOBAL;
 
@@ -165,6 +165,18 @@ pub(crate) enum Beside {
     After(u64),
 }
 
+/// An answer of which only the head has come. It takes a slot until all of it is here.
+struct Promised<'a> {
+    answer: Coming,
+    _slot: Option<SemaphorePermit<'a>>,
+}
+
+impl Promised<'_> {
+    async fn text(self) -> Result<String, Error> {
+        self.answer.text().await
+    }
+}
+
 /// Writes with the permit of one step, within a transaction or each by itself.
 pub(crate) struct Writer<'a> {
     client: &'a Client,
@@ -202,7 +214,8 @@ impl Client {
         vdoms: &[&str],
     ) -> Result<BTreeMap<String, String>, Error> {
         let ask = Ask { attributes: &[mkey], filter: None, page: 1 };
-        let heads = envelope::heads(Asked::Row, &self.page(table, vdoms, &ask, 0).await?)?;
+        let page = self.page(table, vdoms, &ask, 0).await?;
+        let heads = envelope::heads(Asked::Row, &page.text().await?)?;
         let known = heads.into_iter().filter_map(|head| {
             let vdom = match vdoms {
                 [vdom] => vdom,
@@ -213,12 +226,28 @@ impl Client {
         Ok(known.collect())
     }
 
-    /// A page of each of these virtual firewalls as it comes, in one request. Of several, those that the token has no right
-    /// to are left out without a word, and others may be told besides.
-    async fn page(&self, table: &str, vdoms: &[&str], ask: &Ask<'_>, start: usize) -> Result<String, Error> {
+    /// A page of each of these virtual firewalls, in one request, of which only the head has come. Of several, those that
+    /// the token has no right to are left out without a word, and others may be told besides.
+    async fn page(
+        &self,
+        table: &str,
+        vdoms: &[&str],
+        ask: &Ask<'_>,
+        start: usize,
+    ) -> Result<Promised<'_>, Error> {
         let names = if vdoms.len() > NAMED { "*".to_owned() } else { vdoms.join(",") };
-        let _slot = self.enter().await;
-        self.http.text(&cmdb(table, None), &borrowed(&ask.query(&names, start)), CALL).await
+        self.promised(&cmdb(table, None), &borrowed(&ask.query(&names, start)), CALL).await
+    }
+
+    /// What is told within this time, of which only the head has come.
+    async fn promised(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        within: Duration,
+    ) -> Result<Promised<'_>, Error> {
+        let slot = self.enter().await;
+        Ok(Promised { answer: self.http.ask(path, query, within).await?, _slot: slot })
     }
 
     /// One row, where it is there.
@@ -246,8 +275,7 @@ impl Client {
 
     /// A file that a monitor gives.
     pub(crate) async fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, Error> {
-        let _slot = self.enter().await;
-        self.http.text(&format!("/api/v2/monitor/{path}"), query, FILE).await
+        self.promised(&format!("/api/v2/monitor/{path}"), query, FILE).await?.text().await
     }
 
     /// A row of a table of which nothing is set.
@@ -277,7 +305,7 @@ impl Client {
     }
 
     /// Waits for a slot and for the rate.
-    async fn enter(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+    async fn enter(&self) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed.
         let slot = self.slots.acquire().await.ok();
         let at = {

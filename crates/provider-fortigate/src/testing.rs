@@ -9,16 +9,21 @@ use crate::client::{At, Client, Config, Token};
 pub(crate) async fn device(rows: &[(&str, Json)]) -> (Simulator, Client) {
     let simulator =
         Simulator::start(&Options { token: Some("token".to_owned()), ..Options::default() }).await.unwrap();
-    let config = Config {
-        url: simulator.url(),
-        ca: simulator.authority.clone().unwrap(),
-        concurrency: 8,
-        requests_per_second: 10_000,
-    };
-    let client = Client::new(&config, Token::new("token")).unwrap();
+    let client = client(&simulator, 8);
     let writer = client.writer(&|| Ok(()));
     for (table, row) in rows {
         writer.create(At { vdom: "root", table }, row.as_object().unwrap()).await.unwrap();
     }
     (simulator, client)
+}
+
+/// One that makes so many calls at once.
+pub(crate) fn client(simulator: &Simulator, concurrency: usize) -> Client {
+    let config = Config {
+        url: simulator.url(),
+        ca: simulator.authority.clone().unwrap(),
+        concurrency,
+        requests_per_second: 10_000,
+    };
+    Client::new(&config, Token::new("token")).unwrap()
 }

@@ -78,14 +78,14 @@ impl Http {
         self.send(self.request(Method::GET, path, query), None).await
     }
 
-    /// An answer as it comes, within this time.
-    pub(super) async fn text(
+    /// Asks for something that is told within this time, until the head of the answer has come.
+    pub(super) async fn ask(
         &self,
         path: &str,
         query: &[(&str, &str)],
         within: Duration,
-    ) -> Result<String, Error> {
-        self.good(self.request(Method::GET, path, query).timeout(within), None).await
+    ) -> Result<Coming, Error> {
+        sent(self.request(Method::GET, path, query).timeout(within), None).await
     }
 
     pub(super) async fn write(
@@ -122,36 +122,42 @@ impl Http {
 
     /// Sends a request; of a write, with what it asks for.
     async fn send(&self, request: reqwest::RequestBuilder, write: Option<Asked>) -> Result<Envelope, Error> {
-        Envelope::new(write.unwrap_or(Asked::Row), self.good(request, write).await?)
+        Envelope::new(write.unwrap_or(Asked::Row), sent(request, write).await?.text().await?)
     }
+}
 
-    /// The text of an answer that is no refusal.
-    async fn good(&self, request: reqwest::RequestBuilder, write: Option<Asked>) -> Result<String, Error> {
-        let (status, text) = self.answer(request, write.is_some()).await?;
-        if (200..300).contains(&status) {
+/// An answer of which only the head has come.
+pub(super) struct Coming {
+    answer: reqwest::Response,
+    /// What a write asked for.
+    write: Option<Asked>,
+}
+
+impl Coming {
+    /// The text, where it is no refusal.
+    pub(super) async fn text(self) -> Result<String, Error> {
+        let status = self.answer.status();
+        // The length that the device announces is held: what breaks off is no answer.
+        let bytes = self.answer.bytes().await.map_err(|error| failure(self.write.is_some(), error))?;
+        // What somebody wrote in a comment in another encoding is no reason to see nothing.
+        let lossy = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let text = String::from_utf8(Vec::from(bytes)).unwrap_or_else(|it| lossy(it.into_bytes()));
+        if status.is_success() {
             return Ok(text);
         }
         let body: Option<Json> = serde_json::from_str(&text).ok();
-        Err(refusal(write.unwrap_or(Asked::Row), status, body.as_ref()))
+        Err(refusal(self.write.unwrap_or(Asked::Row), status.as_u16(), body.as_ref()))
     }
+}
 
-    /// The status and the text of an answer, where it is one to this request and not to who asks or how often.
-    async fn answer(&self, request: reqwest::RequestBuilder, is_write: bool) -> Result<(u16, String), Error> {
-        let failed = |error| failure(is_write, error);
-        let answer = request.send().await.map_err(failed)?;
-        let status = answer.status().as_u16();
-        let after = answer.headers().get("retry-after").and_then(|after| after.to_str().ok()?.parse().ok());
-        match status {
-            429 => Err(Error::Throttled(after.map(Duration::from_secs))),
-            401 => Err(Error::Token),
-            // The length that the device announces is held: what breaks off is no answer.
-            status => {
-                let bytes = Vec::from(answer.bytes().await.map_err(failed)?);
-                // What somebody wrote in a comment in another encoding is no reason to see nothing.
-                let lossy = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-                Ok((status, String::from_utf8(bytes).unwrap_or_else(|it| lossy(it.into_bytes()))))
-            }
-        }
+/// Sends a request, until the head of an answer has come that is one to it and not to who asks or how often.
+async fn sent(request: reqwest::RequestBuilder, write: Option<Asked>) -> Result<Coming, Error> {
+    let answer = request.send().await.map_err(|error| failure(write.is_some(), error))?;
+    let after = answer.headers().get("retry-after").and_then(|after| after.to_str().ok()?.parse().ok());
+    match answer.status().as_u16() {
+        429 => Err(Error::Throttled(after.map(Duration::from_secs))),
+        401 => Err(Error::Token),
+        _ => Ok(Coming { answer, write }),
     }
 }
 

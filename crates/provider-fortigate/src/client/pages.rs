@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::envelope::{Answer, Page, unread};
-use super::{Ask, At, Client, Error, Keep, Rows};
+use super::{Ask, At, Client, Error, Keep, Promised, Rows};
 
 /// Pages of more bytes are read by another thread, so that nothing waits for them.
 const LARGE: usize = 32 * 1024;
@@ -17,10 +17,10 @@ const LARGE: usize = 32 * 1024;
 const RESTARTS: usize = 5;
 
 /// A page that was read.
-struct Turned<T> {
+struct Turned<'a, T> {
     page: Page<T>,
-    /// The next as it came, where it was asked for meanwhile.
-    ahead: Option<String>,
+    /// The next, where it was asked for meanwhile.
+    ahead: Option<Promised<'a>>,
     /// How many rows the table has, where the device tells it.
     total: Option<u64>,
 }
@@ -35,13 +35,13 @@ impl Client {
         ask: &Ask<'_>,
         keep: &K,
     ) -> Result<BTreeMap<String, Rows<K::Kept>>, Error> {
-        let text = self.page(table, vdoms, ask, 0).await?;
+        let first = self.page(table, vdoms, ask, 0).await?;
         if let [vdom] = vdoms {
             let at = At { vdom, table };
-            let first = self.turn(at, ask, (0, None), text, keep).await?;
+            let first = self.turn(at, ask, (0, None), first, keep).await?;
             return Ok(BTreeMap::from([((*vdom).to_owned(), self.all(at, ask, first, keep).await?)]));
         }
-        let mut first = read_each(text, keep).await?;
+        let mut first = read_each(first.text().await?, keep).await?;
         let mut read = BTreeMap::new();
         for vdom in vdoms {
             // Of several, those without a right are left out without a word: that is no empty table.
@@ -59,15 +59,15 @@ impl Client {
         &self,
         at: At<'_>,
         ask: &Ask<'_>,
-        mut first: Turned<K::Kept>,
+        mut first: Turned<'_, K::Kept>,
         keep: &K,
     ) -> Result<Rows<K::Kept>, Error> {
         for _ in 0..RESTARTS {
             if let Some(rows) = self.unchanged(at, ask, first, keep).await? {
                 return Ok(rows);
             }
-            let text = self.page(at.table, &[at.vdom], ask, 0).await?;
-            first = self.turn(at, ask, (0, None), text, keep).await?;
+            let anew = self.page(at.table, &[at.vdom], ask, 0).await?;
+            first = self.turn(at, ask, (0, None), anew, keep).await?;
         }
         Err(Error::Protocol(format!("{} changes faster than it is read", at.table)))
     }
@@ -77,7 +77,7 @@ impl Client {
         &self,
         at: At<'_>,
         ask: &Ask<'_>,
-        first: Turned<K::Kept>,
+        first: Turned<'_, K::Kept>,
         keep: &K,
     ) -> Result<Option<Rows<K::Kept>>, Error> {
         let Turned { mut page, mut ahead, mut total } = first;
@@ -97,24 +97,25 @@ impl Client {
                 return Ok(Some(all));
             }
             let start = all.rows.len();
-            let text = match ahead.filter(|_| got == ask.page) {
-                Some(text) => text,
+            let next = match ahead.filter(|_| got == ask.page) {
+                Some(next) => next,
                 None => self.page(at.table, &[at.vdom], ask, start).await?,
             };
-            Turned { page, ahead, total } = self.turn(at, ask, (start, total), text, keep).await?;
+            Turned { page, ahead, total } = self.turn(at, ask, (start, total), next, keep).await?;
         }
     }
 
-    /// Reads the page that begins with this row. Where there is surely one more, it is asked for meanwhile: at once where it
-    /// is known how many rows there are, and otherwise as soon as this page has told it.
-    async fn turn<K: Keep>(
-        &self,
+    /// Takes and reads the page that begins with this row. Where there is surely one more, it is asked for meanwhile, so that
+    /// the device always has something to do: at once where it is known how many rows there are, and otherwise as soon as
+    /// this page has told it.
+    async fn turn<'a, K: Keep>(
+        &'a self,
         at: At<'_>,
         ask: &Ask<'_>,
         (start, known): (usize, Option<u64>),
-        text: String,
+        promised: Promised<'_>,
         keep: &K,
-    ) -> Result<Turned<K::Kept>, Error> {
+    ) -> Result<Turned<'a, K::Kept>, Error> {
         let (tell, told) = oneshot::channel();
         let following = start + ask.page;
         let ahead = async {
@@ -130,13 +131,14 @@ impl Client {
             }
         };
         let (vdom, keep) = (at.vdom.to_owned(), keep.clone());
-        let page = aside(text, move |text| {
+        let read = move |text: &str| {
             let answer = super::envelope::first(unread(text)?)?;
             let total = answer.total;
             // Nobody listens any more where it was known.
             let _ = total.map(|total| tell.send(total));
             Ok((answer.page(&vdom, &keep)?, total))
-        });
+        };
+        let page = async { aside(promised.text().await?, read).await };
         let ((page, total), ahead) = tokio::try_join!(page, ahead)?;
         Ok(Turned { page, ahead, total })
     }
@@ -185,7 +187,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
-    use crate::testing::device;
+    use crate::testing::{self, device};
 
     const AT: At<'_> = At { vdom: "root", table: "firewall/address" };
 
@@ -203,11 +205,14 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn pages_of_any_size_make_the_whole_table() {
         let rows: Vec<_> = (0..12).map(address).collect();
-        let (_simulator, client) = device(&rows).await;
+        let (simulator, client) = device(&rows).await;
         let whole = names(&client, 1000).await.unwrap();
         assert_eq!(whole.len(), 12);
-        for page in 1..=14 {
-            assert_eq!(names(&client, page).await.unwrap(), whole, "pages of {page}");
+        // A page that is on its way takes the only slot until it is here, and the one after it is asked for meanwhile.
+        let narrow = testing::client(&simulator, 1);
+        for (page, client) in (1..=14).flat_map(|page| [(page, &client), (page, &narrow)]) {
+            let read = tokio::time::timeout(Duration::from_secs(10), names(client, page)).await;
+            assert_eq!(read.expect("it never ends").unwrap(), whole, "pages of {page}");
         }
     }
 
