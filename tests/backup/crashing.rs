@@ -79,7 +79,7 @@ fn killed_at_any_moment_it_is_completed() {
     stage.block_on(async {
         stage.drive(tenant()).converge().await;
         stage.clear().await;
-        for after in (0..12).map(|n| Duration::from_millis(150 + n * 350)) {
+        for after in (0..5).map(|n| Duration::from_millis(150 + n * 900)) {
             // Dropping a call kills its restic, as the kernel does when the process dies.
             let _ = tokio::time::timeout(after, dies(&stage, usize::MAX)).await;
             is_whole(&stage, &format!("after {after:?}")).await;
