@@ -31,7 +31,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::future::{self, BoxFuture};
+use futures::TryFutureExt as _;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
@@ -108,6 +109,9 @@ struct State {
     /// The device refused a move within a transaction.
     no_moves: bool,
 }
+
+/// What is being made of tables without policies.
+type Begun = BoxFuture<'static, Result<Observation, ProviderError>>;
 
 /// What was seen of all tenants, and from what: the same is not made of the same tables again.
 struct Sight {
@@ -217,7 +221,7 @@ impl Fortigate {
     async fn look(&self, scope: &Scope, ctx: &Ctx) -> Result<Observation, ProviderError> {
         let client = self.client(ctx).await?;
         self.identify(&client).await?;
-        let read = self.tables.read(&client, scope, |others| self.begun(others, scope)).await;
+        let read = self.tables.read(&client, scope, |others| self.begun(&others, scope)).await;
         let (read, begun) = read.map_err(|error| self.fail(&error))?;
         self.is_of_pinned(&read).await?;
         // The one is our work and the other the device's, so that neither waits for the other.
@@ -255,7 +259,7 @@ impl Fortigate {
 
     /// All tables, at least as far as this scope goes.
     async fn read(&self, client: &Client, scope: &Scope) -> Result<Read, ProviderError> {
-        let read = self.tables.read(client, scope, |_| future::ready(())).await;
+        let read = self.tables.read(client, scope, drop).await;
         let (read, ()) = read.map_err(|error| self.fail(&error))?;
         self.is_of_pinned(&read).await?;
         Ok(read)
@@ -277,14 +281,13 @@ impl Fortigate {
         offered.map_err(|error| self.fail(&error))
     }
 
-    /// What these tables, in which policies are not yet, say of what is looked at; nothing where they say the same as when
-    /// all was last seen.
-    async fn begun(&self, others: Read, scope: &Scope) -> Option<Observation> {
-        if self.last_seen(&others, scope).is_some() {
+    /// Begins to go through these tables, in which policies are not yet; nothing where they say the same as when all was
+    /// last seen.
+    fn begun(&self, others: &Read, scope: &Scope) -> Option<Begun> {
+        if self.last_seen(others, scope).is_some() {
             return None;
         }
-        // What is broken here is told where it is made again.
-        self.view(&others, scope, |view| view.without_policies()).await.ok()
+        Some(self.view(others, scope, |view| view.without_policies()))
     }
 
     /// What these tables say of what is looked at, from what was [begun](Self::begun) of them.
@@ -292,11 +295,15 @@ impl Fortigate {
         &self,
         read: &Read,
         scope: &Scope,
-        begun: Option<Observation>,
+        begun: Option<Begun>,
     ) -> Result<Observation, ProviderError> {
         if let Some(last) = self.last_seen(read, scope) {
             return Ok(last);
         }
+        let begun = match begun {
+            Some(begun) => Some(begun.await?),
+            None => None,
+        };
         let seen = self
             .view(read, scope, |view| {
                 let begun = begun.unwrap_or_else(|| view.without_policies());
@@ -319,13 +326,13 @@ impl Fortigate {
         self.state().sight.as_ref().filter(is_same).map(|last| last.seen.clone())
     }
 
-    /// Looks at these tables in another thread: of many tenants it takes long.
-    async fn view<T: Send + 'static>(
+    /// Looks at these tables in another thread, from now on: of many tenants it takes long.
+    fn view<T: Send + 'static>(
         &self,
         read: &Read,
         scope: &Scope,
         look: impl FnOnce(View<'_>) -> T + Send + 'static,
-    ) -> Result<T, ProviderError> {
+    ) -> BoxFuture<'static, Result<T, ProviderError>> {
         let version = self.version();
         let (provider, installation) = (self.host.name.clone(), self.installation.clone());
         let (anchor, transit) = (self.settings.anchor.clone(), self.settings.vdom.clone());
@@ -341,9 +348,9 @@ impl Fortigate {
                 read: &read,
             })
         });
-        look.await.map_err(|error| {
+        Box::pin(look.map_err(|error| {
             ProviderError::Protocol(format!("what was read cannot be gone through: {error}"))
-        })
+        }))
     }
 
     async fn wait_for_changes(&self, ctx: &Ctx) -> Result<Changes, ProviderError> {

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future;
 use serde_json::Value as Json;
 use tokio::sync::Mutex;
 use vertskommune_core::names::Kind;
@@ -179,13 +180,25 @@ impl Offers {
         settings: &Settings,
         read: &Read,
     ) -> Result<Offered, Error> {
+        let tables = Tables { read, settings };
+        // A virtual firewall of a tenant's own has the services that FortiOS brings along, and none of the host's. They are
+        // gone through while the device has something to answer.
+        let services = |own| tables.others_in(own, &[SERVICE, SERVICE_GROUP]).map(|names| (own, names));
+        let own = async { tables.own().filter_map(services).collect::<Vec<_>>() };
+        let (hosts, own) = future::join(self.hosts(client, &tables), own).await;
+        let own = own.into_iter().map(|(own, names)| (Sort::Service.key(own), names));
+        Ok(hosts?.into_iter().chain(own).collect())
+    }
+
+    /// What the virtual firewall that tenants share offers.
+    async fn hosts(&self, client: &Client, tables: &Tables<'_>) -> Result<Offered, Error> {
         let mut last = self.last.lock().await;
+        let settings = tables.settings;
         let vdom = settings.vdom.as_str();
         let mut offered = Offered::new();
         let mut add = |sort: Sort, names: Option<BTreeSet<String>>| {
             offered.extend(names.map(|names| (sort.key(vdom), names)));
         };
-        let tables = Tables { read, settings };
         add(Sort::Service, tables.others(&[SERVICE, SERVICE_GROUP]));
         add(Sort::Interface, tables.named(&[INTERFACE, ZONE], settings.interfaces()));
         let wanted = || settings.places.values().flat_map(|place| place.addresses.keys()).map(String::as_str);
@@ -204,11 +217,6 @@ impl Offers {
             let profile = PROFILES.iter().find(|(_, of, _)| *of == table);
             let sort = profile.map_or(Sort::Pool, |(sort, ..)| *sort);
             add(sort, last.names(client, vdom, table).await?);
-        }
-        // A virtual firewall of a tenant's own has the services that FortiOS brings along, and none of the host's.
-        for own in tables.own() {
-            let services = tables.others_in(own, &[SERVICE, SERVICE_GROUP]);
-            offered.extend(services.map(|names| (Sort::Service.key(own), names)));
         }
         Ok(offered)
     }

@@ -63,12 +63,12 @@ impl Tables {
 
     /// All tables as they are now, at least as far as this scope goes. Policies are most by far: what is read of all others
     /// is given to `meanwhile` while policies are still on their way.
-    pub(crate) async fn read<T: Future>(
+    pub(crate) async fn read<T>(
         &self,
         client: &Client,
         scope: &Scope,
         meanwhile: impl FnOnce(Read) -> T,
-    ) -> Result<(Read, T::Output), Error> {
+    ) -> Result<(Read, T), Error> {
         let (first, others): (Vec<_>, Vec<_>) = sources(self.dedicated)
             .filter_map(|table| Some((table, self.last.get(table.kind)?)))
             .partition(|(table, _)| table.kind == VIRTUAL_FIREWALL);
@@ -94,7 +94,7 @@ impl Tables {
             others.into_iter().partition(|(table, _)| table.kind == POLICY);
         let others = async {
             read.extend(all(others).await?);
-            let made = meanwhile(read.clone()).await;
+            let made = meanwhile(read.clone());
             Ok((read, made))
         };
         // They are asked for first.

@@ -22,6 +22,9 @@ pub(super) const CALL: Duration = Duration::from_secs(30);
 /// How long a file may take, such as the whole configuration.
 pub(super) const FILE: Duration = Duration::from_mins(2);
 
+/// Bytes for which room is made at most because an answer announces them.
+const ROOM: usize = 16 * 1024 * 1024;
+
 /// The token of an API user. Prints as nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token(Arc<str>);
@@ -135,13 +138,19 @@ pub(super) struct Coming {
 
 impl Coming {
     /// The text, where it is no refusal.
-    pub(super) async fn text(self) -> Result<String, Error> {
+    pub(super) async fn text(mut self) -> Result<String, Error> {
         let status = self.answer.status();
+        let announced = self.answer.content_length().and_then(|length| usize::try_from(length).ok());
+        // Taken as it comes, so that nothing is left to be put together at the end.
+        let mut bytes = Vec::with_capacity(announced.unwrap_or_default().min(ROOM));
+        let failed = |error| failure(self.write.is_some(), error);
         // The length that the device announces is held: what breaks off is no answer.
-        let bytes = self.answer.bytes().await.map_err(|error| failure(self.write.is_some(), error))?;
+        while let Some(part) = self.answer.chunk().await.map_err(failed)? {
+            bytes.extend_from_slice(&part);
+        }
         // What somebody wrote in a comment in another encoding is no reason to see nothing.
         let lossy = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let text = String::from_utf8(Vec::from(bytes)).unwrap_or_else(|it| lossy(it.into_bytes()));
+        let text = String::from_utf8(bytes).unwrap_or_else(|it| lossy(it.into_bytes()));
         if status.is_success() {
             return Ok(text);
         }
