@@ -300,8 +300,7 @@ impl Client {
     }
 
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Envelope, Error> {
-        let _slot = self.enter().await;
-        self.http.get(path, query).await
+        Envelope::new(Asked::Row, self.promised(path, query, CALL).await?.text().await?)
     }
 
     /// Waits for a slot and for the rate.

@@ -77,10 +77,6 @@ impl Http {
         *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
     }
 
-    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Envelope, Error> {
-        self.send(self.request(Method::GET, path, query), None).await
-    }
-
     /// Asks for something that is told within this time, until the head of the answer has come.
     pub(super) async fn ask(
         &self,
@@ -111,7 +107,7 @@ impl Http {
         if let Some(id) = transaction {
             request = request.header("X-TRANSACTION-ID", id.to_string());
         }
-        self.send(request, Some(asked)).await
+        Envelope::new(asked, sent(request, Some(asked)).await?.text().await?)
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> reqwest::RequestBuilder {
@@ -121,11 +117,6 @@ impl Http {
         let parts = if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) };
         let request = self.client.request(method, format!("{}{path}{parts}", self.url));
         request.header(AUTHORIZATION, format!("Bearer {}", token.0))
-    }
-
-    /// Sends a request; of a write, with what it asks for.
-    async fn send(&self, request: reqwest::RequestBuilder, write: Option<Asked>) -> Result<Envelope, Error> {
-        Envelope::new(write.unwrap_or(Asked::Row), sent(request, write).await?.text().await?)
     }
 }
 
