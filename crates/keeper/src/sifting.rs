@@ -105,7 +105,11 @@ fn part(name: Name) -> Option<(Part, Id)> {
 
 /// Whether restic reads every index and every snapshot.
 async fn is_read(repository: &Repository, kept: &Folder, bounds: &Bounds) -> Result<bool, KeeperError> {
-    let there = Survey::of(kept)?.count(Kind::Snapshot);
+    let survey = Survey::of(kept)?;
+    if survey.files.iter().any(|(name, seen)| part(*name).is_some() && seen.bytes < restic::SHORTEST) {
+        return Ok(false);
+    }
+    let there = survey.count(Kind::Snapshot);
     let read = async {
         repository.read_indexes(bounds).await?;
         Ok(repository.snapshots(&Filter::default(), bounds).await?.len() == there)
