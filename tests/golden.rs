@@ -184,6 +184,7 @@ async fn tell(case: &Path) -> String {
             requested_at: None,
             outcome: vertskommune_api::Outcome::Planned(&plan),
             changed: false,
+            underway: &[],
         };
         let status = vertskommune_api::status(None, &input, now());
         writeln!(out, "  status: {}", status.message.unwrap_or_default()).unwrap();

@@ -5,4 +5,5 @@ pub mod inventory;
 pub mod lab;
 pub mod manifests;
 pub mod proxy;
+pub mod room;
 pub mod status;

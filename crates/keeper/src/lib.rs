@@ -33,5 +33,5 @@ mod survey;
 pub use keeper::{Keeper, KeeperError, Settings, Witness};
 pub use policy::Policy;
 pub use report::{Finding, Findings, Report, Retained};
-pub use runs::{KeepAll, Rule, Run};
+pub use runs::{ByPolicy, KeepAll, Rule, Run};
 pub use vertskommune_core::backup::Retention;

@@ -42,6 +42,9 @@ pub(crate) const BORN_FIELD: &str = "vertskommune.born.";
 /// The first part of every name of a rule of ours.
 const RULES: &str = "vertskommune";
 
+/// How the description of a snapshot begins that a backup takes.
+const BACKUP: &str = "vertskommune backup ";
+
 /// Fixed for all time: the instance UUIDs of all servers follow from it.
 const NAMESPACE: uuid::Uuid = uuid::Uuid::from_u128(0x6f1d_1c2e_5f0b_4b8e_9d0a_7a3c_52b1_90e7);
 
@@ -71,6 +74,24 @@ pub(crate) fn read_rule_name(installation: &Installation, name: &str) -> Option<
     let [RULES, from, tenant, group] = parts[..] else { return None };
     (from == installation.as_str() && !tenant.is_empty() && !group.is_empty())
         .then(|| (tenant.into(), group.to_owned()))
+}
+
+/// The description of a snapshot that a backup of a server takes, which is its mark: a snapshot has no other place.
+pub(crate) fn backup_mark(
+    installation: &Installation,
+    tenant: &TenantName,
+    server: &str,
+    run: &str,
+) -> String {
+    format!("{BACKUP}{installation}/{tenant}/{server} {run}")
+}
+
+/// Whose snapshot it is, if a backup of this installation took it.
+pub(crate) fn read_backup_mark(installation: &Installation, description: &str) -> Option<TenantName> {
+    let (whose, run) = description.strip_prefix(BACKUP)?.split_once(' ')?;
+    let [from, tenant, server] = whose.split('/').collect::<Vec<_>>()[..] else { return None };
+    let is_whole = [tenant, server, run].iter().all(|part| !part.is_empty()) && !run.contains(' ');
+    (from == installation.as_str() && is_whole).then(|| tenant.into())
 }
 
 /// The instance UUID that a server is made with. `recreate` names the one that it succeeds.
@@ -110,6 +131,27 @@ mod tests {
             ["dc", "vertskommune/sor/ibestad/dc", "vertskommune/nord/ibestad", "vertskommune/nord//dc"]
         {
             assert_eq!(read_rule_name(&ours, other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_backups_are_known_by_their_snapshots() {
+        let ours = Installation::from("nord");
+        let mark = backup_mark(&ours, &"ibestad".into(), "ibe-fs01", "20261128T221500Z");
+        assert_eq!(mark, "vertskommune backup nord/ibestad/ibe-fs01 20261128T221500Z");
+        assert_eq!(read_backup_mark(&ours, &mark), Some("ibestad".into()));
+        for other in [
+            "",
+            "before the patch",
+            "vertskommune backup sor/ibestad/ibe-fs01 20261128T221500Z",
+            "vertskommune backup nord/ibestad/ibe-fs01",
+            "vertskommune backup nord/ibestad/ibe-fs01 ",
+            "vertskommune backup nord/ibestad/ibe-fs01 taken by hand",
+            "vertskommune backup nord/ibestad 20261128T221500Z",
+            "vertskommune backup nord//ibe-fs01 20261128T221500Z",
+            "copy of vertskommune backup nord/ibestad/ibe-fs01 20261128T221500Z",
+        ] {
+            assert_eq!(read_backup_mark(&ours, other), None, "{other:?}");
         }
     }
 

@@ -22,6 +22,7 @@ pub(crate) const PRIVILEGES: &[(Place, &[&str])] = &[
             "Folder.Move",
             "Folder.Rename",
             "Global.SetCustomField",
+            "VApp.Export",
             "VirtualMachine.Config.AddNewDisk",
             "VirtualMachine.Config.AddRemoveDevice",
             "VirtualMachine.Config.AdvancedConfig",
@@ -38,6 +39,8 @@ pub(crate) const PRIVILEGES: &[(Place, &[&str])] = &[
             "VirtualMachine.Inventory.Delete",
             "VirtualMachine.Inventory.Move",
             "VirtualMachine.Provisioning.Customize",
+            "VirtualMachine.State.CreateSnapshot",
+            "VirtualMachine.State.RemoveSnapshot",
         ],
     ),
     (

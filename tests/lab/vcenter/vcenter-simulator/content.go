@@ -127,9 +127,29 @@ func (c *contents) PutObject(_ *simulator.Context, o mo.Reference) {
 		return
 	}
 	disks := c.disks(vm.Self, vm.Name, snapshot.Config.Hardware.Device)
+	snapshot.Config.Hardware.Device = asLongAs(disks, snapshot.Config.Hardware.Device)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.frozen[snapshot.Self] = disks
+}
+
+// asLongAs is a snapshot's hardware with disks as long as its export has them,
+// as they are in a real vSphere. The VM's own hardware stays.
+func asLongAs(disks []*disk, hardware []types.BaseVirtualDevice) []types.BaseVirtualDevice {
+	lengths := map[int32]int64{}
+	for _, d := range disks {
+		lengths[d.Key] = d.Bytes
+	}
+	devices := make([]types.BaseVirtualDevice, len(hardware))
+	for i, device := range hardware {
+		devices[i] = device
+		if d, ok := device.(*types.VirtualDisk); ok {
+			changed := *d
+			changed.CapacityInBytes, changed.CapacityInKB = lengths[d.Key], lengths[d.Key]>>10
+			devices[i] = &changed
+		}
+	}
+	return devices
 }
 
 // UpdateObject is part of the listener's interface.

@@ -6,6 +6,7 @@ use vertskommune_core::backup::facts::{self, DiskBackup, Proof, ServerBackups};
 use vertskommune_core::backup::{Backups, Known, Report, report};
 use vertskommune_core::observation::Observation;
 use vertskommune_core::tenant::Server;
+use vertskommune_core::transfer::{Transfer, Work};
 
 use super::*;
 use crate::conditions::{BACKUP_READY, PROTECTED};
@@ -196,4 +197,36 @@ fn a_refused_manifest_says_nothing_of_it_and_keeps_what_is_known() {
     let next = status(Some(&first), &refused, now());
     assert_eq!(said(&next), "False Refused, Unknown Refused, Unknown Refused");
     assert_eq!(next.backup, first.backup);
+}
+
+#[test]
+fn what_is_moved_is_told_where_nothing_is_to_be_done_and_no_condition_follows_it() {
+    let underway = |server: &str, bytes, of| Underway {
+        transfer: Transfer {
+            due: now(),
+            provider: "room".into(),
+            tenant: "ibestad".into(),
+            server: server.to_owned(),
+            work: Work::Backup,
+        },
+        since: now(),
+        bytes,
+        of,
+    };
+    let moving = [underway("ibe-fs01", 62, 100), underway("ibe-db01", 0, 0)];
+    let mut plan = converged();
+    let resting = status(None, &input(&plan), now());
+    for (underway, expected) in [
+        (&moving[..0], "Converged"),
+        (&moving[..1], "Backing up ibe-fs01 (62%)"),
+        (&moving[1..], "Backing up ibe-db01"),
+        (&moving[..], "Backing up ibe-fs01 (62%), 1 more"),
+    ] {
+        let status = status(None, &StatusInput { underway, ..input(&plan) }, now());
+        assert_eq!(status.message.as_deref(), Some(expected));
+        assert_eq!(status.conditions, resting.conditions, "a backup at night is no transition");
+    }
+    plan.steps.push(step(Class::Create, None));
+    let busy = status(None, &StatusInput { underway: &moving, ..input(&plan) }, now());
+    assert!(busy.message.is_some_and(|it| !it.contains("Backing")), "what is to be done goes first");
 }

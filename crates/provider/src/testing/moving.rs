@@ -1,0 +1,266 @@
+//! Disks of in-memory servers, and how they come into an in-memory second room and back.
+
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read, Write};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use vertskommune_core::backup::facts::Obstacle;
+use vertskommune_core::backup::{Mode, SYSTEM, Schedule, proving};
+use vertskommune_core::names::{Installation, ResourceId, ResourceKey, TenantName};
+use vertskommune_core::observation::Observation;
+use vertskommune_core::tenant::ValidatedTenant;
+use vertskommune_core::transfer::{Due, Transfer, Work};
+
+use super::memory::{Memory, path};
+use super::system::MemorySystem;
+use super::vault::{KeptDisk, run_id};
+use crate::{
+    Around, Ctx, Export, ExportError, ExportedDisk, Exports, Moved, ProviderError, Restore, Run, Transfers,
+    Wanted,
+};
+
+/// Bytes of a disk here, whatever size it says: no whole number of chunks.
+const DISK: usize = 40_000;
+/// As many are moved between two questions whether to go on.
+const CHUNK: usize = 16 << 10;
+
+/// What is due for a tenant here.
+pub(super) fn due(
+    installation: &Installation,
+    tenant: &ValidatedTenant,
+    seen: &Observation,
+    now: Timestamp,
+) -> Due {
+    let Some(backup) = &tenant.backup else { return Due::default() };
+    let Mode::Managed { window, .. } = &backup.mode else { return Due::default() };
+    let schedule = Schedule::new(window, installation, &tenant.name);
+    let known = seen.backups.get(&tenant.name).map(|known| known.backups.as_ref());
+    let transfer = |due, server: &str, work| Transfer {
+        due,
+        provider: backup.provider.clone(),
+        tenant: tenant.name.clone(),
+        server: server.to_owned(),
+        work,
+    };
+    let mut due = Due { now: Vec::new(), next: schedule.next(now).map(|turn| turn.begins) };
+    for server in tenant.servers.iter().filter(|server| backup.selection.covers(server)) {
+        let last = known.and_then(|known| known.servers.get(&server.name)?.last_good);
+        if let Some(turn) = schedule.turn(now).filter(|_| schedule.is_due(last, now)) {
+            due.now.push(transfer(turn.begins, &server.name, Work::Backup));
+        }
+    }
+    if let Some(next) = known.and_then(|known| proving::next_proof(backup, &tenant.servers, known)) {
+        if next.due <= now {
+            due.now.push(transfer(next.due, &next.server, Work::Proof { disk: next.disk }));
+        } else {
+            due.next = due.next.map(|at| at.min(next.due));
+        }
+    }
+    due
+}
+
+impl Exports for Memory {
+    fn export<'a>(
+        &'a self,
+        wanted: &'a Wanted,
+        ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Box<dyn Export>, ExportError>> {
+        Box::pin(async move {
+            ctx.permit()?;
+            let key = ResourceKey::new("server", wanted.server.as_str());
+            let path = path(&ResourceId::new(&wanted.tenant, &self.host.name, key));
+            let thing = self.system.thing(&path)?;
+            let thing = thing.ok_or_else(|| ProviderError::Refused(format!("{path} is not there")))?;
+            self.system.snapshot(&path, true)?;
+            let named = thing.fields.iter().filter_map(|(field, _)| {
+                Some(field.strip_prefix("disks.")?.strip_suffix(".size")?.to_owned())
+            });
+            let disk = |name: String| ExportedDisk { name, bytes: DISK as u64 };
+            let disks = named.chain([SYSTEM.to_owned()]).map(disk).collect();
+            let export = MemoryExport {
+                system: self.system.clone(),
+                configuration: json!({ "path": path }),
+                disks,
+                path,
+            };
+            Ok(Box::new(export) as Box<dyn Export>)
+        })
+    }
+
+    fn tidy<'a>(
+        &'a self,
+        tenant: &'a TenantName,
+        ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<usize, ProviderError>> {
+        Box::pin(async move {
+            let left = self.system.left(tenant);
+            for path in &left {
+                ctx.permit()?;
+                self.system.snapshot(path, false)?;
+            }
+            Ok(left.len())
+        })
+    }
+}
+
+struct MemoryExport {
+    system: Arc<MemorySystem>,
+    path: String,
+    configuration: Json,
+    disks: Vec<ExportedDisk>,
+}
+
+impl Drop for MemoryExport {
+    fn drop(&mut self) {
+        self.system.close(&self.path);
+    }
+}
+
+impl Export for MemoryExport {
+    fn configuration(&self) -> &Json {
+        &self.configuration
+    }
+
+    fn disks(&self) -> &[ExportedDisk] {
+        &self.disks
+    }
+
+    fn obstacles(&self) -> &[Obstacle] {
+        &[]
+    }
+
+    fn read<'a>(&'a self, disk: &'a str) -> BoxFuture<'a, Result<Box<dyn Read + Send>, ProviderError>> {
+        let bytes = Cursor::new(disk_bytes(&self.path, disk));
+        Box::pin(async move { Ok(Box::new(bytes) as Box<dyn Read + Send>) })
+    }
+
+    fn close(self: Box<Self>, _: bool) -> BoxFuture<'static, Result<(), ProviderError>> {
+        Box::pin(async move { self.system.snapshot(&self.path, false) })
+    }
+}
+
+/// What a disk holds: the same whenever it is read, and never the same as another.
+pub fn disk_bytes(path: &str, disk: &str) -> Vec<u8> {
+    let seed =
+        format!("{path}/{disk}").bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31) ^ u64::from(byte));
+    let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    let words = std::iter::successors(Some(seed), next);
+    words.flat_map(|word| word.to_be_bytes().into_iter().take(2)).take(DISK).collect()
+}
+
+impl Memory {
+    async fn take(
+        &self,
+        transfer: &Transfer,
+        tenant: &ValidatedTenant,
+        around: &Around<'_>,
+        ctx: &Ctx,
+    ) -> Result<Moved, ProviderError> {
+        let refused = |why: &str| ProviderError::Refused(why.to_owned());
+        let servers = around.servers.ok_or_else(|| refused("the servers are not given out"))?;
+        let backup = tenant.backup.as_ref().ok_or_else(|| refused("no backup is asked for"))?;
+        let server = tenant.servers.iter().find(|server| server.name == transfer.server);
+        let server = server.ok_or_else(|| refused("there is no such server"))?;
+        servers.tidy(&tenant.name, ctx).await?;
+        let begun = Timestamp::now();
+        let wanted = Wanted { tenant: tenant.name.clone(), server: server.name.clone(), run: run_id(begun) };
+        let export = servers.export(&wanted, ctx).await.map_err(|error| match error {
+            ExportError::Failed(error) => error,
+            ExportError::Hindered(_) => refused(&error.to_string()),
+        })?;
+        let covered = export.disks().iter().filter(|disk| backup.selection.covers_disk(server, &disk.name));
+        let disks: Vec<ExportedDisk> = covered.cloned().collect();
+        let copied = self.copy(&disks, export.as_ref(), around, ctx).await;
+        let closed = export.close(copied.is_ok()).await;
+        let (copied, moved) = copied?;
+        closed?;
+        ctx.permit()?;
+        self.system.vault.put(transfer, begun, copied);
+        Ok(moved)
+    }
+
+    async fn copy(
+        &self,
+        disks: &[ExportedDisk],
+        export: &dyn Export,
+        around: &Around<'_>,
+        ctx: &Ctx,
+    ) -> Result<(BTreeMap<String, KeptDisk>, Moved), ProviderError> {
+        let mut moved = Moved { of: disks.iter().map(|disk| disk.bytes).sum(), ..Moved::default() };
+        let mut copied = BTreeMap::new();
+        for disk in disks {
+            let mut from = export.read(&disk.name).await?;
+            let mut bytes = Vec::new();
+            while bytes.len() < DISK {
+                let most = CHUNK.min(DISK - bytes.len()) as u64;
+                let read = from.by_ref().take(most).read_to_end(&mut bytes);
+                moved.bytes += read.map_err(|error| ProviderError::Protocol(error.to_string()))? as u64;
+                (around.progress)(moved);
+                self.system.vault.pass(ctx).await?;
+            }
+            copied.insert(disk.name.clone(), KeptDisk::new(bytes));
+        }
+        moved.stored = moved.bytes;
+        Ok((copied, moved))
+    }
+}
+
+impl Transfers for Memory {
+    fn carry_out<'a>(
+        &'a self,
+        transfer: &'a Transfer,
+        tenant: &'a ValidatedTenant,
+        around: &'a Around<'a>,
+        ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Moved, ProviderError>> {
+        Box::pin(async move {
+            let _entered = self.system.vault.enter(transfer)?;
+            ctx.permit()?;
+            let moved = match &transfer.work {
+                Work::Backup => self.take(transfer, tenant, around, ctx).await?,
+                Work::Proof { disk } => {
+                    self.system.vault.pass(ctx).await?;
+                    let bytes = self.system.vault.prove(transfer, disk, Timestamp::now())?;
+                    Moved { bytes, of: bytes, stored: 0 }
+                }
+            };
+            self.system.came(&transfer.tenant);
+            Ok(moved)
+        })
+    }
+
+    fn restore<'a>(
+        &'a self,
+        restore: &'a Restore,
+        mut to: Box<dyn Write + Send>,
+        around: &'a Around<'a>,
+        ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Moved, ProviderError>> {
+        Box::pin(async move {
+            let (bytes, sound) = self.system.vault.disk(restore)?;
+            let mut moved = Moved { of: bytes.len() as u64, ..Moved::default() };
+            for chunk in bytes.chunks(CHUNK) {
+                self.system.vault.pass(ctx).await?;
+                to.write_all(chunk).map_err(|error| ProviderError::Refused(error.to_string()))?;
+                moved.bytes += chunk.len() as u64;
+                (around.progress)(moved);
+            }
+            if sound {
+                Ok(moved)
+            } else {
+                Err(ProviderError::Refused("its bytes are not what was sent".to_owned()))
+            }
+        })
+    }
+
+    fn runs<'a>(
+        &'a self,
+        tenant: &'a TenantName,
+        _: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Vec<Run>, ProviderError>> {
+        Box::pin(async move { Ok(self.system.vault.runs_of(tenant)) })
+    }
+}
