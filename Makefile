@@ -23,7 +23,7 @@ test: install ## Runs every test, with the lab's real peers
 	  cargo test --locked --workspace --features vertskommune/testing && tests/planted/run
 	tests/lab/smoke
 	cd tests/lab/vcenter && go test ./...
-	UNTIL=ready tests/lab/demo lab
+	UNTIL=protected tests/lab/demo lab
 	tests/clients/fortios/run
 	@echo 'all tests passed'
 

@@ -185,6 +185,7 @@ async fn tell(case: &Path) -> String {
             outcome: vertskommune_api::Outcome::Planned(&plan),
             changed: false,
             underway: &[],
+            failed: &[],
         };
         let status = vertskommune_api::status(None, &input, now());
         writeln!(out, "  status: {}", status.message.unwrap_or_default()).unwrap();

@@ -28,6 +28,7 @@ impl Scene {
         let cluster = Cluster::start_with(&["--vcenters", "1"]).await?;
         let room = Arc::new(Room::start("ext4", "1G")?);
         let way = Way::into(&room).unwrap();
+        room.order("keep").unwrap();
         let escrow = room.file("escrow.key");
         assert!(Command::new("age-keygen").arg("-o").arg(&escrow).output().unwrap().status.success());
         let recipient = Command::new("age-keygen").arg("-y").arg(&escrow).output().unwrap().stdout;
@@ -91,6 +92,35 @@ impl Scene {
             }
             assert!(begun.elapsed() < PATIENCE, "it is not protected: {tenant:#}");
             tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits until a condition of a tenant has this reason, and gives its message.
+    async fn told(&self, number: u16, kind: &str, reason: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let tenant = self.cluster.find(&tenant_name(number)).await.unwrap().unwrap_or_default();
+            let said =
+                tenant["status"]["conditions"].as_array().into_iter().flatten().find(|it| it["type"] == kind);
+            if let Some(said) = said.filter(|it| it["reason"] == reason) {
+                return said["message"].as_str().unwrap_or_default().to_owned();
+            }
+            assert!(begun.elapsed() < PATIENCE, "{kind} is not {reason}: {tenant:#}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits until bytes of a disk flow.
+    async fn is_read(&self) {
+        let begun = Instant::now();
+        loop {
+            let leases = self.ask("/leases").await;
+            let is_reading = |it: &Json| it["disks"][0]["requests"].as_u64().unwrap_or_default() > 0;
+            if leases.as_array().unwrap().iter().any(is_reading) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no backup begins: {leases:#}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
@@ -171,16 +201,7 @@ async fn a_controller_that_dies_in_a_backup_leaves_nothing_and_loses_nothing() {
     // So slowly that there is a middle.
     scene.vcenter().admin("POST", "/export", json!({"rate": 1_000_000, "max": 2})).await.unwrap();
     scene.cluster.apply(&backed_up(1)).unwrap();
-    let begun = Instant::now();
-    loop {
-        let leases = scene.ask("/leases").await;
-        let is_reading = |it: &Json| it["disks"][0]["requests"].as_u64().unwrap_or_default() > 0;
-        if leases.as_array().unwrap().iter().any(is_reading) {
-            break;
-        }
-        assert!(begun.elapsed() < PATIENCE, "no backup begins: {leases:#}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    scene.is_read().await;
     scene.restart();
     scene.protected(1).await;
     assert_eq!(scene.ask("/snapshots").await, json!([]), "the dead one's snapshots are gone too");
@@ -188,5 +209,35 @@ async fn a_controller_that_dies_in_a_backup_leaves_nothing_and_loses_nothing() {
     let password = scene.password(1);
     assert_eq!(scene.restic(1, "/dev/stdin", "list locks", &password), "");
     scene.restic(1, "/dev/stdin", "check", &password);
+    scene.has_all_bytes(1, "/dev/stdin", &password).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_that_is_cut_off_or_full_is_told_and_the_backup_is_taken_once_it_is_well_again() {
+    let Some(mut scene) = Scene::set().await else { return };
+    scene.vcenter().admin("POST", "/export", json!({"rate": 1_000_000, "max": 2})).await.unwrap();
+    scene.cluster.apply(&backed_up(1)).unwrap();
+    scene.is_read().await;
+    scene.room.order("fill").unwrap();
+    let said = scene.told(1, "BackupReady", "BackupFailed").await;
+    assert!(said.contains("room in the store"), "{said}");
+    assert_eq!(scene.ask("/snapshots").await, json!([]), "no snapshot stays on a server");
+    scene.room.order("drain").unwrap();
+    // The next try, a minute later.
+    scene.is_read().await;
+    scene.room.order("cut").unwrap();
+    scene.told(1, "Protected", "NoBackupYet").await;
+    let begun = Instant::now();
+    while scene.ask("/snapshots").await != json!([]) {
+        assert!(begun.elapsed() < PATIENCE, "a snapshot stays on a server");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    scene.room.order("mend").unwrap();
+    scene.vcenter().admin("DELETE", "/export", Json::Null).await.unwrap();
+    scene.protected(1).await;
+    scene.stop().await;
+    let password = scene.password(1);
+    assert_eq!(scene.restic(1, "/dev/stdin", "list locks", &password), "");
+    scene.restic(1, "/dev/stdin", "check --read-data", &password);
     scene.has_all_bytes(1, "/dev/stdin", &password).await;
 }

@@ -10,7 +10,7 @@ use vertskommune_core::plan::{Plan, PlannedStep, Tally};
 use vertskommune_core::render;
 use vertskommune_core::schema::Concern;
 use vertskommune_core::step::Wait;
-use vertskommune_core::transfer::Underway;
+use vertskommune_core::transfer::{Failed, Underway};
 use vertskommune_core::violation::Violation;
 
 use crate::conditions::{
@@ -37,6 +37,8 @@ pub struct StatusInput<'a> {
     pub changed: bool,
     /// What is being moved for the tenant meanwhile.
     pub underway: &'a [Underway],
+    /// What of that failed the last time it was tried.
+    pub failed: &'a [Failed],
 }
 
 /// What came of a pass.
@@ -71,7 +73,7 @@ pub fn status(previous: Option<&TenantStatus>, input: &StatusInput<'_>, now: Tim
             say_planned(&mut conditions, plan);
             let firewall =
                 plan.concerns.contains_key(&Concern::Firewall).then(|| counts(tally(plan, "policy")));
-            let backup = backup::say(&mut conditions, plan, &before);
+            let backup = backup::say(&mut conditions, plan, input.failed, &before);
             let servers = Some(counts(tally(plan, "server")));
             (
                 render::status_line_meanwhile(plan, input.underway),

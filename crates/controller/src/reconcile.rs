@@ -263,6 +263,7 @@ async fn report(subject: &Subject<'_>, outcome: Outcome<'_>, ctx: &Context) -> R
         outcome,
         changed: subject.remembered.changed,
         underway: &ctx.engine.underway().remove(&subject.name).unwrap_or_default(),
+        failed: &ctx.engine.failed(&subject.name),
     };
     let next = status(subject.status.as_ref(), &input, Timestamp::now());
     let ready = conditions::find(&next.conditions, conditions::READY);

@@ -157,7 +157,10 @@ async fn what_fails_and_what_is_damaged_is_an_event_and_a_refused_manifest_begin
     })
     .await;
     assert_eq!(stage.ready(&name, "True").await.metadata.generation, Some(1), "Ready does not wait for it");
-    protected(&stage, &name, "False").await;
+    let tenant = protected(&stage, &name, "False").await;
+    let said = find(&tenant.status.unwrap().conditions, "BackupReady").cloned().unwrap();
+    assert_eq!((said.status.as_str(), said.reason.as_str()), ("False", "BackupFailed"));
+    assert!(said.message.contains("no room: the second room is full"), "{}", said.message);
 
     // What it asks for now is not known, so nothing is begun when the pause is over or the room is well again.
     stage.patch(&name, json!({ "spec": { "maintenance": { "windows": [{ "schedule": "99 99 * * *", "duration": "4h" }] } } })).await;

@@ -74,6 +74,25 @@ impl fmt::Display for Underway {
     }
 }
 
+/// One that failed when it was tried last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// What it is.
+    pub transfer: Transfer,
+    /// When it failed.
+    pub at: Timestamp,
+    /// Why, in one sentence.
+    pub why: String,
+    /// When it may be tried again, as long as its time has not passed.
+    pub again: Timestamp,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed at {:.0}: {}", self.transfer, self.at, self.why)
+    }
+}
+
 /// What of a tenant is due.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use vertskommune_core::backup::facts::Outcome;
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::tenant::ValidatedTenant;
-use vertskommune_core::transfer::{Due, Transfer, Underway, Work};
+use vertskommune_core::transfer::{Due, Failed, Transfer, Underway, Work};
 use vertskommune_provider::{Around, Ctx, Fenced, Moved, Permit, ProviderError, Restore, Run, Transfers};
 
 use crate::claim::Claimed;
@@ -190,7 +190,7 @@ impl Engine {
         let stopped = turn.cancel.is_cancelled();
         let ended = match result {
             Err(error @ ProviderError::NotPermitted(_)) if stopped => Ended::Stopped(error.to_string()),
-            result => match (self.moving.turns.note(&turn.transfer, &result), result) {
+            result => match (self.moving.turns.note(&turn.transfer, &result, self.now()), result) {
                 (_, Ok(moved)) => match damage(&turn) {
                     Some(what) => Ended::Damaged(moved, what),
                     None => Ended::Done(moved),
@@ -209,6 +209,11 @@ impl Engine {
             by_tenant.entry(underway.transfer.tenant.clone()).or_default().push(underway);
         }
         by_tenant
+    }
+
+    /// What of a tenant failed the last time it was tried here, in the order in which it did.
+    pub fn failed(&self, tenant: &TenantName) -> Vec<Failed> {
+        self.moving.turns.failed(tenant)
     }
 
     /// Ends what runs for tenants of which a person has said meanwhile that nothing is to be done.

@@ -302,6 +302,10 @@ async fn what_fails_waits_ever_longer_and_is_done_in_the_end() {
             .collect()
     };
     assert_eq!(pauses(&ended), [60, 60], "both were tried, and each once");
+    let failed = |tenant: &str| lab.engine.failed(&tenant.into());
+    assert_eq!(failed("ibe").len(), 1);
+    let failed_first = failed("dyr")[0].clone();
+    assert_eq!(failed_first.again.duration_since(failed_first.at).as_secs(), 60);
     let due = lab.due("ibe").unwrap();
     assert_eq!(due.now, []);
     let rest = due.next.unwrap().duration_since(Timestamp::now());
@@ -318,6 +322,7 @@ async fn what_fails_waits_ever_longer_and_is_done_in_the_end() {
     lab.engine.observe(&lab.world).await;
     let ended = lab.run().await;
     assert!(ended.iter().all(|it| matches!(it.ended, Ended::Done(_))), "{ended:?}");
+    assert_eq!((failed("ibe"), failed("dyr")), (Vec::new(), Vec::new()));
 }
 
 #[tokio::test]

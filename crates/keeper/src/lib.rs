@@ -20,6 +20,7 @@ mod folder;
 mod keeper;
 mod key;
 mod name;
+mod notes;
 mod pass;
 mod place;
 mod policy;

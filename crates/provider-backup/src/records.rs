@@ -17,6 +17,9 @@ use vertskommune_provider::RunDisk;
 /// So many of the last runs tell the throughput.
 const MEASURED: usize = 20;
 
+/// Bytes of the smallest run that tells anything of it: a smaller one measures how long everything takes to begin and to end.
+const MEASURABLE: u64 = 1 << 30;
+
 /// The longest detail in a tag, in characters.
 const DETAIL: usize = 200;
 
@@ -268,11 +271,11 @@ impl Records {
     }
 
     fn throughput(&self) -> Option<u64> {
-        let last = self.runs.iter().rev().take(MEASURED);
-        let (bytes, seconds) = last.fold((0_u64, 0_u64), |(bytes, seconds), run| {
-            let of_run = run.disks.values().map(|sum| sum.bytes).fold(0, u64::saturating_add);
-            (bytes.saturating_add(of_run), seconds.saturating_add(run.seconds))
-        });
+        let bytes = |run: &Run| run.disks.values().map(|sum| sum.bytes).fold(0, u64::saturating_add);
+        let last = self.runs.iter().rev().map(|run| (bytes(run), run.seconds));
+        let last = last.filter(|(bytes, _)| *bytes >= MEASURABLE).take(MEASURED);
+        let (bytes, seconds) =
+            last.fold((0_u64, 0_u64), |sum, run| (sum.0.saturating_add(run.0), sum.1.saturating_add(run.1)));
         (bytes > 0).then(|| bytes / seconds.max(1))
     }
 }
@@ -348,7 +351,7 @@ mod tests {
 
         fn run(&self, time: &str, disks: &[&str], obstacles: &[Obstacle]) -> Vec<Snapshot> {
             let run = run_id(at(time));
-            let sum = Sum { bytes: 100 << 20, sha256: "ab".repeat(32) };
+            let sum = Sum { bytes: 600 << 20, sha256: "ab".repeat(32) };
             let sums = disks.iter().map(|disk| ((*disk).to_owned(), sum.clone())).collect();
             let mut all: Vec<_> = disks
                 .iter()
@@ -386,8 +389,10 @@ mod tests {
             server.disks["data"].proof,
             Some(Proof { at: at("2026-11-25T08:00:00Z"), outcome: Outcome::Intact })
         );
-        assert_eq!((server.disks["system"].bytes, &server.disks["system"].proof), (100 << 20, &None));
-        assert_eq!(backups.throughput, Some(20 << 20));
+        assert_eq!((server.disks["system"].bytes, &server.disks["system"].proof), (600 << 20, &None));
+        assert_eq!(backups.throughput, Some(120 << 20));
+        let small = Records::read(&maker.run(NIGHT, &["data"], &[]));
+        assert_eq!(small.backups().throughput, None, "it measures little but its beginning");
         let run = records.find("fs01", "data", None).unwrap();
         assert_eq!(run.snapshots["data"], format!("/fs01/data.raw {NIGHT}"));
         assert_eq!(records.find("fs01", "data", Some("20261101T000000Z")), None);

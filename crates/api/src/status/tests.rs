@@ -56,6 +56,7 @@ fn input(plan: &Plan) -> StatusInput<'_> {
         outcome: Outcome::Planned(plan),
         changed: false,
         underway: &[],
+        failed: &[],
     }
 }
 

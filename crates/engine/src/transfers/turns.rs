@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vertskommune_core::names::TenantName;
-use vertskommune_core::transfer::{Transfer, Underway, Work};
+use vertskommune_core::transfer::{Failed, Transfer, Underway, Work};
 use vertskommune_provider::{Moved, ProviderError};
 
 /// The shortest pause before something that failed is tried again, since each try brings a server to rest. It doubles
@@ -21,6 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(16);
 /// What was done is not done again within this time, whatever is seen: a clock that is wrong or a look that fails after
 /// it must not make us begin anew and anew.
 const DONE: Duration = Duration::from_hours(1);
+/// For so long a failure is told where nothing came after it.
+const TOLD: Duration = Duration::from_hours(7 * 24);
 
 /// What cannot be moved twice at once: a server of a tenant.
 type Place = (TenantName, String);
@@ -43,12 +45,13 @@ struct Running {
 }
 
 /// What became of something the last time.
-#[derive(Clone, Copy)]
 struct Past {
     /// Not tried before.
     until: Instant,
     /// How often it failed in a row.
     failures: u32,
+    /// How, where it did.
+    failed: Option<Failed>,
 }
 
 /// A place that is taken until this is dropped.
@@ -116,20 +119,37 @@ impl Turns {
         &self,
         transfer: &Transfer,
         result: &Result<Moved, ProviderError>,
+        at: Timestamp,
     ) -> Option<Duration> {
         let now = Instant::now();
         let mut state = self.state();
         let of_tenant = state.past.entry(transfer.tenant.clone()).or_default();
-        // What is that long ago says nothing of this night.
-        of_tenant.retain(|_, past| past.until + DONE > now);
+        of_tenant.retain(|_, past| past.until + TOLD > now);
         let key = (transfer.server.clone(), transfer.work.clone());
-        let before = of_tenant.get(&key).map_or(0, |past| past.failures);
+        // What is that long ago says nothing of this night.
+        let before =
+            of_tenant.get(&key).filter(|past| past.until + DONE > now).map_or(0, |past| past.failures);
         let (pause, failures) = match result {
             Ok(_) => (DONE, 0),
             Err(error) => (pause(error, before), before + 1),
         };
-        of_tenant.insert(key, Past { until: now + pause, failures });
+        let failed = result.as_ref().err().map(|error| Failed {
+            transfer: transfer.clone(),
+            at,
+            why: error.to_string(),
+            again: at.checked_add(pause).unwrap_or(Timestamp::MAX),
+        });
+        of_tenant.insert(key, Past { until: now + pause, failures, failed });
         result.is_err().then_some(pause)
+    }
+
+    /// What of a tenant failed the last time, in the order in which it did.
+    pub(super) fn failed(&self, tenant: &TenantName) -> Vec<Failed> {
+        let state = self.state();
+        let past = state.past.get(tenant).into_iter().flat_map(BTreeMap::values);
+        let mut failed: Vec<Failed> = past.filter_map(|past| past.failed.clone()).collect();
+        failed.sort_by(|one, other| (one.at, &one.transfer).cmp(&(other.at, &other.transfer)));
+        failed
     }
 
     pub(super) fn moved(&self, transfer: &Transfer, moved: Moved) {

@@ -6,7 +6,7 @@ use vertskommune_core::backup::facts::{self, DiskBackup, Proof, ServerBackups};
 use vertskommune_core::backup::{Backups, Known, Report, report};
 use vertskommune_core::observation::Observation;
 use vertskommune_core::tenant::Server;
-use vertskommune_core::transfer::{Transfer, Work};
+use vertskommune_core::transfer::{Failed, Transfer, Work};
 
 use super::*;
 use crate::conditions::{BACKUP_READY, PROTECTED};
@@ -197,6 +197,42 @@ fn a_refused_manifest_says_nothing_of_it_and_keeps_what_is_known() {
     let next = status(Some(&first), &refused, now());
     assert_eq!(said(&next), "False Refused, Unknown Refused, Unknown Refused");
     assert_eq!(next.backup, first.backup);
+}
+
+#[test]
+fn what_failed_is_said_until_something_came_after_it() {
+    let failed = |work: Work, server: &str, at: &str| Failed {
+        transfer: Transfer {
+            due: now(),
+            provider: "second-room".into(),
+            tenant: "ibestad".into(),
+            server: server.to_owned(),
+            work,
+        },
+        at: at.parse().unwrap(),
+        why: "no room in the store".to_owned(),
+        again: now(),
+    };
+    let proof = || Work::Proof { disk: "system".to_owned() };
+    let plan = protected();
+    for (failed, expected) in [
+        (failed(Work::Backup, "ibe-fs01", "2026-11-24T22:10:00Z"), "False BackupFailed"),
+        (failed(Work::Backup, "ibe-fs01", "2026-11-23T22:00:00Z"), "True AllReady"),
+        (failed(proof(), "ibe-fs01", "2026-11-21T09:00:00Z"), "False ProofFailed"),
+        (failed(proof(), "ibe-fs01", "2026-11-19T09:00:00Z"), "True AllReady"),
+        (failed(Work::Backup, "of-yesterday", "2026-11-24T22:10:00Z"), "True AllReady"),
+    ] {
+        let status =
+            status(None, &StatusInput { failed: std::slice::from_ref(&failed), ..input(&plan) }, now());
+        assert_eq!(said(&status), format!("True Converged, {expected}, True FreshAndProven"), "{failed}");
+        let ready = find(&status.conditions, BACKUP_READY).unwrap();
+        assert_eq!(
+            ready.message.contains("no room in the store"),
+            expected.starts_with("False"),
+            "{}",
+            ready.message
+        );
+    }
 }
 
 #[test]
