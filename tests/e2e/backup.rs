@@ -124,6 +124,15 @@ impl Scene {
         }
     }
 
+    /// Waits until no server has a snapshot.
+    async fn no_snapshot_stays(&self) {
+        let begun = Instant::now();
+        while self.ask("/snapshots").await != json!([]) {
+            assert!(begun.elapsed() < PATIENCE, "a snapshot stays on a server");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Runs the stock restic in the room on a tenant's repository, with what `password` is: a shell's word.
     fn restic(&self, number: u16, password: &str, arguments: &str, input: &str) -> String {
         let repository = self.repository(number);
@@ -221,17 +230,13 @@ async fn a_room_that_is_cut_off_or_full_is_told_and_the_backup_is_taken_once_it_
     scene.room.order("fill").unwrap();
     let said = scene.told(1, "BackupReady", "BackupFailed").await;
     assert!(said.contains("room in the store"), "{said}");
-    assert_eq!(scene.ask("/snapshots").await, json!([]), "no snapshot stays on a server");
+    scene.no_snapshot_stays().await;
     scene.room.order("drain").unwrap();
     // The next try, a minute later.
     scene.is_read().await;
     scene.room.order("cut").unwrap();
     scene.told(1, "Protected", "NoBackupYet").await;
-    let begun = Instant::now();
-    while scene.ask("/snapshots").await != json!([]) {
-        assert!(begun.elapsed() < PATIENCE, "a snapshot stays on a server");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    scene.no_snapshot_stays().await;
     scene.room.order("mend").unwrap();
     scene.vcenter().admin("DELETE", "/export", Json::Null).await.unwrap();
     scene.protected(1).await;
