@@ -83,6 +83,8 @@ impl Way {
                     let to = (room.place.host.clone(), room.place.port);
                     if let Ok(server) = room.on_its_network(|| TcpStream::connect(to)) {
                         drop(room);
+                        // SSH's packets are small, and each end waits for the other's answer.
+                        let _ = (client.set_nodelay(true), server.set_nodelay(true));
                         let _ = join(&client, &server);
                     }
                 });

@@ -39,6 +39,7 @@ fn main() -> anyhow::Result<()> {
         Err(_) => LARGER,
     };
     println!("## A backup's stream\n");
+    // So that memory can be seen not to grow with the disk.
     let smaller = if larger > 1 { GIB } else { GIB / 4 };
     let mut disks = Vec::new();
     for bytes in [smaller, larger * GIB] {

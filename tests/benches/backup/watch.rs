@@ -1,4 +1,5 @@
-//! A command that runs, and what it and its children take meanwhile, seen from outside by /proc.
+//! A command that runs, and what it and its children take meanwhile, seen from outside by /proc. What a process used since it was
+//! last looked at is not counted.
 
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -78,6 +79,7 @@ pub(crate) fn to_its_end(mut command: Child) -> anyhow::Result<Watched> {
 fn is_taking_a_disk(process: u32) -> bool {
     let arguments = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     let mut arguments = arguments.split(|byte| *byte == 0);
+    // The name of what is given follows; a run's notes are given the same way and called otherwise.
     arguments.any(|argument| argument == b"--stdin") && arguments.any(|argument| argument.ends_with(b".raw"))
 }
 
