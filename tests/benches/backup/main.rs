@@ -208,7 +208,7 @@ fn memory(disk: &Disk) -> [Vec<String>; 2] {
 fn stored(disk: &Disk) -> Vec<String> {
     let cells = |before: u64, after: u64| {
         let stored = after - before;
-        [mebibytes(before / 1024), mebibytes(stored / 1024), share(stored, disk.bytes)]
+        [mebibytes(before / 1024), format!("{} KiB", stored.div_ceil(1024)), share(stored, disk.bytes)]
     };
     let (before, after) = (&disk.before, &disk.after);
     let cells = [cells(before.blobs, after.blobs), cells(before.files, after.files)];
