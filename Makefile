@@ -31,6 +31,7 @@ verify: install format clippy generated deny shell ## Format, lints, generated f
 	@echo 'verified'
 
 bench: install ## Measures against the lab (figures: docs/benchmarks.md)
+	cargo build --locked --release --package vertskommune
 	bin=$$(tests/lab/build) && VERTSKOMMUNE_LAB_BIN="$$bin" cargo bench --locked --package vertskommune-tests
 
 install: ## Installs what is missing: Debian packages and Rust components

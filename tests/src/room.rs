@@ -18,6 +18,9 @@ use ssh_session::{Cancel, Limits, PrivateKey, Session, Target};
 /// The agent's account.
 pub const AGENT: &str = "vertskommune-agent";
 
+/// What a [`Way`] passes on at once: little would make it slower than what it leads to.
+const PASSED_AT_ONCE: usize = 256 << 10;
+
 /// A running second room.
 pub struct Room {
     process: Child,
@@ -80,6 +83,8 @@ impl Way {
                     let to = (room.place.host.clone(), room.place.port);
                     if let Ok(server) = room.on_its_network(|| TcpStream::connect(to)) {
                         drop(room);
+                        // SSH's packets are small, and each end waits for the other's answer.
+                        let _ = (client.set_nodelay(true), server.set_nodelay(true));
                         let _ = join(&client, &server);
                     }
                 });
@@ -91,8 +96,8 @@ impl Way {
 
 /// Passes on what either says until both have ended.
 fn join(client: &TcpStream, server: &TcpStream) -> std::io::Result<()> {
-    let pass = |mut from: &TcpStream, mut to: &TcpStream| {
-        let passed = std::io::copy(&mut from, &mut to);
+    let pass = |from: &TcpStream, mut to: &TcpStream| {
+        let passed = std::io::copy(&mut BufReader::with_capacity(PASSED_AT_ONCE, from), &mut to);
         let _ = to.shutdown(Shutdown::Write);
         passed
     };
