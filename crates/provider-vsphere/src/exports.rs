@@ -18,8 +18,8 @@ use vertskommune_core::names::{ResourceId, ResourceKey, TenantName};
 use vertskommune_core::observation::Scope;
 use vertskommune_provider::{Ctx, Export, ExportError, Exports, ProviderError, Wanted};
 use vsphere_client::{
-    Error, Fault, FaultClass, LeaseError, LeaseTimeouts, Mor, NewSnapshot, Object,
-    Scope as Within, Select, Snapshot, TaskState, devices,
+    Error, Fault, FaultClass, LeaseError, LeaseTimeouts, Mor, NewSnapshot, Object, Scope as Within, Select,
+    Snapshot, TaskState, devices,
 };
 
 use crate::Vsphere;
@@ -31,9 +31,10 @@ use crate::ledger::task_error;
 use crate::link::Session;
 use crate::marks::{self, SERVER};
 use crate::rows::{SLIM, Slim, Vm, full, is_gone, unreadable};
+use crate::task::ended;
 use configuration::CONFIGURATION;
 use disks::{Given, hinders_all};
-use held::{Held, ended, is_open, remove};
+use held::{Held, is_open, remove};
 use open::Opened;
 
 /// Machines in one answer.
@@ -265,7 +266,7 @@ impl Vsphere {
     }
 }
 
-fn stopping() -> ProviderError {
+pub(crate) fn stopping() -> ProviderError {
     ProviderError::NotPermitted("the process is stopping".to_owned())
 }
 
