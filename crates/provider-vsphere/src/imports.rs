@@ -9,6 +9,7 @@ mod machine;
 mod making;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::time::timeout_at;
@@ -160,7 +161,7 @@ impl Vsphere {
         read.await.map_err(|error| session.fail(&error))?;
         for (vm, name, mark) in left {
             let permit = session.permit(ctx);
-            Removal { session, permit: &*permit, vm: &vm, mark: &mark }.carry_out().await.map_err(|error| match error {
+            Removal { session, permit: &*permit, vm: &vm, mark: &mark, not_before: Duration::ZERO }.carry_out().await.map_err(|error| match error {
                 ProviderError::Conflict(why) => ProviderError::Conflict(format!(
                     "{name}, which a restore has left, is still held; vSphere lets go of it within minutes: {why}"
                 )),

@@ -25,6 +25,9 @@ pub(super) const RESTORING: &str = "config.extraConfig[\"vertskommune.restoring\
 /// How long a machine is asked again that something else is done with: vSphere lets go of a lease a moment after its end.
 const BUSY: Duration = Duration::from_secs(30);
 
+/// How long vSphere is left to itself with what it removes at the end of a lease.
+const MOMENT: Duration = Duration::from_secs(5);
+
 /// How long changing or removing a machine that is off may take.
 const CHANGE: Duration = Duration::from_mins(10);
 
@@ -123,7 +126,9 @@ impl Making {
                 })
             }
             ended => {
-                let removal = Removal { session: &session, permit: &*permit, vm: &vm, mark: &self.place.0.1 };
+                let mark = &self.place.0.1;
+                let removal =
+                    Removal { session: &session, permit: &*permit, vm: &vm, mark, not_before: MOMENT };
                 removal.carry_out().await.map_err(|error| {
                     ProviderError::Refused(format!(
                         "{name} is not whole and may still be there ({error}): the next restore of the tenant removes it"
@@ -210,11 +215,13 @@ pub(super) struct Removal<'a> {
     pub(super) permit: &'a Permit,
     pub(super) vm: &'a Mor,
     pub(super) mark: &'a str,
+    /// How long vSphere may take for it first.
+    pub(super) not_before: Duration,
 }
 
 impl Removal<'_> {
     pub(super) async fn carry_out(self) -> Result<(), ProviderError> {
-        let Self { session, permit, vm, mark } = self;
+        let Self { session, permit, vm, mark, not_before } = self;
         let begun = Instant::now();
         loop {
             let paths = ["name", "runtime.powerState", MARK, RESTORING];
@@ -225,6 +232,10 @@ impl Removal<'_> {
                 && object.text("runtime.powerState") == Some("poweredOff");
             if !is_ours {
                 return Err(ProviderError::Conflict("somebody uses it meanwhile".to_owned()));
+            }
+            if begun.elapsed() < not_before {
+                sleep(Duration::from_millis(200)).await;
+                continue;
             }
             let task = session.client.writer(permit).destroy(vm).await;
             match end_of(session, task, CHANGE).await? {

@@ -123,6 +123,8 @@ func (e *exports) blocks(method *simulator.Method) types.BaseMethodFault {
 // receive answers a POST of a disk's stream, spoilt as the order says.
 func (l *lease) receive(w http.ResponseWriter, r *http.Request, f *exported) {
 	if l.order.Code != 0 {
+		// To its end, since a client that still sends may not hear the answer.
+		_, _ = io.Copy(io.Discard, r.Body)
 		http.Error(w, http.StatusText(l.order.Code), l.order.Code)
 		return
 	}
