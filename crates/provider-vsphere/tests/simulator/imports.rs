@@ -82,7 +82,9 @@ impl Scene {
     }
 
     async fn import(&self, name: &str) -> Result<Box<dyn Import>, ProviderError> {
-        self.provider.imports().unwrap().import(&self.wanted(name), &self.ctx).await
+        // Of its own deadline: a test does many, on a machine that may be busy.
+        let ctx = Ctx { deadline: tokio::time::Instant::now() + Duration::from_mins(1), ..self.ctx.clone() };
+        self.provider.imports().unwrap().import(&self.wanted(name), &ctx).await
     }
 
     /// Writes all disks.
