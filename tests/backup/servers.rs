@@ -1,6 +1,7 @@
-//! Servers that give disks out whose bytes are known, and that break off when told to.
+//! Servers that give disks out whose bytes are known, and that break off when told to; and what is made anew of them.
 
-use std::io::{self, Read};
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use futures::future::BoxFuture;
 use serde_json::{Value as Json, json};
 use vertskommune_core::backup::facts::Obstacle;
 use vertskommune_core::names::TenantName;
-use vertskommune_provider::{Ctx, Export, ExportError, ExportedDisk, Exports, ProviderError, Wanted};
+use vertskommune_provider::{
+    Ctx, Export, ExportError, ExportedDisk, Exports, Import, Imports, NewServer, ProviderError, Wanted,
+};
 
 /// All servers of a test: each has the same disks.
 #[derive(Clone)]
@@ -112,7 +115,10 @@ impl Exports for Servers {
                 servers: self.clone(),
                 disks: disks.collect(),
                 obstacles: state.obstacles.clone(),
-                configuration: json!({"name": wanted.server, "vcpus": 2}),
+                configuration: json!({
+                    "name": wanted.server, "vcpus": 2,
+                    "disks": state.disks.iter().map(|(name, _)| json!({ "name": name })).collect::<Vec<_>>(),
+                }),
                 is_closed: false,
             }) as Box<dyn Export>)
         })
@@ -165,5 +171,75 @@ impl Drop for Opened {
         if !self.is_closed {
             self.servers.state().open -= 1;
         }
+    }
+}
+
+/// Takes in machines that are made anew.
+#[derive(Clone, Default)]
+pub(crate) struct Machines(Arc<Mutex<Made>>);
+
+/// What was made.
+#[derive(Default)]
+pub(crate) struct Made {
+    pub(crate) wanted: Option<NewServer>,
+    pub(crate) disks: BTreeMap<String, Vec<u8>>,
+    /// How it was closed.
+    pub(crate) whole: Option<bool>,
+    /// After so many bytes of a disk no more are taken.
+    pub(crate) breaks_at: Option<usize>,
+}
+
+impl Machines {
+    pub(crate) fn state(&self) -> MutexGuard<'_, Made> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Imports for Machines {
+    fn import<'a>(
+        &'a self,
+        wanted: &'a NewServer,
+        _: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Box<dyn Import>, ProviderError>> {
+        let mut state = self.state();
+        *state = Made { wanted: Some(wanted.clone()), breaks_at: state.breaks_at, ..Made::default() };
+        Box::pin(async { Ok(Box::new(Making(self.clone())) as Box<dyn Import>) })
+    }
+}
+
+struct Making(Machines);
+
+struct NewDisk(Machines, String);
+
+impl Import for Making {
+    fn without(&self) -> &[String] {
+        &[]
+    }
+
+    fn write<'a>(&'a self, disk: &'a str) -> BoxFuture<'a, Result<Box<dyn Write + Send>, ProviderError>> {
+        let disk = NewDisk(self.0.clone(), disk.to_owned());
+        Box::pin(async { Ok(Box::new(disk) as Box<dyn Write + Send>) })
+    }
+
+    fn close(self: Box<Self>, whole: bool) -> BoxFuture<'static, Result<(), ProviderError>> {
+        self.0.state().whole = Some(whole);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Write for NewDisk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.0.state();
+        let breaks_at = state.breaks_at;
+        let disk = state.disks.entry(self.1.clone()).or_default();
+        if breaks_at.is_some_and(|at| disk.len() >= at) {
+            return Err(io::Error::other("the host went away"));
+        }
+        disk.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

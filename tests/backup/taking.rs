@@ -9,9 +9,9 @@ use vertskommune_core::backup::facts::{Hindrance, Obstacle};
 use vertskommune_core::names::TenantName;
 use vertskommune_provider::context::Always;
 use vertskommune_provider::testing::conformance::Peer as _;
-use vertskommune_provider::{Around, ProviderError, Restore};
+use vertskommune_provider::{Around, ProviderError, Restore, RestoreServer};
 
-use crate::servers::Servers;
+use crate::servers::{Machines, Servers};
 use crate::stage::{SERVER, Stage, tenant};
 
 const MIB: u64 = 1 << 20;
@@ -93,6 +93,7 @@ fn what_is_taken_is_read_by_a_stock_restic_with_either_key() {
         assert_eq!((runs.len(), runs[0].disks["data"].bytes), (3, 24 * MIB + 1));
         assert!(runs[0].begun > runs[2].begun, "the newest first");
         restores(&stage, provider.as_ref(), &servers).await;
+        makes_anew(&stage, provider.as_ref(), &servers).await;
     });
 }
 
@@ -115,6 +116,40 @@ async fn restores(stage: &Stage, provider: &dyn vertskommune_provider::Provider,
         let refused = transfers.restore(&wrong, Box::new(Taken::default()), &around, &ctx).await;
         assert!(matches!(refused, Err(ProviderError::Refused(why)) if why.contains("there is no backup")));
     }
+}
+
+/// A server is made anew of the last run, with what that run has.
+async fn makes_anew(stage: &Stage, provider: &dyn vertskommune_provider::Provider, servers: &Servers) {
+    let around = Around { servers: None, progress: &|_| {} };
+    let (transfers, ctx) = (provider.transfers().unwrap(), stage.ctx(Arc::new(Always)));
+    let mut wanted = RestoreServer {
+        tenant: "ibestad".into(),
+        server: SERVER.to_owned(),
+        run: None,
+        name: "back".to_owned(),
+    };
+    let machines = Machines::default();
+    let made = transfers.restore_server(&wanted, &machines, &around, &ctx).await.unwrap();
+    assert_eq!(made.without, ["disk scratch: it was not backed up"]);
+    assert_eq!(made.moved.bytes, 33 * MIB + 1);
+    {
+        let state = machines.state();
+        assert_eq!((state.whole, state.disks.len()), (Some(true), 2));
+        assert!(
+            state.disks.iter().all(|(name, bytes)| *bytes == servers.bytes(name)),
+            "the last one's bytes"
+        );
+        let asked = state.wanted.as_ref().unwrap();
+        assert_eq!((asked.name.as_str(), &asked.run), ("back", &made.run));
+        assert_eq!(asked.configuration["vcpus"], 2, "as it was exported");
+    }
+    machines.state().breaks_at = Some(5 << 20);
+    let broken = transfers.restore_server(&wanted, &machines, &around, &ctx).await.unwrap_err();
+    assert!(broken.to_string().contains("the host went away"), "{broken}");
+    assert_eq!(machines.state().whole, Some(false), "it is not to stay");
+    wanted.run = Some("20010101T000000Z".to_owned());
+    let refused = transfers.restore_server(&wanted, &Machines::default(), &around, &ctx).await.unwrap_err();
+    assert!(refused.to_string().contains(&format!("there is {}", made.run)), "{refused}");
 }
 
 #[test]

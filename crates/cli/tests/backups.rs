@@ -121,6 +121,78 @@ fn a_file_that_is_there_stays_unless_a_person_says_otherwise() {
 }
 
 #[test]
+fn a_server_comes_back_as_a_new_machine_beside_the_old_one() {
+    let folder = host();
+    let restore = |more: &[&str]| backup(&folder, &[&["restore", "ibestad", "ibe-fs01"], more].concat());
+    let nothing = restore(&["--as", "ibe-fs01-back"]);
+    assert!(nothing.code == Some(1) && nothing.err.contains("there is no such backup"), "{}", nothing.err);
+    assert_eq!(backup(&folder, &["run", "ibestad"]).code, Some(0));
+    let id = runs(&folder)[0]["run"].as_str().unwrap().to_owned();
+
+    let ran = restore(&["--as", "ibe-fs01-back", "--run", &id]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    let said =
+        format!("restored ibe-fs01 of ibestad as ibe-fs01-back from the backup {id}: 39.0 KiB; it is off");
+    assert!(ran.err.contains(&said), "{}", ran.err);
+    let system: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("main.json")).unwrap()).unwrap();
+    let made = &system["things"]["ibestad/server/ibe-fs01-back"];
+    let bytes: Vec<u8> = serde_json::from_value(made["disks"]["system"].clone()).unwrap();
+    assert!(bytes == disk(), "every byte");
+    assert_eq!((&made["mark"], &made["fields"]["power"]), (&Value::Null, &"off".into()), "{made:#}");
+    assert!(made["fields"].get("restoring").is_none(), "{made:#}");
+
+    // No pass takes it for one of the manifest's.
+    let plan = run_in(&folder, &["plan", "ibestad"]);
+    assert!(plan.code == Some(0) && !plan.out.contains("ibe-fs01-back"), "{}{}", plan.out, plan.err);
+
+    for (more, why) in [
+        (&["--as", "ibe-fs01-back"][..], "is there already"),
+        (&["--as", "ibe-fs01"], "ibe-fs01 is a server of the manifest: choose another name"),
+        (&["--as", "other", "--run", "20200101T000000Z"], "there is no such backup"),
+    ] {
+        let ran = restore(more);
+        assert!(ran.code == Some(1) && ran.err.contains(why), "{more:?}: {}", ran.err);
+    }
+    for more in [
+        &["--as", "other", "--to", "back.raw"][..],
+        &["--as", "other", "--disk", "system"],
+        &["--as", "other", "--force"],
+        &["--as", "Other"],
+        &[],
+    ] {
+        let ran = restore(more);
+        let is_misused = ran.code == Some(1) && ran.err.contains("For more information, try '--help'");
+        assert!(is_misused, "{more:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_machine_that_would_be_damaged_is_not_made_nor_one_without_a_manifest() {
+    let folder = host();
+    assert_eq!(backup(&folder, &["run", "ibestad"]).code, Some(0));
+    let things = || {
+        let system = std::fs::read(folder.path().join("main.json")).unwrap();
+        let system: Value = serde_json::from_slice(&system).unwrap();
+        system["things"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    let before = things();
+    let file = folder.path().join("room.json");
+    let mut room: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let runs = room["runs"]["ibestad"]["ibe-fs01"].as_object_mut().unwrap();
+    let byte = &mut runs.values_mut().next().unwrap()["disks"]["system"]["bytes"][7];
+    *byte = (byte.as_u64().unwrap() ^ 1).into();
+    std::fs::write(&file, room.to_string()).unwrap();
+    let ran = backup(&folder, &["restore", "ibestad", "ibe-fs01", "--as", "back"]);
+    assert!(ran.code == Some(1) && ran.err.contains("not what was sent"), "{}", ran.err);
+    assert_eq!(things(), before, "nothing half made is left");
+
+    std::fs::remove_file(folder.path().join("tenants/ibestad.yaml")).unwrap();
+    let ran = backup(&folder, &["restore", "ibestad", "ibe-fs01", "--as", "back"]);
+    assert!(ran.code == Some(1) && ran.err.contains("the manifest of ibestad is not there"), "{}", ran.err);
+}
+
+#[test]
 fn a_tenant_whose_manifest_is_gone_gets_its_disks_back() {
     let folder = host();
     assert_eq!(backup(&folder, &["run", "ibestad"]).code, Some(0));

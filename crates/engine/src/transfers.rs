@@ -21,7 +21,9 @@ use vertskommune_core::backup::facts::Outcome;
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::tenant::ValidatedTenant;
 use vertskommune_core::transfer::{Due, Failed, Transfer, Underway, Work};
-use vertskommune_provider::{Around, Ctx, Fenced, Moved, Permit, ProviderError, Restore, Run, Transfers};
+use vertskommune_provider::{
+    Around, Ctx, Fenced, Moved, Permit, ProviderError, Restore, RestoreServer, Restored, Run, Transfers,
+};
 
 use crate::claim::Claimed;
 use crate::endpoint::Endpoint;
@@ -252,6 +254,44 @@ impl Engine {
         until(work, cancel.cancelled(), cancel, || stopped("it was interrupted")).await
     }
 
+    /// Makes a machine anew as a run has it, where the tenant's servers are, beside the one that was backed up. It stays
+    /// nobody's: no pass changes or removes it.
+    ///
+    /// # Errors
+    /// There is no such run, or the machine could not be made whole: then it is not there. Where nothing may be begun at all,
+    /// [`ProviderError::Refused`] says what [`lands`](Self::lands) does.
+    pub async fn restore_server(
+        &self,
+        world: &World,
+        provider: &ProviderName,
+        restore: &RestoreServer,
+        progress: &(dyn Fn(Moved) + Send + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<Restored, ProviderError> {
+        let room = self.known(provider)?;
+        let transfers = moves(&room)?;
+        let refused = |held: Held| ProviderError::Refused(held.to_string());
+        let servers = self.landing(world, &restore.tenant, &restore.name).map_err(refused)?;
+        let into = servers.provider.imports().ok_or_else(|| {
+            refused(Held::NotOffered(servers.host().name.clone(), "makes servers from a backup"))
+        })?;
+        self.ensure_claim(&servers).await?;
+        // What it writes to is the servers' system alone: the room is only read.
+        let deadline = Instant::now() + LIMIT;
+        let ctx = Ctx { deadline, cancel: cancel.clone(), ..self.ctx(&servers) };
+        let around = Around { servers: None, progress };
+        let work = transfers.restore_server(restore, into, &around, &ctx);
+        self.hold(work, &[&servers], &*ctx.permit, &ctx, "it was interrupted").await
+    }
+
+    /// Whether a new server of this name may be made for a tenant from a backup.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn lands(&self, world: &World, tenant: &TenantName, name: &str) -> Result<(), Held> {
+        self.landing(world, tenant, name).map(drop)
+    }
+
     /// The runs of a tenant that lie in the backups, the newest first. The tenant needs no manifest.
     ///
     /// # Errors
@@ -291,20 +331,31 @@ impl Engine {
         let servers = turn.servers.as_ref().and_then(|servers| servers.provider.exports());
         let around = Around { servers, progress: &progress };
         let work = moves(&turn.room)?.carry_out(&turn.transfer, &turn.tenant, &around, &ctx);
+        self.hold(work, &endpoints, &*permit, &ctx, "it is not to go on").await
+    }
 
-        // Two questions are asked meanwhile: whether it may go on, and whether it still has time.
+    /// Waits for the work under our claims on these. Two questions are asked meanwhile: whether it may go on, and whether it
+    /// still has time.
+    async fn hold<T>(
+        &self,
+        work: impl Future<Output = Result<T, ProviderError>>,
+        endpoints: &[&Arc<Endpoint>],
+        permit: &dyn Permit,
+        ctx: &Ctx,
+        cancelled: &str,
+    ) -> Result<T, ProviderError> {
         let why = std::sync::Mutex::new(None);
         let say = |error| *why.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error);
         let ending = async {
             tokio::select! {
-                fenced = self.keep_claims(&endpoints, &*permit) => say(stopped(&fenced.to_string())),
-                () = sleep_until(deadline) => say(ProviderError::Timeout("it did not end within three days".to_owned())),
-                () = gone(&endpoints) => say(stopped("its HostProvider was changed")),
-                () = turn.cancel.cancelled() => say(stopped("it is not to go on")),
+                fenced = self.keep_claims(endpoints, permit) => say(stopped(&fenced.to_string())),
+                () = sleep_until(ctx.deadline) => say(ProviderError::Timeout("it did not end within three days".to_owned())),
+                () = gone(endpoints) => say(stopped("its HostProvider was changed")),
+                () = ctx.cancel.cancelled() => say(stopped(cancelled)),
             }
         };
         let took = || why.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        until(work, ending, &turn.cancel, || took().unwrap_or_else(|| stopped("it was ended"))).await
+        until(work, ending, &ctx.cancel, || took().unwrap_or_else(|| stopped("it was ended"))).await
     }
 
     /// Renews our claims for as long as they are needed, and says when we may not go on.
@@ -325,12 +376,12 @@ impl Engine {
 }
 
 /// Waits for the work. When it has to end, it is told, and given a moment to do that in good order.
-async fn until(
-    work: impl Future<Output = Result<Moved, ProviderError>>,
+async fn until<T>(
+    work: impl Future<Output = Result<T, ProviderError>>,
     ending: impl Future<Output = ()>,
     cancel: &CancellationToken,
     why: impl Fn() -> ProviderError,
-) -> Result<Moved, ProviderError> {
+) -> Result<T, ProviderError> {
     let mut work = pin!(work);
     tokio::select! {
         biased;
@@ -338,7 +389,7 @@ async fn until(
         () = ending => cancel.cancel(),
     }
     match timeout(LEAVE, work).await {
-        Ok(Ok(moved)) => Ok(moved),
+        Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => {
             tracing::debug!(%error, "it has ended");
             Err(why())

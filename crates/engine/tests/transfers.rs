@@ -20,7 +20,7 @@ use vertskommune_core::windows::Maintenance;
 use vertskommune_engine::{Ended, Engine, Held, Settings, Transferred, World};
 use vertskommune_provider::secrets::FolderSecrets;
 use vertskommune_provider::testing::{MemoryPlugin, MemorySystem, disk_bytes};
-use vertskommune_provider::{Fenced, Moved, Permit, Plugins, ProviderError, Restore};
+use vertskommune_provider::{Fenced, Moved, Permit, Plugins, ProviderError, Restore, RestoreServer};
 
 fn host(name: &str, site: &str, concern: &str, concurrency: u32) -> (ProviderName, Host) {
     let host = Host {
@@ -225,6 +225,81 @@ async fn a_night_is_a_backup_of_each_server_and_then_its_proof_and_then_nothing(
     let moved = lab.engine.restore(&"room".into(), &restore, to, &|_: Moved| {}, &never).await.unwrap();
     let expected = disk_bytes("ibe/server/ibe-2", "system");
     assert_eq!((moved.bytes, back.lock().unwrap().as_slice()), (expected.len() as u64, expected.as_slice()));
+}
+
+fn anew() -> RestoreServer {
+    RestoreServer {
+        tenant: "ibe".into(),
+        server: "ibe-1".to_owned(),
+        run: None,
+        name: "ibe-1-back".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_made_anew_and_stays_nobodys() {
+    let lab = Lab::new(&[("ibe", 1)], 4).await;
+    lab.run().await;
+    let (told, never) = (AtomicBool::new(false), CancellationToken::new());
+    let tell = |moved: Moved| told.store(moved.bytes == moved.of, Ordering::SeqCst);
+    let made = lab.engine.restore_server(&lab.world, &"room".into(), &anew(), &tell, &never).await.unwrap();
+    let things = lab.servers.things();
+    let thing = &things["ibe/server/ibe-1-back"];
+    assert!(thing.disks["system"] == disk_bytes("ibe/server/ibe-1", "system"));
+    assert_eq!((&thing.mark, made.without), (&None, Vec::new()));
+    assert!(told.load(Ordering::SeqCst), "how far it is is told");
+    lab.engine.observe(&lab.world).await;
+    assert_eq!(lab.engine.pass(&lab.world, &"ibe".into()).await.unwrap().outcomes, []);
+    assert_eq!(lab.servers.things(), things);
+}
+
+#[tokio::test]
+async fn nothing_is_made_anew_without_our_claim_or_after_a_word_to_end() {
+    let lab = Lab::new(&[("ibe", 1)], 4).await;
+    lab.run().await;
+    let before = lab.servers.things();
+    let restore = async |cancel: &CancellationToken| {
+        lab.engine.restore_server(&lab.world, &"room".into(), &anew(), &|_: Moved| {}, cancel).await
+    };
+    // A word in the middle.
+    lab.room.hold_transfers(true);
+    let cancel = CancellationToken::new();
+    let word = async {
+        while lab.servers.things() == before {
+            tokio::task::yield_now().await;
+        }
+        cancel.cancel();
+    };
+    let (ended, ()) = tokio::join!(restore(&cancel), word);
+    lab.room.hold_transfers(false);
+    assert!(matches!(ended, Err(ProviderError::NotPermitted(_))), "{ended:?}");
+    assert_eq!(lab.servers.things(), before, "what was begun is gone");
+    // The lease is another's.
+    lab.lease.0.store(true, Ordering::SeqCst);
+    let ended = restore(&CancellationToken::new()).await;
+    assert!(matches!(ended, Err(ProviderError::NotPermitted(_))), "{ended:?}");
+    assert_eq!(lab.servers.things(), before);
+}
+
+#[tokio::test]
+async fn where_nothing_is_to_be_done_nothing_is_made_anew() {
+    let mut lab = Lab::new(&[("ibe", 1)], 4).await;
+    lab.run().await;
+    let lands = |lab: &Lab, name: &str| lab.engine.lands(&lab.world, &"ibe".into(), name);
+    assert_eq!(lands(&lab, "ibe-1-back"), Ok(()));
+    assert_eq!(lands(&lab, "ibe-1"), Err(Held::NameTaken("ibe-1".to_owned())));
+    let suspended = ValidatedTenant { suspend: true, ..tenant("ibe", 1) };
+    lab.world.insert(suspended, false);
+    assert_eq!(lands(&lab, "ibe-1-back"), Err(Held::Suspended("ibe".into())));
+    let nowhere = ValidatedTenant { compute: None, ..tenant("ibe", 1) };
+    lab.world.insert(nowhere, false);
+    assert_eq!(lands(&lab, "ibe-1-back"), Err(Held::NoCompute("ibe".into())));
+    lab.world.insert(tenant("ibe", 1), true);
+    assert_eq!(lands(&lab, "ibe-1-back"), Err(Held::Leaving("ibe".into())));
+    let never = CancellationToken::new();
+    let refused =
+        lab.engine.restore_server(&lab.world, &"room".into(), &anew(), &|_: Moved| {}, &never).await;
+    assert!(matches!(refused, Err(ProviderError::Refused(_))), "{refused:?}");
 }
 
 /// Somewhere to write, and what was written there.

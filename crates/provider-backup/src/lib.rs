@@ -54,8 +54,8 @@ use vertskommune_core::tenant::ValidatedTenant;
 use vertskommune_core::transfer::{Due, Transfer, Work};
 use vertskommune_core::violation::Violation;
 use vertskommune_provider::{
-    Applied, Around, Changes, Checked, Claim, Ctx, Domain, Inputs, Moved, Plugin, Proposal, Provider,
-    ProviderError, Restore, Run, Transfers,
+    Applied, Around, Changes, Checked, Claim, Ctx, Domain, Imports, Inputs, Moved, Plugin, Proposal,
+    Provider, ProviderError, Restore, RestoreServer, Restored, Run, Transfers,
 };
 
 use crate::guard::AtWork;
@@ -218,6 +218,16 @@ impl Transfers for SecondRoom {
         ctx: &'a Ctx,
     ) -> BoxFuture<'a, Result<Moved, ProviderError>> {
         Box::pin(self.give_back(restore, to, around, ctx))
+    }
+
+    fn restore_server<'a>(
+        &'a self,
+        restore: &'a RestoreServer,
+        into: &'a dyn Imports,
+        around: &'a Around<'a>,
+        ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Restored, ProviderError>> {
+        Box::pin(self.make_anew(restore, into, around, ctx))
     }
 
     fn runs<'a>(

@@ -152,8 +152,10 @@ pub(crate) struct Run {
     pub(crate) disks: BTreeMap<String, Sum>,
     /// The disks' snapshots, by their names.
     pub(crate) snapshots: BTreeMap<String, String>,
+    /// The configuration's snapshot.
+    pub(crate) configuration: String,
     seconds: u64,
-    obstacles: Vec<Obstacle>,
+    pub(crate) obstacles: Vec<Obstacle>,
 }
 
 /// What lies in a repository.
@@ -231,6 +233,11 @@ impl Records {
         })
     }
 
+    /// The run of a server: the one of this id, or the last.
+    pub(crate) fn find_whole(&self, server: &str, run: Option<&str>) -> Option<&Run> {
+        self.runs.iter().rev().find(|it| it.server == server && run.is_none_or(|run| it.id == run))
+    }
+
     /// What is to be known of it.
     pub(crate) fn backups(&self) -> Backups {
         let mut servers: BTreeMap<String, ServerBackups> = BTreeMap::new();
@@ -303,6 +310,7 @@ fn whole(snapshot: &Snapshot, server: &str, run: &str, there: Option<&BTreeMap<&
         begun: begun(run).unwrap_or(snapshot.time),
         disks,
         snapshots,
+        configuration: snapshot.id.clone(),
         seconds: snapshot.tag("seconds").and_then(|seconds| seconds.parse().ok()).unwrap_or(0),
         obstacles: obstacles(snapshot),
     })

@@ -18,12 +18,12 @@ use vertskommune_core::names::{ResourceId, ResourceKey, TenantName};
 use vertskommune_core::observation::Scope;
 use vertskommune_provider::{Ctx, Export, ExportError, Exports, ProviderError, Wanted};
 use vsphere_client::{
-    Error, ExportError as LeaseError, ExportTimeouts, Fault, FaultClass, Mor, NewSnapshot, Object,
-    Scope as Within, Select, Snapshot, TaskState, devices,
+    Error, Fault, FaultClass, LeaseError, LeaseTimeouts, Mor, NewSnapshot, Object, Scope as Within, Select,
+    Snapshot, TaskState, devices,
 };
 
 use crate::Vsphere;
-use crate::failure::{of_export, of_fault};
+use crate::failure::{of_fault, of_lease};
 use crate::index::Index;
 use crate::inventory::{Ground, Inventory};
 use crate::layout::Paths;
@@ -31,9 +31,10 @@ use crate::ledger::task_error;
 use crate::link::Session;
 use crate::marks::{self, SERVER};
 use crate::rows::{SLIM, Slim, Vm, full, is_gone, unreadable};
+use crate::task::ended;
 use configuration::CONFIGURATION;
 use disks::{Given, hinders_all};
-use held::{Held, ended, is_open, remove};
+use held::{Held, is_open, remove};
 use open::Opened;
 
 /// Machines in one answer.
@@ -117,14 +118,14 @@ impl Vsphere {
         let known = &machine.given.obstacles;
         let begun = session.client.writer(&*session.permit(ctx)).export_snapshot(&snapshot.mor).await;
         let lease = begun.map_err(|error| of_call(session, &error, Hindrance::ExportRefused, known))?;
-        let opening = vsphere_client::Export::open(session.client.clone(), lease, ExportTimeouts::default());
+        let opening = vsphere_client::Export::open(session.client.clone(), lease, LeaseTimeouts::default());
         let lease = tokio::select! {
             lease = opening => lease,
             () = ctx.cancel.cancelled() => return Err(stopping().into()),
         };
         let lease = lease.map_err(|error| match &error {
             LeaseError::Failed(fault) => of_refusal(fault, Hindrance::ExportRefused, known),
-            error => of_export(&session.endpoint, error).into(),
+            error => of_lease(&session.endpoint, error).into(),
         })?;
         let networks = self.networks(session, machine).await;
         let configuration = self.configuration(session, machine, wanted, &snapshot, &hardware, &networks);
@@ -265,7 +266,7 @@ impl Vsphere {
     }
 }
 
-fn stopping() -> ProviderError {
+pub(crate) fn stopping() -> ProviderError {
     ProviderError::NotPermitted("the process is stopping".to_owned())
 }
 

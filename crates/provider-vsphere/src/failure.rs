@@ -1,7 +1,7 @@
 //! What an error of the client means in the words of the contract.
 
 use vertskommune_provider::{Applied, ProviderError};
-use vsphere_client::{Error, ExportError, Fault, FaultClass, Outcome};
+use vsphere_client::{Error, Fault, FaultClass, LeaseError, Outcome};
 
 /// The error, in the words of the contract. No text of a request is in it.
 pub(crate) fn provider_error(endpoint: &str, error: &Error) -> ProviderError {
@@ -34,22 +34,20 @@ pub(crate) fn of_fault(fault: &Fault) -> ProviderError {
     }
 }
 
-/// The same for an error of an export or a download.
-pub(crate) fn of_export(endpoint: &str, error: &ExportError) -> ProviderError {
+/// The same for an error of a lease, a download or an upload.
+pub(crate) fn of_lease(endpoint: &str, error: &LeaseError) -> ProviderError {
     let text = error.to_string();
     match error {
-        ExportError::Call(error) => provider_error(endpoint, error),
-        ExportError::Failed(fault) => of_fault(fault),
-        ExportError::NotReady { .. } | ExportError::LeaseExpired => ProviderError::Timeout(text),
-        ExportError::Ended => ProviderError::Conflict(text),
-        ExportError::Http { status, .. } if *status < 500 && *status != 429 => ProviderError::Refused(text),
-        ExportError::Connect { host, .. }
-        | ExportError::Http { host, .. }
-        | ExportError::Silent { host, .. }
-        | ExportError::Broken { host, .. } => {
-            ProviderError::Unreachable { endpoint: host.clone(), why: text }
-        }
-        ExportError::Untrusted { .. } => ProviderError::Refused(text),
+        LeaseError::Call(error) => provider_error(endpoint, error),
+        LeaseError::Failed(fault) => of_fault(fault),
+        LeaseError::NotReady { .. } | LeaseError::LeaseExpired => ProviderError::Timeout(text),
+        LeaseError::Ended => ProviderError::Conflict(text),
+        LeaseError::Http { status, .. } if *status < 500 && *status != 429 => ProviderError::Refused(text),
+        LeaseError::Connect { host, .. }
+        | LeaseError::Http { host, .. }
+        | LeaseError::Silent { host, .. }
+        | LeaseError::Broken { host, .. } => ProviderError::Unreachable { endpoint: host.clone(), why: text },
+        LeaseError::Untrusted { .. } => ProviderError::Refused(text),
         _ => ProviderError::Protocol(text),
     }
 }

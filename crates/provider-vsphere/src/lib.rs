@@ -7,6 +7,7 @@
 //! - **Marks**: a VM carries its own in `extraConfig`, a port group in its description, both given with their creation.
 //!   Folders, pools and rules are ours by their names below roots that the `HostProvider` gives wholly to us.
 //! - **What we owe stands on the thing itself**: which restart is under way, which sizes we gave, which servers were born.
+//! - **A machine that is restored** is nobody's; while it is not whole it has a mark of its own, see [`imports`](imports).
 //! - **A snapshot of ours** has its mark in its description, and its backup alone takes and removes it; see [`exports`](exports).
 //! - What is kept in memory only says where to look. Every write looks again first.
 
@@ -17,6 +18,7 @@ mod expand;
 mod exports;
 mod failure;
 mod guest;
+mod imports;
 mod index;
 mod inventory;
 mod layout;
@@ -32,6 +34,7 @@ mod schema;
 mod settings;
 mod steps;
 mod sweep;
+mod task;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -52,7 +55,8 @@ use vertskommune_core::schema::Schema;
 use vertskommune_core::step::Step;
 use vertskommune_core::violation::Violation;
 use vertskommune_provider::{
-    Applied, Changes, Checked, Claim, Ctx, Domain, Exports, Inputs, Plugin, Proposal, Provider, ProviderError,
+    Applied, Changes, Checked, Claim, Ctx, Domain, Exports, Imports, Inputs, Plugin, Proposal, Provider,
+    ProviderError,
 };
 use vsphere_client::Mor;
 
@@ -325,6 +329,10 @@ impl Provider for Vsphere {
     }
 
     fn exports(&self) -> Option<&dyn Exports> {
+        Some(self)
+    }
+
+    fn imports(&self) -> Option<&dyn Imports> {
         Some(self)
     }
 

@@ -13,7 +13,7 @@ use vsphere_client::{
 use crate::order::Order;
 
 /// `config.extraConfig["key"].value` of our keys.
-const MARK: &str = "config.extraConfig[\"vertskommune.mark\"].value";
+pub(crate) const MARK: &str = "config.extraConfig[\"vertskommune.mark\"].value";
 const APPLIED: &str = "config.extraConfig[\"vertskommune.applied\"].value";
 const DISKS: &str = "config.extraConfig[\"vertskommune.disks\"].value";
 const RETIRED: &str = "config.extraConfig[\"vertskommune.retired\"].value";

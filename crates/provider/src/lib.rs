@@ -22,6 +22,7 @@ pub mod claim;
 pub mod context;
 pub mod error;
 pub mod exports;
+pub mod imports;
 pub mod record;
 pub mod registry;
 pub mod secrets;
@@ -37,9 +38,10 @@ pub use claim::Claim;
 pub use context::{Ctx, Fenced, Permit};
 pub use error::{Left, ProviderError};
 pub use exports::{Export, ExportError, ExportedDisk, Exports, Wanted};
+pub use imports::{Import, Imports, NewServer};
 pub use record::{Record, Recorded};
 pub use registry::{Plugin, Plugins};
-pub use transfers::{Around, Moved, Restore, Run, RunDisk, Transfers};
+pub use transfers::{Around, Moved, Restore, RestoreServer, Restored, Run, RunDisk, Transfers};
 pub use vertskommune_core::domain::{Domain, Inputs, Proposal};
 
 use vertskommune_core::names::TenantName;
@@ -98,6 +100,11 @@ pub trait Provider: Domain {
 
     /// What this provider gives out of the servers that it runs; nothing where it runs none, or cannot.
     fn exports(&self) -> Option<&dyn Exports> {
+        None
+    }
+
+    /// What this provider makes anew from a backup; nothing where it runs no servers, or cannot.
+    fn imports(&self) -> Option<&dyn Imports> {
         None
     }
 

@@ -15,6 +15,7 @@ use vertskommune_core::tenant::ValidatedTenant;
 use vertskommune_core::transfer::Transfer;
 
 use crate::exports::Exports;
+use crate::imports::Imports;
 use crate::{Ctx, ProviderError};
 
 /// Carries out what is due.
@@ -42,6 +43,19 @@ pub trait Transfers: Send + Sync {
         around: &'a Around<'a>,
         ctx: &'a Ctx,
     ) -> BoxFuture<'a, Result<Moved, ProviderError>>;
+
+    /// Makes a machine anew as a run has it, by all of its disks. Changes nothing here.
+    ///
+    /// # Errors
+    /// There is no such run, its bytes are not what was sent, or the machine could not be made. Nothing of it is left, as far
+    /// as `into` can see to that.
+    fn restore_server<'a>(
+        &'a self,
+        restore: &'a RestoreServer,
+        into: &'a dyn Imports,
+        around: &'a Around<'a>,
+        ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Restored, ProviderError>>;
 
     /// The runs of a tenant that are whole, the newest first, whether it has a manifest or not. Never writes.
     ///
@@ -86,6 +100,30 @@ pub struct Restore {
     pub disk: String,
     /// The run's id; the last good one where none is named.
     pub run: Option<String>,
+}
+
+/// The server that is wanted back as a new machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreServer {
+    /// Whose it is.
+    pub tenant: TenantName,
+    /// The server's name, which may be gone.
+    pub server: String,
+    /// The run's id; the last good one where none is named.
+    pub run: Option<String>,
+    /// The new machine's name.
+    pub name: String,
+}
+
+/// A machine that was made anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The run that it was made from.
+    pub run: String,
+    /// How much of it.
+    pub moved: Moved,
+    /// What the server had and the machine has not, and why; a few words for each.
+    pub without: Vec<String>,
 }
 
 /// A run that is whole: a server as it was at one moment.

@@ -64,6 +64,12 @@ pub enum Held {
         /// What is missing.
         what: ResourceKey,
     },
+    /// The manifest names nothing that runs servers.
+    #[error("the manifest of {0} does not say where its servers run: give it spec.compute")]
+    NoCompute(TenantName),
+    /// The name is one of the manifest's servers.
+    #[error("{0} is a server of the manifest: choose another name")]
+    NameTaken(String),
     /// The server is not in the manifest, or not backed up by it.
     #[error("the manifest has no server {0} that is backed up")]
     NoServer(String),
@@ -80,10 +86,24 @@ impl Held {
             | Self::External { .. }
             | Self::NoProvider(_)
             | Self::ObserveOnly(_)
+            | Self::NoCompute(_)
+            | Self::NameTaken(_)
             | Self::NoServer(_) => true,
             Self::Refused(_) | Self::NotOffered(..) | Self::Unseen { .. } | Self::NotYet { .. } => false,
         }
     }
+}
+
+/// The manifest of a tenant for which something may be done.
+fn active<'a>(world: &'a World, name: &TenantName) -> Result<&'a ValidatedTenant, Held> {
+    let tenant = world.tenant(name).ok_or_else(|| Held::NoTenant(name.clone()))?;
+    if world.is_leaving(name) {
+        return Err(Held::Leaving(name.clone()));
+    }
+    if tenant.suspend {
+        return Err(Held::Suspended(name.clone()));
+    }
+    Ok(tenant)
 }
 
 /// What the work for one tenant stands on.
@@ -102,13 +122,7 @@ impl Engine {
         world: &'a World,
         name: &TenantName,
     ) -> Result<(&'a ValidatedTenant, Arc<Endpoint>), Held> {
-        let tenant = world.tenant(name).ok_or_else(|| Held::NoTenant(name.clone()))?;
-        if world.is_leaving(name) {
-            return Err(Held::Leaving(name.clone()));
-        }
-        if tenant.suspend {
-            return Err(Held::Suspended(name.clone()));
-        }
+        let tenant = active(world, name)?;
         let backup = tenant.backup.as_ref().ok_or_else(|| Held::NoBackup(name.clone()))?;
         if let backup::Mode::External { job } = &backup.mode {
             return Err(Held::External { tenant: name.clone(), job: job.clone() });
@@ -134,6 +148,25 @@ impl Engine {
             None => Err(Held::NoBackup(name.clone())),
         };
         Ok(Ground { tenant, room, servers })
+    }
+
+    /// Where a new server of this name is made for a tenant.
+    pub(super) fn landing(
+        &self,
+        world: &World,
+        tenant: &TenantName,
+        name: &str,
+    ) -> Result<Arc<Endpoint>, Held> {
+        let tenant = active(world, tenant)?;
+        if tenant.servers.iter().any(|server| server.name == name) {
+            return Err(Held::NameTaken(name.to_owned()));
+        }
+        let compute = tenant.compute.as_ref().ok_or_else(|| Held::NoCompute(tenant.name.clone()))?;
+        let endpoint = self.manages(&compute.provider)?;
+        match endpoint.provider.imports() {
+            Some(_) => Ok(endpoint),
+            None => Err(Held::NotOffered(compute.provider.clone(), "makes servers from a backup")),
+        }
     }
 
     /// An endpoint that we may write to.

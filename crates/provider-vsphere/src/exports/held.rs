@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use vertskommune_provider::{Ctx, ProviderError};
-use vsphere_client::{Error, FaultClass, Mor, Permit, Task, TaskInfo, TaskState};
+use vsphere_client::{Mor, Permit};
 
 use super::{REST, stopping};
 use crate::Vsphere;
-use crate::ledger::task_error;
 use crate::link::{Link, Session};
 use crate::settings::Settings;
+use crate::task::{End, end_of, ended};
 
 /// How long the disks of a removed snapshot may take to be merged. One that held a busy night takes a while.
 const MERGE: Duration = Duration::from_hours(2);
@@ -141,7 +141,7 @@ pub(super) async fn remove(
         let begun = Instant::now();
         loop {
             let task = session.client.writer(permit).remove_snapshot(&snapshot.mor).await;
-            match end_of(session, task).await? {
+            match end_of(session, task, MERGE).await? {
                 End::Done => break removed += 1,
                 End::Gone => break,
                 End::Busy(error) if begun.elapsed() >= BUSY => return Err(error),
@@ -161,58 +161,9 @@ async fn merge(session: &Session, permit: &Permit, vm: &Mor) -> Result<(), Provi
     let read = session.client.read(vm, &[NEEDED]).await.map_err(|error| session.fail(&error))?;
     if read.is_some_and(|vm| vm.bool(NEEDED) == Some(true)) {
         let task = session.client.writer(permit).consolidate_disks(vm).await;
-        if let End::Busy(error) = end_of(session, task).await? {
+        if let End::Busy(error) = end_of(session, task, MERGE).await? {
             return Err(error);
         }
     }
     Ok(())
-}
-
-/// How a task ended.
-enum End {
-    Done,
-    /// What it was about is not there any more.
-    Gone,
-    /// Something else is done with it.
-    Busy(ProviderError),
-}
-
-async fn end_of(session: &Session, task: Result<Task, Error>) -> Result<End, ProviderError> {
-    let (class, error) = match task {
-        Ok(Task(task)) => {
-            let info = ended(session, &task, MERGE).await?;
-            if info.state == TaskState::Success {
-                return Ok(End::Done);
-            }
-            (info.error.as_ref().map(vsphere_client::Fault::class), task_error(&info))
-        }
-        Err(error) => (error.class(), session.fail(&error)),
-    };
-    match class {
-        Some(FaultClass::Gone) => Ok(End::Gone),
-        Some(FaultClass::Busy) => Ok(End::Busy(error)),
-        _ => Err(error),
-    }
-}
-
-/// Waits until a task has ended.
-pub(super) async fn ended(session: &Session, task: &Mor, limit: Duration) -> Result<TaskInfo, ProviderError> {
-    let asked = [task.clone()];
-    let (begun, mut pause) = (Instant::now(), Duration::from_millis(50));
-    loop {
-        match session.client.tasks(&asked).await {
-            Ok(mut tasks) => match tasks.remove(task) {
-                Some(info) if info.state.is_final() => return Ok(info),
-                Some(_) => {}
-                None => return Err(ProviderError::Timeout(format!("vCenter has forgotten {task}"))),
-            },
-            Err(error) if error.is_transient() => {}
-            Err(error) => return Err(session.fail(&error)),
-        }
-        if begun.elapsed() >= limit {
-            return Err(ProviderError::Timeout(format!("{task} has not ended within {limit:?}")));
-        }
-        sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
-    }
 }

@@ -8,11 +8,11 @@ use serde_json::Value as Json;
 use tokio::task::spawn_blocking;
 use vertskommune_core::backup::facts::{Hindrance, Obstacle};
 use vertskommune_provider::{Export, ExportedDisk, ProviderError};
-use vsphere_client::{Device, ExportDisk};
+use vsphere_client::{Device, LeaseDisk};
 
 use super::disks::Given;
 use super::held::Held;
-use crate::failure::of_export;
+use crate::failure::of_lease;
 
 /// An open export, before it is told what it has to remove.
 pub(super) struct Opened {
@@ -20,7 +20,7 @@ pub(super) struct Opened {
     endpoint: String,
     configuration: Json,
     disks: Vec<ExportedDisk>,
-    sources: BTreeMap<String, ExportDisk>,
+    sources: BTreeMap<String, LeaseDisk>,
     obstacles: Vec<Obstacle>,
 }
 
@@ -66,7 +66,7 @@ impl Opened {
             return Err(ProviderError::Refused(format!("the export has no disk {name}")));
         };
         let download = self.lease.download(source).await;
-        let download = download.map_err(|error| of_export(&self.endpoint, &error))?;
+        let download = download.map_err(|error| of_lease(&self.endpoint, &error))?;
         let reader = spawn_blocking(move || vmdk::Reader::new(download)).await;
         let reader = reader.map_err(|_| ProviderError::Conflict("the process is stopping".to_owned()))?;
         let reader = reader.map_err(|error| ProviderError::Protocol(format!("{name}: {error}")))?;

@@ -12,6 +12,7 @@ macro_rules! peer {
 }
 
 mod exports;
+mod imports;
 mod lab;
 mod tenant;
 

@@ -25,7 +25,9 @@ use vertskommune_core::violation::Violation;
 
 use super::moving;
 use super::system::{MemorySystem, Thing, identity};
-use crate::{Applied, Changes, Checked, Claim, Ctx, Exports, Plugin, Provider, ProviderError, Transfers};
+use crate::{
+    Applied, Changes, Checked, Claim, Ctx, Exports, Imports, Plugin, Provider, ProviderError, Transfers,
+};
 
 /// Makes providers of in-memory systems. A system lives as long as the plugin; its endpoint is its name.
 #[derive(Default)]
@@ -538,6 +540,10 @@ impl Provider for Memory {
 
     fn exports(&self) -> Option<&dyn Exports> {
         (self.schema.concern == Concern::Servers).then_some(self as &dyn Exports)
+    }
+
+    fn imports(&self) -> Option<&dyn Imports> {
+        (self.schema.concern == Concern::Servers).then_some(self as &dyn Imports)
     }
 
     fn transfers(&self) -> Option<&dyn Transfers> {

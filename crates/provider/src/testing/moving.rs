@@ -2,24 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use vertskommune_core::backup::facts::Obstacle;
 use vertskommune_core::backup::{Mode, SYSTEM, Schedule, proving};
+use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{Installation, ResourceId, ResourceKey, TenantName};
 use vertskommune_core::observation::Observation;
 use vertskommune_core::tenant::ValidatedTenant;
 use vertskommune_core::transfer::{Due, Transfer, Work};
 
 use super::memory::{Memory, path};
-use super::system::MemorySystem;
+use super::system::{MemorySystem, Thing};
 use super::vault::{KeptDisk, run_id};
 use crate::{
-    Around, Ctx, Export, ExportError, ExportedDisk, Exports, Moved, ProviderError, Restore, Run, Transfers,
-    Wanted,
+    Around, Ctx, Export, ExportError, ExportedDisk, Exports, Import, Imports, Moved, NewServer,
+    ProviderError, Restore, RestoreServer, Restored, Run, Transfers, Wanted,
 };
 
 /// Bytes of a disk here, whatever size it says: no whole number of chunks.
@@ -82,8 +83,9 @@ impl Exports for Memory {
             let disks = named.chain([SYSTEM.to_owned()]).map(disk).collect();
             let export = MemoryExport {
                 system: self.system.clone(),
-                configuration: json!({ "path": path }),
+                configuration: json!({ "fields": thing.fields }),
                 disks,
+                written: thing.disks,
                 path,
             };
             Ok(Box::new(export) as Box<dyn Export>)
@@ -111,6 +113,7 @@ struct MemoryExport {
     path: String,
     configuration: Json,
     disks: Vec<ExportedDisk>,
+    written: BTreeMap<String, Vec<u8>>,
 }
 
 impl Drop for MemoryExport {
@@ -133,7 +136,8 @@ impl Export for MemoryExport {
     }
 
     fn read<'a>(&'a self, disk: &'a str) -> BoxFuture<'a, Result<Box<dyn Read + Send>, ProviderError>> {
-        let bytes = Cursor::new(disk_bytes(&self.path, disk));
+        let written = self.written.get(disk).cloned();
+        let bytes = Cursor::new(written.unwrap_or_else(|| disk_bytes(&self.path, disk)));
         Box::pin(async move { Ok(Box::new(bytes) as Box<dyn Read + Send>) })
     }
 
@@ -149,6 +153,95 @@ pub fn disk_bytes(path: &str, disk: &str) -> Vec<u8> {
     let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
     let words = std::iter::successors(Some(seed), next);
     words.flat_map(|word| word.to_be_bytes().into_iter().take(2)).take(DISK).collect()
+}
+
+impl Imports for Memory {
+    fn import<'a>(
+        &'a self,
+        wanted: &'a NewServer,
+        ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Box<dyn Import>, ProviderError>> {
+        Box::pin(async move {
+            let key = ResourceKey::new("server", wanted.name.as_str());
+            let path = path(&ResourceId::new(&wanted.tenant, &self.host.name, key));
+            match self.system.thing(&path)? {
+                Some(there) if there.fields.contains_key(RESTORING) => {
+                    ctx.permit()?;
+                    self.system.removed(&path)?;
+                }
+                Some(_) => return Err(ProviderError::Refused(format!("{path} is there already"))),
+                None => {}
+            }
+            ctx.permit()?;
+            let fields = wanted.configuration.get("fields").cloned().unwrap_or_default();
+            let mut fields: Facts = serde_json::from_value(fields).unwrap_or_default();
+            fields.insert("power".to_owned(), json!("off"));
+            fields.insert(RESTORING.to_owned(), json!(wanted.run));
+            self.system.write(format!("import {path}"), |things, _| {
+                things.insert(path.clone(), Thing { fields, ..Thing::default() });
+                Some(wanted.tenant.clone())
+            })?;
+            let written = Arc::default();
+            Ok(Box::new(MemoryImport { system: self.system.clone(), path, written }) as Box<dyn Import>)
+        })
+    }
+}
+
+/// The field of a machine that is not whole yet.
+const RESTORING: &str = "restoring";
+
+type Written = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+
+struct MemoryImport {
+    system: Arc<MemorySystem>,
+    path: String,
+    written: Written,
+}
+
+/// A disk that is kept when it is flushed.
+struct Disk {
+    name: String,
+    bytes: Vec<u8>,
+    written: Written,
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.insert(self.name.clone(), self.bytes.clone());
+        Ok(())
+    }
+}
+
+impl Import for MemoryImport {
+    fn without(&self) -> &[String] {
+        &[]
+    }
+
+    fn write<'a>(&'a self, disk: &'a str) -> BoxFuture<'a, Result<Box<dyn Write + Send>, ProviderError>> {
+        let disk = Disk { name: disk.to_owned(), bytes: Vec::new(), written: self.written.clone() };
+        Box::pin(async move { Ok(Box::new(disk) as Box<dyn Write + Send>) })
+    }
+
+    fn close(self: Box<Self>, whole: bool) -> BoxFuture<'static, Result<(), ProviderError>> {
+        Box::pin(async move {
+            if !whole {
+                return self.system.removed(&self.path);
+            }
+            let disks = std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner));
+            self.system.write(format!("complete {}", self.path), |things, _| {
+                let thing = things.get_mut(&self.path)?;
+                thing.fields.remove(RESTORING);
+                thing.disks = disks;
+                None
+            })
+        })
+    }
 }
 
 impl Memory {
@@ -175,10 +268,10 @@ impl Memory {
         let disks: Vec<ExportedDisk> = covered.cloned().collect();
         let copied = self.copy(&disks, export.as_ref(), around, ctx).await;
         let closed = export.close(copied.is_ok()).await;
-        let (copied, moved) = copied?;
+        let (copied, moved, configuration) = copied?;
         closed?;
         ctx.permit()?;
-        self.system.vault.put(transfer, begun, copied);
+        self.system.vault.put(transfer, begun, configuration, copied);
         Ok(moved)
     }
 
@@ -188,7 +281,7 @@ impl Memory {
         export: &dyn Export,
         around: &Around<'_>,
         ctx: &Ctx,
-    ) -> Result<(BTreeMap<String, KeptDisk>, Moved), ProviderError> {
+    ) -> Result<(BTreeMap<String, KeptDisk>, Moved, Json), ProviderError> {
         let mut moved = Moved { of: disks.iter().map(|disk| disk.bytes).sum(), ..Moved::default() };
         let mut copied = BTreeMap::new();
         for disk in disks {
@@ -204,7 +297,34 @@ impl Memory {
             copied.insert(disk.name.clone(), KeptDisk::new(bytes));
         }
         moved.stored = moved.bytes;
-        Ok((copied, moved))
+        Ok((copied, moved, export.configuration().clone()))
+    }
+}
+
+impl Memory {
+    async fn write(
+        &self,
+        import: &dyn Import,
+        disks: BTreeMap<String, (Vec<u8>, bool)>,
+        around: &Around<'_>,
+        ctx: &Ctx,
+    ) -> Result<Moved, ProviderError> {
+        let of = disks.values().map(|(bytes, _)| bytes.len() as u64).sum();
+        let mut moved = Moved { of, ..Moved::default() };
+        for (name, (bytes, sound)) in disks {
+            let mut to = import.write(&name).await?;
+            for chunk in bytes.chunks(CHUNK) {
+                self.system.vault.pass(ctx).await?;
+                to.write_all(chunk).map_err(|error| ProviderError::Refused(error.to_string()))?;
+                moved.bytes += chunk.len() as u64;
+                (around.progress)(moved);
+            }
+            to.flush().map_err(|error| ProviderError::Refused(error.to_string()))?;
+            if !sound {
+                return Err(ProviderError::Refused("its bytes are not what was sent".to_owned()));
+            }
+        }
+        Ok(moved)
     }
 }
 
@@ -253,6 +373,36 @@ impl Transfers for Memory {
             } else {
                 Err(ProviderError::Refused("its bytes are not what was sent".to_owned()))
             }
+        })
+    }
+
+    fn restore_server<'a>(
+        &'a self,
+        restore: &'a RestoreServer,
+        into: &'a dyn Imports,
+        around: &'a Around<'a>,
+        ctx: &'a Ctx,
+    ) -> BoxFuture<'a, Result<Restored, ProviderError>> {
+        Box::pin(async move {
+            let (run, configuration, disks) = self.system.vault.whole(restore)?;
+            let sized = |(name, (bytes, _)): (&String, &(Vec<u8>, bool))| ExportedDisk {
+                name: name.clone(),
+                bytes: bytes.len() as u64,
+            };
+            let wanted = NewServer {
+                tenant: restore.tenant.clone(),
+                name: restore.name.clone(),
+                server: restore.server.clone(),
+                run: run.clone(),
+                configuration,
+                disks: disks.iter().map(sized).collect(),
+            };
+            let import = into.import(&wanted, ctx).await?;
+            let without = import.without().to_vec();
+            let written = self.write(import.as_ref(), disks, around, ctx).await;
+            let closed = import.close(written.is_ok()).await;
+            let moved = written?;
+            closed.map(|()| Restored { run, moved, without })
         })
     }
 

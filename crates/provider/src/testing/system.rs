@@ -33,6 +33,9 @@ pub struct Thing {
     pub snapshot: bool,
     /// What people should know of it.
     pub notices: Vec<String>,
+    /// What its disks hold that were written; the others hold what [`disk_bytes`](super::disk_bytes) says.
+    #[serde(default)]
+    pub disks: BTreeMap<String, Vec<u8>>,
 }
 
 /// Where a write is cut.
@@ -227,6 +230,14 @@ impl MemorySystem {
             self.state().open.insert(path.to_owned());
         }
         Ok(())
+    }
+
+    /// Takes away a machine that did not become whole.
+    pub(super) fn removed(&self, path: &str) -> Result<(), ProviderError> {
+        self.write(format!("remove {path}"), |things, _| {
+            things.remove(path);
+            None
+        })
     }
 
     /// An export is open no more, whatever became of what was made for it.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 use tokio::sync::watch;
 use vertskommune_core::backup::facts::{DiskBackup, Outcome, Proof, ServerBackups};
 use vertskommune_core::backup::{Backups, Known};
@@ -14,7 +15,7 @@ use vertskommune_core::transfer::{Transfer, Work};
 
 use super::system::MemorySystem;
 use crate::error::ProviderError;
-use crate::{Ctx, Restore, Run, RunDisk};
+use crate::{Ctx, Restore, RestoreServer, Run, RunDisk};
 
 /// What lies in a room, and what moves there.
 #[derive(Debug, Default)]
@@ -37,10 +38,15 @@ struct State {
 /// By tenant, server and run.
 pub(super) type Runs = BTreeMap<TenantName, BTreeMap<String, BTreeMap<String, Kept>>>;
 
+/// A run's id, its configuration, and its disks.
+pub(super) type Whole = (String, Json, BTreeMap<String, (Vec<u8>, bool)>);
+
 /// A run in the room.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Kept {
     begun: Timestamp,
+    #[serde(default)]
+    configuration: Json,
     pub(super) disks: BTreeMap<String, KeptDisk>,
 }
 
@@ -104,7 +110,13 @@ impl Vault {
         ctx.permit()
     }
 
-    pub(super) fn put(&self, transfer: &Transfer, begun: Timestamp, mut disks: BTreeMap<String, KeptDisk>) {
+    pub(super) fn put(
+        &self,
+        transfer: &Transfer,
+        begun: Timestamp,
+        configuration: Json,
+        mut disks: BTreeMap<String, KeptDisk>,
+    ) {
         let mut state = self.state();
         if state.spoilt {
             disks.values_mut().for_each(KeptDisk::flip);
@@ -116,7 +128,7 @@ impl Vault {
         while runs.contains_key(&run_id(at)) {
             at = at.checked_add(SignedDuration::from_secs(1)).unwrap_or(at);
         }
-        runs.insert(run_id(at), Kept { begun, disks });
+        runs.insert(run_id(at), Kept { begun, configuration, disks });
     }
 
     /// Compares a disk of the last run with what was sent, and remembers it.
@@ -143,6 +155,19 @@ impl Vault {
         });
         let kept = run.and_then(|run| run.disks.get(&wanted.disk)).ok_or_else(no_backup)?;
         Ok((kept.bytes.clone(), kept.is_sound()))
+    }
+
+    /// A run with its configuration, and the bytes of all its disks and whether they are what was sent.
+    pub(super) fn whole(&self, wanted: &RestoreServer) -> Result<Whole, ProviderError> {
+        let state = self.state();
+        let runs = state.runs.get(&wanted.tenant).and_then(|servers| servers.get(&wanted.server));
+        let run = runs.and_then(|runs| match &wanted.run {
+            Some(id) => runs.get_key_value(id),
+            None => runs.last_key_value(),
+        });
+        let (id, kept) = run.ok_or_else(no_backup)?;
+        let disk = |(name, disk): (&String, &KeptDisk)| (name.clone(), (disk.bytes.clone(), disk.is_sound()));
+        Ok((id.clone(), kept.configuration.clone(), kept.disks.iter().map(disk).collect()))
     }
 
     pub(super) fn runs_of(&self, tenant: &TenantName) -> Vec<Run> {
