@@ -1,4 +1,5 @@
-//! What a tenant should have in this second room: an account, and a repository with its keys and its policy.
+//! What a tenant should have in this second room: an account, and a repository with its keys and its policy; nothing where
+//! another product takes its backups.
 
 use vertskommune_core::domain::Inputs;
 use vertskommune_core::names::{ProviderName, ResourceId, ResourceKey};
@@ -9,7 +10,7 @@ use crate::policy;
 use crate::schema::{ACCOUNT, OF_SECRET, REPOSITORY, field};
 use crate::settings::Settings;
 
-/// The resources of one tenant; none where its backups lie elsewhere.
+/// The resources of one tenant; none where its backups lie elsewhere, or are another product's.
 pub(crate) fn expand(
     inputs: &Inputs,
     provider: &ProviderName,
@@ -19,10 +20,7 @@ pub(crate) fn expand(
     let Some(backup) = tenant.backup.as_ref().filter(|backup| backup.provider == *provider) else {
         return Ok(Vec::new());
     };
-    let Some(policy) = policy::wanted(backup) else {
-        let message = "this plugin does not watch another product's jobs yet: use mode Managed, or leave spec.backup out";
-        return Err(vec![Violation::new("spec.backup.mode", message)]);
-    };
+    let Some(policy) = policy::wanted(backup) else { return Ok(Vec::new()) };
     let id =
         |kind: &str| ResourceId::new(&tenant.name, provider, ResourceKey::new(kind, tenant.name.as_str()));
     let mut account = Resource::new(id(ACCOUNT), "spec.backup").with(field::KEY, OF_SECRET);
