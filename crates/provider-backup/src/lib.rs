@@ -136,7 +136,7 @@ impl Domain for SecondRoom {
     }
 
     fn expand(&self, inputs: &Inputs) -> Result<Vec<Resource>, Vec<Violation>> {
-        expand::expand(inputs, &self.host.name, &self.settings)
+        Ok(expand::expand(inputs, &self.host.name, &self.settings))
     }
 
     fn steps(&self, differences: &[Difference], seen: &Observation, now: Timestamp) -> Proposal {

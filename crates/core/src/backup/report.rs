@@ -211,18 +211,14 @@ pub fn report(
 
 /// Why nothing is known of what a job does: what it has left there tells nothing, or there is nothing.
 fn untold(job: &str, left: Option<&JobStatus>) -> (Reason, String) {
-    match left {
-        Some(JobStatus::Unreadable(why)) => {
-            (Reason::JobStatusUnreadable, format!("the status of the job {job:?} cannot be used: {why}"))
-        }
-        _ => {
-            let message = format!(
-                "the job {job:?} has left no status, so that it is not known whether it takes backups: see its name \
-                 in spec.backup.external.job, and its post-job script as in deploy/second-room"
-            );
-            (Reason::NoJobStatus, message)
-        }
+    if let Some(JobStatus::Unreadable(why)) = left {
+        return (Reason::JobStatusUnreadable, format!("the status of the job {job:?} cannot be used: {why}"));
     }
+    let message = format!(
+        "the job {job:?} has left no status, so that it is not known whether it takes backups: see its name in \
+         spec.backup.external.job, and its post-job script as in deploy/second-room"
+    );
+    (Reason::NoJobStatus, message)
 }
 
 /// A report while it is made.
