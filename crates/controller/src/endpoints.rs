@@ -165,7 +165,7 @@ mod tests {
             jobs: [("nightly".to_owned(), JobStatus::Unreadable(why.to_owned()))].into(),
             ..Sight::default()
         };
-        let concerned = |before, now| {
+        let concerned = |before: &Sight, now: &Sight| {
             let names = concerned(&Changed::All, before, now, &world).into_iter();
             names.map(|name| name.to_string()).collect::<Vec<_>>()
         };
