@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use vertskommune_api::{Catalogue, StatusInput, manifest, validate_host, validate_tenant};
-use vertskommune_core::backup::{Backups, Known};
+use vertskommune_core::backup::{Backups, JobStatus, Jobs, Known};
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{Installation, Mark, TenantName};
 use vertskommune_core::render::{self, Colour};
@@ -60,6 +60,8 @@ struct Story {
 struct Room {
     things: BTreeMap<String, StoryThing>,
     backups: BTreeMap<String, Backups>,
+    /// What other products' jobs have left.
+    jobs: BTreeMap<String, JobStatus>,
 }
 
 #[derive(Deserialize)]
@@ -125,6 +127,7 @@ impl Room {
             let known = Known { seen_at: now(), backups: Arc::new(backups.clone()) };
             system.set_backups(&TenantName::new(tenant.as_str()), known);
         }
+        system.set_jobs(Jobs { seen_at: now(), left: self.jobs.clone() });
         system
     }
 }

@@ -8,3 +8,4 @@ mod proving;
 mod servers;
 mod stage;
 mod taking;
+mod watching;

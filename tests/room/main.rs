@@ -5,4 +5,5 @@ mod accounts;
 mod agent;
 mod crash;
 mod isolation;
+mod jobs;
 mod repository;

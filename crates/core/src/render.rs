@@ -61,8 +61,15 @@ fn write_plan(out: &mut String, plan: &Plan, colour: Colour) -> fmt::Result {
     for step in &plan.steps {
         write_step(out, step, colour)?;
     }
-    if let Some(report) = plan.backup.as_ref().filter(|it| it.verdict == Verdict::Unprotected) {
-        writeln!(out, "  {} not protected: {}  [{}]", colour.paint("33", "!"), report.line(), report.word())?;
+    if let Some(report) = plan.backup.as_ref().filter(|it| it.verdict != Verdict::Protected) {
+        let not = if report.verdict == Verdict::Unprotected { "not" } else { "not known to be" };
+        writeln!(
+            out,
+            "  {} {not} protected: {}  [{}]",
+            colour.paint("33", "!"),
+            report.line(),
+            report.word()
+        )?;
     }
     for shown in &plan.shown {
         writeln!(

@@ -82,7 +82,7 @@ mod tests {
         let inner = Inner::Read { fits: true, backups: Arc::new(backups), attempts };
         let view =
             View { provider: &"room-2".into(), description: &description(), now: Timestamp::UNIX_EPOCH };
-        view.observation(&[(state(), inner)])
+        view.observation(&[(state(), inner)], None)
     }
 
     fn ask(seen: &Observation, now: Timestamp) -> (Vec<String>, Option<Timestamp>) {
@@ -100,7 +100,7 @@ mod tests {
     fn taken(at: Timestamp, proof: Option<Timestamp>) -> Backups {
         let proof = proof.map(|at| Proof { at, outcome: Outcome::Intact });
         let disks = BTreeMap::from([("data".to_owned(), DiskBackup { bytes: 1, taken: at, proof })]);
-        let server = ServerBackups { last_good: Some(at), disks, obstacles: Vec::new() };
+        let server = ServerBackups { last_good: Some(at), disks, ..ServerBackups::default() };
         Backups { servers: BTreeMap::from([("ibe-fs01".to_owned(), server)]), ..Backups::default() }
     }
 

@@ -1,28 +1,21 @@
-//! What a tenant should have in this second room: an account, and a repository with its keys and its policy.
+//! What a tenant should have in this second room: an account, and a repository with its keys and its policy; nothing where
+//! another product takes its backups.
 
 use vertskommune_core::domain::Inputs;
 use vertskommune_core::names::{ProviderName, ResourceId, ResourceKey};
 use vertskommune_core::resource::Resource;
-use vertskommune_core::violation::Violation;
 
 use crate::policy;
 use crate::schema::{ACCOUNT, OF_SECRET, REPOSITORY, field};
 use crate::settings::Settings;
 
-/// The resources of one tenant; none where its backups lie elsewhere.
-pub(crate) fn expand(
-    inputs: &Inputs,
-    provider: &ProviderName,
-    settings: &Settings,
-) -> Result<Vec<Resource>, Vec<Violation>> {
+/// The resources of one tenant; none where its backups lie elsewhere, or are another product's.
+pub(crate) fn expand(inputs: &Inputs, provider: &ProviderName, settings: &Settings) -> Vec<Resource> {
     let tenant = &inputs.tenant;
     let Some(backup) = tenant.backup.as_ref().filter(|backup| backup.provider == *provider) else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
-    let Some(policy) = policy::wanted(backup) else {
-        let message = "this plugin does not watch another product's jobs yet: use mode Managed, or leave spec.backup out";
-        return Err(vec![Violation::new("spec.backup.mode", message)]);
-    };
+    let Some(policy) = policy::wanted(backup) else { return Vec::new() };
     let id =
         |kind: &str| ResourceId::new(&tenant.name, provider, ResourceKey::new(kind, tenant.name.as_str()));
     let mut account = Resource::new(id(ACCOUNT), "spec.backup").with(field::KEY, OF_SECRET);
@@ -37,5 +30,5 @@ pub(crate) fn expand(
         repository = repository.with(name, value);
     }
     repository.after.insert(account.id.clone());
-    Ok(vec![account, repository])
+    vec![account, repository]
 }

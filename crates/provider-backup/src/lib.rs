@@ -1,7 +1,7 @@
 //! The backup plugin: tenants' accounts and repositories in a second room, backups into them, and proofs out of them.
 //!
-//! Pure are [`settings`](settings), [`expand`](expand), [`steps`](steps), [`observe`](observe), [`due`](due) and
-//! [`records`](records); [`room`](room) asks the agent, [`vault`](vault) opens a repository, [`apply`](apply) carries out
+//! Pure are [`settings`](settings), [`expand`](expand), [`steps`](steps), [`observe`](observe), [`due`](due),
+//! [`records`](records) and [`jobs`](jobs); [`room`](room) asks the agent, [`vault`](vault) opens a repository, [`apply`](apply) carries out
 //! steps, [`taking`](taking), [`proving`](proving) and [`restoring`](restoring) move bytes. What it relies on:
 //!
 //! - **A run is whole when its configuration lies there**, which is written last. Whatever ends before leaves snapshots that
@@ -16,6 +16,7 @@ mod due;
 mod expand;
 mod failure;
 mod guard;
+mod jobs;
 mod look;
 mod memory;
 mod observe;
@@ -135,7 +136,7 @@ impl Domain for SecondRoom {
     }
 
     fn expand(&self, inputs: &Inputs) -> Result<Vec<Resource>, Vec<Violation>> {
-        expand::expand(inputs, &self.host.name, &self.settings)
+        Ok(expand::expand(inputs, &self.host.name, &self.settings))
     }
 
     fn steps(&self, differences: &[Difference], seen: &Observation, now: Timestamp) -> Proposal {

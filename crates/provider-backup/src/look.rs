@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use jiff::Timestamp;
 use restic::{Error as ResticError, Filter};
-use second_room::protocol::{AccountState, Description, Snapshots};
+use second_room::protocol::{AccountState, Job, Snapshots};
 use vertskommune_core::backup::Backups;
 use vertskommune_core::names::TenantName;
 use vertskommune_core::observation::{Observation, Scope};
@@ -17,7 +17,7 @@ use vertskommune_provider::{Changes, Ctx, ProviderError};
 use crate::SecondRoom;
 use crate::observe::{Inner, View};
 use crate::records::Records;
-use crate::room::{of_secret, secret_name};
+use crate::room::{Told, of_secret, secret_name};
 use crate::vault::{Keys, bounds, missing};
 
 /// So many repositories are read at once, whatever the budget: each is a program of its own.
@@ -32,7 +32,15 @@ pub(crate) struct State {
     read: BTreeMap<TenantName, Read>,
     used: BTreeMap<TenantName, u64>,
     /// What the last poll found; nothing where sight was lost since.
-    polled: Option<(Option<String>, BTreeMap<TenantName, AccountState>)>,
+    polled: Option<Polled>,
+}
+
+/// What counts as a change.
+#[derive(Clone)]
+struct Polled {
+    keeper: Option<String>,
+    jobs: Result<Vec<Job>, String>,
+    accounts: BTreeMap<TenantName, AccountState>,
 }
 
 /// What was read of a repository.
@@ -50,7 +58,7 @@ impl SecondRoom {
     }
 
     pub(crate) async fn look(&self, scope: &Scope, ctx: &Ctx) -> Result<Observation, ProviderError> {
-        let (description, accounts) = self.room.look(ctx).await?;
+        let Told { description, accounts, jobs } = self.room.look(ctx).await?;
         let budget = usize::try_from(self.host.budget.concurrency).unwrap_or(1);
         let wanted = accounts.into_iter().filter(|it| scope.includes(&TenantName::from(it.tenant.as_str())));
         let looks = wanted.map(|state| async {
@@ -67,7 +75,8 @@ impl SecondRoom {
         }
         drop(remembered);
         let view = View { provider: &self.host.name, description: &description, now: Timestamp::now() };
-        Ok(view.observation(&tenants))
+        let jobs = jobs.as_deref().map_err(Clone::clone);
+        Ok(view.observation(&tenants, scope.tenants.is_none().then_some(jobs)))
     }
 
     /// What the agent cannot tell of a tenant. What goes wrong with one is nobody else's matter.
@@ -160,20 +169,19 @@ impl SecondRoom {
                 }
             }
             let asked = Ctx { deadline: tokio::time::Instant::now() + POLL * 4, ..ctx.clone() };
-            let (description, accounts) = match self.room.look(&asked).await {
-                Ok(seen) => seen,
+            let now = match self.room.look(&asked).await {
+                Ok(told) => polled(told),
                 Err(error) => {
                     self.state().polled = None;
                     return Err(error);
                 }
             };
-            let now = polled(&description, accounts);
             let Some(before) = self.state().polled.replace(now.clone()) else { return Ok(Changes::Anything) };
-            if before.0 != now.0 {
+            if (&before.keeper, &before.jobs) != (&now.keeper, &now.jobs) {
                 return Ok(Changes::Anything);
             }
-            let named: BTreeSet<&TenantName> = before.1.keys().chain(now.1.keys()).collect();
-            let differ = |tenant: &&TenantName| before.1.get(*tenant) != now.1.get(*tenant);
+            let named: BTreeSet<&TenantName> = before.accounts.keys().chain(now.accounts.keys()).collect();
+            let differ = |tenant: &&TenantName| before.accounts.get(*tenant) != now.accounts.get(*tenant);
             let changed: BTreeSet<TenantName> = named.into_iter().filter(differ).cloned().collect();
             if !changed.is_empty() {
                 return Ok(Changes::Tenants(changed));
@@ -187,14 +195,12 @@ fn never() -> Snapshots {
     Snapshots { count: 0, digest: String::new() }
 }
 
-/// What counts as a change: how much a repository takes grows all the time while a backup runs.
-fn polled(
-    description: &Description,
-    accounts: Vec<AccountState>,
-) -> (Option<String>, BTreeMap<TenantName, AccountState>) {
+/// How much a repository takes grows all the time while a backup runs, and is no change.
+fn polled(told: Told) -> Polled {
+    let Told { description, accounts, jobs } = told;
     let accounts = accounts.into_iter().map(|state| {
         let tenant = TenantName::from(state.tenant.as_str());
         (tenant, AccountState { used_bytes: None, ..state })
     });
-    (description.keeper.clone(), accounts.collect())
+    Polled { keeper: description.keeper, jobs, accounts: accounts.collect() }
 }

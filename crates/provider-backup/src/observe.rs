@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use second_room::protocol::{AccountState, Description};
+use second_room::protocol::{AccountState, Description, Job};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
+use vertskommune_core::backup::facts::JOB;
 use vertskommune_core::backup::{Backups, Known};
 use vertskommune_core::names::{ProviderName, ResourceKey, TenantName};
 use vertskommune_core::observation::{Blindness, Capacity, Observation, Present, Seen};
 
-use crate::policy;
 use crate::schema::{ACCOUNT, ANOTHER, OF_SECRET, REPOSITORY, field};
+use crate::{jobs, policy};
 
 /// What is left of this runs out: the file system of all backups.
 pub(crate) const DISK: &str = "disk";
@@ -93,14 +94,26 @@ pub(crate) struct View<'a> {
 }
 
 impl View<'_> {
-    /// The observation of these tenants.
-    pub(crate) fn observation(&self, tenants: &[(AccountState, Inner)]) -> Observation {
+    /// The observation of these tenants, and of what other products' jobs have left or why that is not seen; nothing of
+    /// it where only single tenants were looked at.
+    pub(crate) fn observation(
+        &self,
+        tenants: &[(AccountState, Inner)],
+        left: Option<Result<&[Job], String>>,
+    ) -> Observation {
         let mut seen = Observation::empty(self.provider);
         let Description { agent, restic, free_bytes, total_bytes, .. } = self.description;
         seen.version = format!("agent {agent}, restic {}", restic.as_deref().unwrap_or("missing"));
         seen.capacity.insert(DISK.to_owned(), Capacity { free: *free_bytes, total: *total_bytes });
         let keeper = self.description.keeper.iter().cloned().collect();
         seen.offered.insert(field::KEEPER_RECIPIENT.into(), keeper);
+        match left {
+            Some(Ok(left)) => seen.jobs = jobs::jobs(left, self.now),
+            Some(Err(why)) => {
+                seen.coverage.kinds.insert(JOB.into(), Blindness::Incomplete(why));
+            }
+            None => {}
+        }
         for (state, inner) in tenants {
             self.tenant(state, inner, &mut seen);
         }
@@ -236,7 +249,7 @@ mod tests {
 
     fn look(description: &Description, tenants: &[(AccountState, Inner)]) -> Observation {
         let now = "2026-11-28T12:00:00Z".parse().unwrap();
-        View { provider: &"room-2".into(), description, now }.observation(tenants)
+        View { provider: &"room-2".into(), description, now }.observation(tenants, None)
     }
 
     fn read() -> Inner {

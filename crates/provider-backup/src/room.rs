@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use second_room::Label;
 use second_room::protocol::{
-    Account, AccountState, Answer, Ask, COMMAND, Description, Done, LONGEST_ANSWER, Policy, Request,
+    Account, AccountState, Answer, Ask, COMMAND, Description, Done, Job, LONGEST_ANSWER, Policy, Reason,
+    Refusal, Request,
 };
 use ssh_session::{Cancel, Error as SshError, HostKey, Limits, PrivateKey, Session, Target};
 use vertskommune_core::names::{Installation, TenantName};
@@ -30,6 +31,14 @@ pub(crate) struct Room {
     host_key: HostKey,
     agent: String,
     credentials: String,
+}
+
+/// What the agent tells in one look.
+pub(crate) struct Told {
+    pub(crate) description: Description,
+    pub(crate) accounts: Vec<AccountState>,
+    /// What other products' jobs have left, or why it is not told.
+    pub(crate) jobs: Result<Vec<Job>, String>,
 }
 
 impl Room {
@@ -61,12 +70,26 @@ impl Room {
         }
     }
 
-    /// Both, in one connection.
-    pub(crate) async fn look(&self, ctx: &Ctx) -> Result<(Description, Vec<AccountState>), ProviderError> {
-        let mut answers = self.ask_all(vec![Ask::Describe {}, Ask::List {}], ctx).await?.into_iter();
-        match (answers.next(), answers.next()) {
-            (Some(Done::Description(description)), Some(Done::Accounts(accounts))) => {
-                Ok((description, accounts))
+    /// Both, and what other products' jobs have left, in one connection. That the last cannot be told, as by an older
+    /// agent, hides nothing of the others.
+    pub(crate) async fn look(&self, ctx: &Ctx) -> Result<Told, ProviderError> {
+        let asks = vec![Ask::Describe {}, Ask::List {}, Ask::Jobs {}];
+        let mut answers = self.answers(asks, ctx).await?.into_iter();
+        let (description, accounts) = (self.done(answers.next())?, self.done(answers.next())?);
+        let jobs = match answers.next() {
+            Some(Ok(Done::Jobs(jobs))) => Ok(jobs),
+            // What it does not know it cannot read.
+            Some(Err(refusal)) if refusal.reason == Reason::Malformed => {
+                Err("the agent there tells nothing of other \
+                products' jobs yet: install this version of vertskommune there"
+                    .to_owned())
+            }
+            Some(Err(refusal)) => Err(refusal.message),
+            _ => return Err(unexpected()),
+        };
+        match (description, accounts) {
+            (Done::Description(description), Done::Accounts(accounts)) => {
+                Ok(Told { description, accounts, jobs })
             }
             _ => Err(unexpected()),
         }
@@ -90,10 +113,16 @@ impl Room {
 
     /// Asks one thing.
     pub(crate) async fn ask(&self, ask: Ask, ctx: &Ctx) -> Result<Done, ProviderError> {
-        self.ask_all(vec![ask], ctx).await?.pop().ok_or_else(unexpected)
+        self.done(self.answers(vec![ask], ctx).await?.pop())
     }
 
-    async fn ask_all(&self, asks: Vec<Ask>, ctx: &Ctx) -> Result<Vec<Done>, ProviderError> {
+    fn done(&self, answer: Option<Result<Done, Refusal>>) -> Result<Done, ProviderError> {
+        let refused = |refusal| failure::of_refusal(&self.installation, refusal);
+        answer.ok_or_else(unexpected)?.map_err(refused)
+    }
+
+    /// Asks until the first refusal.
+    async fn answers(&self, asks: Vec<Ask>, ctx: &Ctx) -> Result<Vec<Result<Done, Refusal>>, ProviderError> {
         let key = self.agent_key(ctx).await?;
         let installation = label(self.installation.as_str())?;
         let target = self.target(&self.agent);
@@ -112,8 +141,7 @@ impl Room {
             }
             Ok(answers)
         });
-        let refused = |refusal| failure::of_refusal(&self.installation, refusal);
-        answers.await?.into_iter().map(|answer| answer.map_err(refused)).collect()
+        answers.await
     }
 
     async fn agent_key(&self, ctx: &Ctx) -> Result<PrivateKey, ProviderError> {

@@ -10,6 +10,7 @@ mod claim;
 mod describe;
 mod ensure;
 mod folder;
+mod jobs;
 mod list;
 mod lock;
 mod mount;
@@ -77,6 +78,7 @@ impl Call<'_> {
         match &request.ask {
             Ask::Describe {} => host.describe(&request.installation).map(Done::Description),
             Ask::List {} => host.list(&request.installation).map(Done::Accounts),
+            Ask::Jobs {} => host.jobs(&request.installation).map(Done::Jobs),
             Ask::EnsureAccount { tenant, keys, quota_bytes } => {
                 let wanted = ensure::Wanted {
                     installation: &request.installation,

@@ -8,6 +8,7 @@ use std::io;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::job::JobStatus;
 use crate::{AuthorizedKey, Label};
 
 /// The version of the protocol. It is compared before anything else is read.
@@ -45,6 +46,8 @@ pub enum Ask {
     Describe {},
     /// The installation's accounts: answered with [`Done::Accounts`].
     List {},
+    /// What other products' jobs have left of the backups that they take: answered with [`Done::Jobs`].
+    Jobs {},
     /// Makes the tenant's account, or completes it, or sets its keys and quota anew: answered with [`Done::Account`].
     EnsureAccount {
         /// The tenant.
@@ -155,6 +158,8 @@ pub enum Done {
     Account(Account),
     /// The installation's accounts, by tenant.
     Accounts(Vec<AccountState>),
+    /// What other products' jobs have left, by job.
+    Jobs(Vec<Job>),
     /// The claim that stands.
     Claimed(Claim),
     /// The policy that stands.
@@ -261,6 +266,26 @@ pub struct Snapshots {
     pub count: u64,
     /// A hash of all names, in hexadecimal.
     pub digest: String,
+}
+
+/// A job of another product that has left something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Job {
+    /// Its name there.
+    pub job: String,
+    /// What it has left.
+    pub state: JobState,
+}
+
+/// What a job has left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobState {
+    /// What it tells.
+    Status(JobStatus),
+    /// Why it tells nothing, in one sentence.
+    Unreadable(String),
 }
 
 /// Why it was not done.
@@ -405,6 +430,7 @@ mod tests {
         for ask in [
             Ask::Describe {},
             Ask::List {},
+            Ask::Jobs {},
             Ask::EnsureAccount { tenant: label("ibestad"), keys: keys.clone(), quota_bytes: None },
             Ask::EnsureAccount { tenant: label("ibestad"), keys, quota_bytes: Some(1 << 40) },
             Ask::Claim { holder: "a".to_owned(), expires: Timestamp::UNIX_EPOCH, take_over: true },
@@ -435,6 +461,7 @@ mod tests {
             (r#"{"protocol":2,"whatever":true}"#.to_owned(), Reason::Protocol),
             (ask(r#"{"delete-account":{"tenant":"a"}}"#), Reason::Malformed),
             (ask(r#"{"list":{"all":true}}"#), Reason::Malformed),
+            (ask(r#"{"jobs":{"job":"../../etc/passwd"}}"#), Reason::Malformed),
             (ask(r#"{"list":{},"describe":{}}"#), Reason::Malformed),
             (r#"{"protocol":1,"installation":"../etc","ask":{"list":{}}}"#.to_owned(), Reason::Malformed),
             (

@@ -90,6 +90,10 @@ fn ready(conditions: &mut Conditions<'_>, plan: &Plan, failed: Option<&Failed>) 
         set(Truth::False, reason, &render::capital(&failed.to_string()));
     } else if let Some(finding) = short {
         set(Truth::False, finding.reason.word(), &finding.message);
+    } else if part.is_some_and(|part| part.tally.total == 0) {
+        let message =
+            "Another product takes the backups, so that nothing of ours has to stand in the second room";
+        set(Truth::True, "External", message);
     } else if part.is_some() {
         set(Truth::True, "AllReady", "What backup needs in the second room stands, and its schedule fits");
     } else {

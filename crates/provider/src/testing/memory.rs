@@ -187,7 +187,8 @@ impl Domain for Memory {
 
 impl Memory {
     fn repository(&self, tenant: &ValidatedTenant) -> Option<Resource> {
-        tenant.backup.as_ref().filter(|backup| backup.provider == self.host.name)?;
+        let backup = tenant.backup.as_ref().filter(|backup| backup.provider == self.host.name)?;
+        backup.window()?;
         let key = ResourceKey::new("repository", tenant.name.as_str());
         Some(Resource::new(ResourceId::new(&tenant.name, &self.host.name, key), "spec.backup"))
     }
@@ -365,6 +366,7 @@ impl Memory {
         }
         observation.backups = seen.backups;
         if scope.tenants.is_none() {
+            observation.jobs = seen.jobs;
             *self.seen_revision.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision);
         }
         Ok(observation)

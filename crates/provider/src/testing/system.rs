@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use vertskommune_core::backup::Known;
+use vertskommune_core::backup::{Jobs, Known};
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{Mark, TenantName};
 use vertskommune_core::observation::Scope;
@@ -66,6 +66,8 @@ struct State {
     born: BTreeMap<Mark, String>,
     /// What is known of tenants' backups.
     backups: BTreeMap<TenantName, Known>,
+    /// What other products' jobs have left.
+    jobs: Jobs,
     journal: Vec<String>,
     cut: Option<(usize, Cut)>,
     dead: bool,
@@ -128,6 +130,11 @@ impl MemorySystem {
         let mut state = self.state();
         state.backups.insert(tenant.clone(), known);
         self.announce(&mut state, BTreeSet::from([tenant.clone()]));
+    }
+
+    /// Puts in what other products' jobs have left.
+    pub fn set_jobs(&self, jobs: Jobs) {
+        self.state().jobs = jobs;
     }
 
     /// Records of all marked things that they were made once.
@@ -286,6 +293,7 @@ impl MemorySystem {
                 backups.retain(|tenant, _| scope.includes(tenant) && !state.hidden.contains(tenant));
                 backups
             },
+            jobs: state.jobs.clone(),
             hidden: state.hidden.iter().filter(|tenant| scope.includes(tenant)).cloned().collect(),
         })
     }
@@ -382,5 +390,6 @@ pub(super) struct Seen {
     pub(super) things: BTreeMap<String, Thing>,
     pub(super) born: BTreeMap<Mark, String>,
     pub(super) backups: BTreeMap<TenantName, Known>,
+    pub(super) jobs: Jobs,
     pub(super) hidden: BTreeSet<TenantName>,
 }

@@ -40,6 +40,12 @@ impl Folder {
         Ok(folder)
     }
 
+    /// One that nobody has looked at the owner of.
+    #[cfg(test)]
+    pub(crate) fn untrusted(path: &Path) -> Self {
+        Self { fd: fs::open(path, FOLDER, Mode::empty()).unwrap(), path: path.to_owned() }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -96,8 +102,8 @@ impl Folder {
         let stat = self.stat()?;
         if stat.st_uid != 0 || stat.st_mode & 0o022 != 0 {
             let message = format!(
-                "{} does not belong to root alone, so that it is not safe to make accounts below it: set owner and \
-                 rights as in deploy/second-room",
+                "{} does not belong to root alone, so that nothing below it is safe from others: set owner and rights as \
+                 in deploy/second-room",
                 self.path.display()
             );
             return Err(Refusal::new(Reason::Host, message));
@@ -214,16 +220,12 @@ pub(crate) struct Space {
 mod tests {
     use super::*;
 
-    fn open(path: &Path) -> Folder {
-        Folder { fd: fs::open(path, FOLDER, Mode::empty()).unwrap(), path: path.to_owned() }
-    }
-
     #[test]
     fn a_link_is_not_followed() {
         let root = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc", root.path().join("link")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("config")).unwrap();
-        let folder = open(root.path());
+        let folder = Folder::untrusted(root.path());
         assert_eq!(folder.open("link").err().map(|refusal| refusal.reason), Some(Reason::NotOurs));
         assert!(folder.open("nothing").unwrap().is_none());
         assert!(!folder.has_file("config"));
@@ -236,7 +238,7 @@ mod tests {
     #[test]
     fn a_file_is_written_whole_over_what_was_left() {
         let root = tempfile::tempdir().unwrap();
-        let folder = open(root.path());
+        let folder = Folder::untrusted(root.path());
         std::fs::write(root.path().join(".file.new"), "half of an earlier one").unwrap();
         folder.write("file", 0o644, b"one", &mut Changes::default()).unwrap();
         folder.write("file", 0o644, b"two", &mut Changes::default()).unwrap();

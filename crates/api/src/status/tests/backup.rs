@@ -93,12 +93,17 @@ type Change = fn(&mut Plan);
 
 #[test]
 fn ready_waits_for_accounts_and_not_for_tonight() {
-    let cases: [(&str, Change, &str); 7] = [
+    let cases: [(&str, Change, &str); 8] = [
         ("all is well", |_| {}, "True Converged, True AllReady, True FreshAndProven"),
         (
             "tonight is yet to come",
             |it| *it = asking(judged(|seen| seen.backups.clear(), now())),
             "True Converged, True AllReady, False NoBackupYet",
+        ),
+        (
+            "another product takes the backups",
+            |it| drop(it.concerns.insert(Concern::Backup, Part::default())),
+            "True Converged, True External, True FreshAndProven",
         ),
         (
             "the repository is made next",
