@@ -113,6 +113,7 @@ impl StoryThing {
             retired_at: self.retired_at,
             snapshot: self.snapshot,
             notices: self.notices.clone(),
+            ..Thing::default()
         }
     }
 }
