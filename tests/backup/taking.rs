@@ -133,13 +133,13 @@ async fn makes_anew(stage: &Stage, provider: &dyn vertskommune_provider::Provide
     assert_eq!(made.without, ["disk scratch: it was not backed up"]);
     assert_eq!(made.moved.bytes, 33 * MIB + 1);
     {
-        let state = machines.state();
-        assert_eq!((state.whole, state.disks.len()), (Some(true), 2));
+        let import = machines.state();
+        assert_eq!((import.whole, import.disks.len()), (Some(true), 2));
         assert!(
-            state.disks.iter().all(|(name, bytes)| *bytes == servers.bytes(name)),
+            import.disks.iter().all(|(name, bytes)| *bytes == servers.bytes(name)),
             "the last one's bytes"
         );
-        let asked = state.wanted.as_ref().unwrap();
+        let asked = import.wanted.as_ref().unwrap();
         assert_eq!((asked.name.as_str(), &asked.run), ("back", &made.run));
         assert_eq!(asked.configuration["vcpus"], 2, "as it was exported");
     }

@@ -61,7 +61,7 @@ impl Retaining<'_> {
             let name = Name::Hashed(Kind::Snapshot, Id::read(id.as_bytes())?);
             moment(before.files.get(&name)?.modified)
         };
-        let runs = runs(&snapshots, &arrived);
+        let runs = runs(&snapshots, arrived);
         let gone = goes(self.settings.rule.as_ref(), self.policy, &runs, self.now);
         if gone.is_empty() {
             return Ok(Retained::Nothing);

@@ -156,17 +156,17 @@ impl Plan {
             let disk = disk.ok_or_else(|| missing("the disk"))?;
             let controller = disk.controller.clone().ok_or_else(|| missing("the controller of the disk"))?;
             let controller_key = self.controller(&controller, &mut controllers, name)?;
-            let store = match &disk.storage_policy {
+            let policy = disk.storage_policy.as_ref();
+            let candidates = policy.map(|policy| (policy, ground.settings.datastores_of(Some(policy))));
+            let store = match candidates {
                 None => home.clone(),
-                Some(policy) => match ground.settings.datastores_of(Some(policy)) {
-                    Some(candidates) => store(candidates)?,
-                    None => {
-                        self.without.push(format!(
-                            "the storage policy {policy} of disk {name}: the HostProvider has none of that name"
-                        ));
-                        home.clone()
-                    }
-                },
+                Some((_, Some(candidates))) => store(candidates)?,
+                Some((policy, None)) => {
+                    self.without.push(format!(
+                        "the storage policy {policy} of disk {name}: the HostProvider has none of that name"
+                    ));
+                    home.clone()
+                }
             };
             *used.entry(store.clone()).or_default() += bytes;
             self.config.devices.push(DeviceChange::AddDisk(NewDisk {
