@@ -51,7 +51,7 @@ impl Scene {
         }
         export.close(true).await.unwrap();
         peer.reset().await;
-        Self { provider, ctx, peer, run, configuration, disks }
+        Self { peer, provider, ctx, run, configuration, disks }
     }
 
     /// Another process, which restores this run.
