@@ -63,7 +63,8 @@ impl Scene {
     }
 
     async fn open(&self) -> Result<Import, LeaseError> {
-        let timeouts = LeaseTimeouts { ready: secs(20), silence: secs(1) };
+        // A slow host takes nothing for a second while what has arrived is taken out of its buffers.
+        let timeouts = LeaseTimeouts { ready: secs(20), silence: secs(5) };
         let (pool, folder) = (&self.estate.pool, &self.estate.tenants);
         let lease = self.client.writer(&always).import_vm(pool, folder, &self.config()).await?;
         Import::open(self.client.clone(), lease, timeouts).await
