@@ -21,7 +21,7 @@ use vertskommune_provider::Plugins;
 use vertskommune_provider::testing::{MemoryPlugin, MemorySystem};
 use vertskommune_tests::lab::{Lab, http_client};
 
-use crate::measure::{mebibytes, memory, print, seconds};
+use crate::measure::{mebibytes, memory, print, seconds, times};
 
 const NAMESPACE: &str = "vertskommune-system";
 /// The in-memory system.
@@ -75,14 +75,13 @@ pub(crate) async fn table(count: usize) -> anyhow::Result<()> {
         |what: &str, measured: String, target: &str| vec![what.to_owned(), measured, target.to_owned()];
     #[allow(clippy::cast_precision_loss)] // Of a figure for people.
     let per_tenant = ours.writes as f64 / count as f64;
-    let ratio = |time: Duration| time.as_secs_f64() / bare.as_secs_f64();
     let rows = [
         figure("writes a tenant", format!("{per_tenant:.2}"), "≤ 5"),
         figure(&format!("bare client, {writes} writes a tenant"), seconds(bare), ""),
         figure("controller, from its lease to all Ready", seconds(ours.leading), ""),
-        figure("the same, relative to the bare client", format!("{:.2}", ratio(ours.leading)), "≤ 1.3"),
+        figure("the same, relative to the bare client", times(ours.leading, bare), "≤ 1.3"),
         figure("controller, from its start to all Ready", seconds(ours.started), ""),
-        figure("the same, relative to the bare client", format!("{:.2}", ratio(ours.started)), ""),
+        figure("the same, relative to the bare client", times(ours.started, bare), ""),
         figure("reconciles until then", ours.reconciles.to_string(), ""),
         figure("memory when quiet, with the in-memory system", mebibytes(ours.memory.0), ""),
         figure("of that the in-memory system", mebibytes(ours.system), ""),

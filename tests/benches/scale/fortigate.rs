@@ -71,13 +71,6 @@ struct Timed {
     calls: u64,
 }
 
-impl Timed {
-    /// What the device itself takes is 1.
-    fn over_device(&self) -> f64 {
-        self.time.as_secs_f64() / self.device.as_secs_f64()
-    }
-}
-
 /// Runs this program once for each size and way, and prints the table.
 pub(crate) fn table(most: usize) -> anyhow::Result<()> {
     println!("## FortiGate: the engine and the FortiGate plugin\n");
@@ -253,7 +246,8 @@ pub(crate) async fn row(way: &str, count: usize) -> anyhow::Result<()> {
         engine = new(&world)?;
         looks.push(device.timed(look(&engine)).await?);
     }
-    looks.sort_by(|one, other| one.over_device().total_cmp(&other.over_device()));
+    let over_device = |look: &Timed| look.time.div_duration_f64(look.device);
+    looks.sort_by(|one, other| over_device(one).total_cmp(&over_device(other)));
     let cold = looks.swap_remove(FIRST_LOOKS / 2);
     let again = device.timed(look(&engine)).await?;
     let plan = device.timed(fleet::plan(&engine, &world, false)).await?;

@@ -39,7 +39,7 @@ pub(crate) fn seconds(time: Duration) -> String {
 
 /// One number in relation to another.
 pub(crate) fn times(part: Duration, whole: Duration) -> String {
-    if whole.is_zero() { "-".to_owned() } else { format!("{:.2}", part.as_secs_f64() / whole.as_secs_f64()) }
+    if whole.is_zero() { "-".to_owned() } else { format!("{:.2}", part.div_duration_f64(whole)) }
 }
 
 /// Prints a table as Markdown, with columns of one width.
