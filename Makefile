@@ -23,7 +23,7 @@ test: install ## Runs every test, with the lab's real peers
 	  cargo test --locked --workspace --features vertskommune/testing && tests/planted/run
 	tests/lab/smoke
 	cd tests/lab/vcenter && go test ./...
-	UNTIL=ready tests/lab/demo lab
+	UNTIL=protected tests/lab/demo lab
 	tests/clients/fortios/run
 	@echo 'all tests passed'
 
@@ -31,6 +31,7 @@ verify: install format clippy generated deny shell ## Format, lints, generated f
 	@echo 'verified'
 
 bench: install ## Measures against the lab (figures: docs/benchmarks.md)
+	cargo build --locked --release --package vertskommune
 	bin=$$(tests/lab/build) && VERTSKOMMUNE_LAB_BIN="$$bin" cargo bench --locked --package vertskommune-tests
 
 install: ## Installs what is missing: Debian packages and Rust components
@@ -62,4 +63,4 @@ $(CARGO_DENY):
 	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
 
 shell:
-	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/planted/run tests/clients/fortios/run .ci/run
+	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run .ci/run

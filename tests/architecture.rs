@@ -10,6 +10,8 @@ use serde_json::Value as Json;
 const ARROWS: &[(&str, &[&str])] = &[
     ("vertskommune-core", &[]),
     ("vsphere-client", &[]),
+    ("ssh-session", &[]),
+    ("second-room", &[]),
     ("vmdk", &[]),
     ("fortios-simulator", &[]),
     ("restic", &[]),
@@ -17,8 +19,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("vertskommune-api", &["vertskommune-core"]),
     ("vertskommune-provider", &["vertskommune-core"]),
     ("vertskommune-engine", &["vertskommune-core", "vertskommune-provider"]),
-    ("vertskommune-provider-vsphere", &["vertskommune-core", "vertskommune-provider", "vsphere-client"]),
+    (
+        "vertskommune-provider-vsphere",
+        &["vertskommune-core", "vertskommune-provider", "vmdk", "vsphere-client"],
+    ),
     ("vertskommune-provider-fortigate", &["vertskommune-core", "vertskommune-provider"]),
+    (
+        "vertskommune-provider-backup",
+        &["restic", "second-room", "ssh-session", "vertskommune-core", "vertskommune-provider"],
+    ),
     (
         "vertskommune-controller",
         &["vertskommune-api", "vertskommune-core", "vertskommune-engine", "vertskommune-provider"],
@@ -26,6 +35,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "vertskommune",
         &[
+            "second-room",
+            "ssh-session",
             "keeper",
             "restic",
             "vertskommune-api",
@@ -33,6 +44,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "vertskommune-core",
             "vertskommune-engine",
             "vertskommune-provider",
+            "vertskommune-provider-backup",
             "vertskommune-provider-fortigate",
             "vertskommune-provider-vsphere",
         ],

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use vertskommune_api::{Catalogue, StatusInput, manifest, validate_host, validate_tenant};
-use vertskommune_core::backup::{Backups, Known};
+use vertskommune_core::backup::{Backups, JobStatus, Jobs, Known};
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{Installation, Mark, TenantName};
 use vertskommune_core::render::{self, Colour};
@@ -60,6 +60,8 @@ struct Story {
 struct Room {
     things: BTreeMap<String, StoryThing>,
     backups: BTreeMap<String, Backups>,
+    /// What other products' jobs have left.
+    jobs: BTreeMap<String, JobStatus>,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +113,7 @@ impl StoryThing {
             retired_at: self.retired_at,
             snapshot: self.snapshot,
             notices: self.notices.clone(),
+            ..Thing::default()
         }
     }
 }
@@ -125,6 +128,7 @@ impl Room {
             let known = Known { seen_at: now(), backups: Arc::new(backups.clone()) };
             system.set_backups(&TenantName::new(tenant.as_str()), known);
         }
+        system.set_jobs(Jobs { seen_at: now(), left: self.jobs.clone() });
         system
     }
 }
@@ -184,6 +188,8 @@ async fn tell(case: &Path) -> String {
             requested_at: None,
             outcome: vertskommune_api::Outcome::Planned(&plan),
             changed: false,
+            underway: &[],
+            failed: &[],
         };
         let status = vertskommune_api::status(None, &input, now());
         writeln!(out, "  status: {}", status.message.unwrap_or_default()).unwrap();

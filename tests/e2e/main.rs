@@ -1,6 +1,7 @@
 //! End to end, against the lab's real peers: a real API server and govmomi's vCenter simulator.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod backup;
 mod crash;
 mod drift;
 mod outage;

@@ -4,5 +4,7 @@ pub mod estate;
 pub mod inventory;
 pub mod lab;
 pub mod manifests;
+pub mod measure;
 pub mod proxy;
+pub mod room;
 pub mod status;

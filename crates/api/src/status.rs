@@ -10,6 +10,7 @@ use vertskommune_core::plan::{Plan, PlannedStep, Tally};
 use vertskommune_core::render;
 use vertskommune_core::schema::Concern;
 use vertskommune_core::step::Wait;
+use vertskommune_core::transfer::{Failed, Underway};
 use vertskommune_core::violation::Violation;
 
 use crate::conditions::{
@@ -34,6 +35,10 @@ pub struct StatusInput<'a> {
     pub outcome: Outcome<'a>,
     /// Whether the pass changed something in the real world.
     pub changed: bool,
+    /// What is being moved for the tenant meanwhile.
+    pub underway: &'a [Underway],
+    /// What of that failed the last time it was tried.
+    pub failed: &'a [Failed],
 }
 
 /// What came of a pass.
@@ -68,9 +73,15 @@ pub fn status(previous: Option<&TenantStatus>, input: &StatusInput<'_>, now: Tim
             say_planned(&mut conditions, plan);
             let firewall =
                 plan.concerns.contains_key(&Concern::Firewall).then(|| counts(tally(plan, "policy")));
-            let backup = backup::say(&mut conditions, plan, &before);
+            let backup = backup::say(&mut conditions, plan, input.failed, &before);
             let servers = Some(counts(tally(plan, "server")));
-            (render::status_line(plan), servers, firewall, backup, plan_status(plan))
+            (
+                render::status_line_meanwhile(plan, input.underway),
+                servers,
+                firewall,
+                backup,
+                plan_status(plan),
+            )
         }
     };
     TenantStatus {
@@ -255,7 +266,7 @@ fn say_firewall(conditions: &mut Conditions<'_>, plan: &Plan) {
 }
 
 fn say_up_to_date(conditions: &mut Conditions<'_>, plan: &Plan) {
-    let line = capital(&render::headline(plan));
+    let line = render::capital(&render::headline(plan));
     let settled = plan.is_empty() && !plan.findings.iter().any(|finding| finding.blocks);
     match plan.doubts.first() {
         Some(doubt) => conditions.set(UP_TO_DATE, Truth::Unknown, doubt.why.word(), &line),
@@ -286,11 +297,6 @@ fn step_status(planned: &PlannedStep) -> StepStatus {
         class: planned.step.class.to_string(),
         waiting: planned.wait.as_ref().map(waiting),
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]

@@ -42,6 +42,14 @@ impl Writer {
         Ok(exit(&ended, embedded))
     }
 
+    /// Takes the claims of others over, where that is asked for.
+    pub(crate) async fn take_over(&self, embedded: &Embedded) -> anyhow::Result<()> {
+        if self.take_over {
+            progress::during("taking over", embedded.engine.take_over()).await?;
+        }
+        Ok(())
+    }
+
     async fn converge(
         &self,
         embedded: &Embedded,
@@ -50,9 +58,7 @@ impl Writer {
     ) -> anyhow::Result<Ended> {
         let interrupted = CancellationToken::new();
         let _listening = interrupt::listen(interrupted.clone())?;
-        if self.take_over {
-            progress::during("taking over", embedded.engine.take_over()).await?;
-        }
+        self.take_over(embedded).await?;
         Ok(Convergence::new(embedded, tenants, agreed, interrupted).run().await)
     }
 }

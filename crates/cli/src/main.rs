@@ -11,6 +11,7 @@ mod forecast;
 mod interrupt;
 mod logs;
 mod manifests;
+mod moving;
 mod output;
 mod plugins;
 mod progress;

@@ -11,7 +11,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use vertskommune_api::conditions::cut;
 use vertskommune_core::step::Class;
-use vertskommune_engine::Outcome;
+use vertskommune_core::transfer::Work;
+use vertskommune_engine::{Ended, Outcome, Transferred};
 use vertskommune_provider::Applied;
 
 use crate::objects::Objects;
@@ -65,6 +66,21 @@ impl Announcer {
     /// Announces that a manifest was refused.
     pub(crate) fn refused(&self, about: &ObjectReference, message: &str) {
         self.say(about, "Refused", true, "validate".to_owned(), message.to_owned());
+    }
+
+    /// Announces a transfer that failed, or found damage. Those that are done are told by the status.
+    pub(crate) fn transferred(&self, about: &ObjectReference, transferred: &Transferred) {
+        let transfer = &transferred.transfer;
+        let (failed, thing) = match &transfer.work {
+            Work::Backup => ("BackupFailed", transfer.server.clone()),
+            Work::Proof { disk } => ("ProofFailed", format!("{}/{disk}", transfer.server)),
+        };
+        let (reason, why) = match &transferred.ended {
+            Ended::Done(_) | Ended::Stopped(_) => return,
+            Ended::Damaged(_, what) => ("BackupDamaged", format!("did not come back as it was: {what}")),
+            Ended::Failed { error, .. } => (failed, error.to_string()),
+        };
+        self.say(about, reason, true, transfer.to_string(), format!("{thing}: {why}"));
     }
 
     fn say(

@@ -9,9 +9,10 @@ use futures::channel::mpsc::UnboundedSender;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
+use vertskommune_core::backup::JobStatus;
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::observation::{Coverage, Foreign, Things};
-use vertskommune_engine::Changed;
+use vertskommune_engine::{Changed, World};
 
 use crate::reconcile::Context;
 
@@ -67,7 +68,11 @@ async fn follow(
             }
         };
         let before = std::mem::replace(&mut sight, Sight::of(&provider, &ctx));
-        for tenant in concerned(&changed, &before, &sight, &ctx) {
+        let tenants = {
+            let world = ctx.world.read().unwrap_or_else(PoisonError::into_inner);
+            concerned(&changed, &before, &sight, &world)
+        };
+        for tenant in tenants {
             // The receiver is gone when the process stops.
             let _ = triggers.unbounded_send(tenant);
         }
@@ -91,6 +96,7 @@ struct Sight {
     coverage: Coverage,
     seen: BTreeMap<TenantName, Things>,
     foreign: Vec<Foreign>,
+    jobs: BTreeMap<String, JobStatus>,
 }
 
 impl Sight {
@@ -100,14 +106,15 @@ impl Sight {
             coverage: observation.coverage.clone(),
             seen: observation.seen.clone(),
             foreign: observation.foreign.clone(),
+            // When it was seen is no news.
+            jobs: observation.jobs.left.clone(),
         }
     }
 }
 
 /// The tenants that have to be planned again: those that were named, or those for which a sweep saw something else
 /// than the one before.
-fn concerned(changed: &Changed, before: &Sight, now: &Sight, ctx: &Context) -> BTreeSet<TenantName> {
-    let world = ctx.world.read().unwrap_or_else(PoisonError::into_inner);
+fn concerned(changed: &Changed, before: &Sight, now: &Sight, world: &World) -> BTreeSet<TenantName> {
     let known = world.tenants().keys();
     match changed {
         Changed::Nothing => BTreeSet::new(),
@@ -115,6 +122,55 @@ fn concerned(changed: &Changed, before: &Sight, now: &Sight, ctx: &Context) -> B
         Changed::All if before.coverage != now.coverage || before.foreign != now.foreign => {
             known.cloned().collect()
         }
-        Changed::All => known.filter(|name| before.seen.get(*name) != now.seen.get(*name)).cloned().collect(),
+        Changed::All => {
+            let watches_another = |name: &TenantName| {
+                let job = world.tenant(name).and_then(|tenant| tenant.backup.as_ref()?.job());
+                job.is_some_and(|job| before.jobs.get(job) != now.jobs.get(job))
+            };
+            let differs = |name: &&TenantName| before.seen.get(*name) != now.seen.get(*name);
+            known.filter(|name| differs(name) || watches_another(name)).cloned().collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use vertskommune_api::{Catalogue, Tenant, validate_tenant};
+
+    use super::*;
+
+    /// A tenant whose backups that job takes; ours are taken without one.
+    fn tenant(name: &str, job: Option<&str>) -> Tenant {
+        let backup = match job {
+            Some(job) => json!({"provider": "room-2", "mode": "External", "external": {"job": job}}),
+            None => json!({
+                "provider": "room-2", "window": {"start": "22:00", "duration": "8h"}, "retention": {"daily": 14},
+            }),
+        };
+        serde_json::from_value(json!({
+            "apiVersion": "vertskommune.no/v1alpha1", "kind": "Tenant", "metadata": {"name": name},
+            "spec": {"displayName": name, "backup": backup},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_a_job_leaves_concerns_those_whose_manifests_name_it() {
+        let mut world = World::default();
+        for (name, job) in [("ibestad", Some("nightly")), ("dyroy", Some("other")), ("gratangen", None)] {
+            world.insert(validate_tenant(&tenant(name, job), &Catalogue::default()).unwrap(), false);
+        }
+        let left = |why: &str| Sight {
+            jobs: [("nightly".to_owned(), JobStatus::Unreadable(why.to_owned()))].into(),
+            ..Sight::default()
+        };
+        let concerned = |before: &Sight, now: &Sight| {
+            let names = concerned(&Changed::All, before, now, &world).into_iter();
+            names.map(|name| name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(concerned(&Sight::default(), &left("it is empty")), ["ibestad"]);
+        assert_eq!(concerned(&left("it is empty"), &left("it is too long")), ["ibestad"]);
+        assert_eq!(concerned(&left("it is empty"), &left("it is empty")), [""; 0]);
     }
 }

@@ -34,6 +34,7 @@ use crate::hosts::{Hosts, SecretMeta};
 use crate::lease::LeasePermit;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::moving;
 use crate::objects::Objects;
 use crate::reconcile::{self, Context};
 use crate::secrets::KubernetesSecrets;
@@ -90,14 +91,16 @@ impl Leader {
             return Ok(());
         }
 
-        // Then one pass after the other, until we are told to stop.
-        let done = reconcile_all(&ctx, stores.tenants, queue, self.config.concurrency, stop.clone());
+        // Then one pass after the other, and beside them what moves bytes, until we are told to stop.
+        let moves = moving::run(&ctx, stores.tenants.clone(), triggers, stop.clone());
+        let passes = reconcile_all(&ctx, stores.tenants, queue, self.config.concurrency, stop.clone());
+        let done = futures::future::join(passes, moves);
         let draining = async {
             stop.cancelled().await;
             tokio::time::sleep(self.config.grace).await;
         };
         tokio::select! {
-            () = done => {}
+            ((), ()) = done => {}
             () = draining => tracing::warn!("what was under way did not end in time"),
             () = ended.cancelled() => return Ok(()),
             // A watch that is no more would leave us deaf.
@@ -131,6 +134,7 @@ impl Leader {
             metrics: self.metrics.clone(),
             announcer,
             memory: Memory::default(),
+            moves: Notify::new(),
             pace: self.config.progress,
         };
         (Arc::new(context), announcing)
@@ -302,6 +306,7 @@ async fn follow_tenants(
         };
         for tenant in &taken.gone {
             ctx.memory.forget(tenant);
+            ctx.moves.notify_one();
             ctx.metrics.ready(tenant, None);
             ctx.metrics.backup(tenant, None);
         }

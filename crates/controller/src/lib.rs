@@ -16,6 +16,7 @@ mod lead;
 mod lease;
 mod memory;
 mod metrics;
+mod moving;
 mod objects;
 pub mod reconcile;
 mod requeue;

@@ -30,6 +30,8 @@ pub(crate) struct Remembered {
     pub(crate) passes: u32,
     /// How many reconciles in a row have failed.
     pub(crate) failures: u32,
+    /// Its manifest was refused, and none that was not has come since.
+    pub(crate) refused: bool,
     /// The last plan saw an operation of the system under way.
     pub(crate) under_way: bool,
     /// When it was last looked at for a reason of its own.

@@ -16,8 +16,9 @@ use prometheus_client::registry::{Registry, Unit};
 use vertskommune_api::TenantStatus;
 use vertskommune_api::conditions::{PROTECTED, find};
 use vertskommune_core::names::{ProviderName, TenantName};
-use vertskommune_engine::{EndpointHealth, Health, Outcome};
-use vertskommune_provider::Applied;
+use vertskommune_core::transfer::Work;
+use vertskommune_engine::{Ended, EndpointHealth, Health, Outcome, Transferred};
+use vertskommune_provider::{Applied, Moved};
 
 /// All that is counted. A copy counts the same.
 #[derive(Clone)]
@@ -35,6 +36,9 @@ pub(crate) struct Metrics {
     protected: Family<ByTenant, Gauge>,
     last_backup: Family<ByTenant, Gauge>,
     last_proof: Family<ByTenant, Gauge>,
+    transfers: Family<TransferLabels, Counter>,
+    transferred: Family<ByWork, Counter>,
+    stored: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,6 +49,17 @@ struct ByTenant {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByResult {
     result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TransferLabels {
+    work: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByWork {
+    work: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -127,6 +142,20 @@ impl Metrics {
             Unit::Seconds,
             Family::clone(&last_proof),
         );
+        let (transfers, transferred, stored) = (Family::default(), Family::default(), Counter::default());
+        add.register("transfers", "Backups and proofs by what became of them", Family::clone(&transfers));
+        add.register_with_unit(
+            "transferred",
+            "Bytes of disks that were backed up or proven",
+            Unit::Bytes,
+            Family::clone(&transferred),
+        );
+        add.register_with_unit(
+            "backup_stored",
+            "Bytes that backups have stored anew",
+            Unit::Bytes,
+            stored.clone(),
+        );
         let ready = Arc::default();
         Self {
             registry: Arc::new(registry),
@@ -142,6 +171,9 @@ impl Metrics {
             protected,
             last_backup,
             last_proof,
+            transfers,
+            transferred,
+            stored,
         }
     }
 
@@ -166,6 +198,22 @@ impl Metrics {
             Applied::Failed(_) => "failed",
         };
         self.steps.get_or_create(&StepLabels { class: outcome.class.to_string(), result }).inc();
+    }
+
+    pub(crate) fn transferred(&self, transferred: &Transferred) {
+        let work = match transferred.transfer.work {
+            Work::Backup => "backup",
+            Work::Proof { .. } => "proof",
+        };
+        let (result, moved) = match &transferred.ended {
+            Ended::Done(moved) => ("done", *moved),
+            Ended::Damaged(moved, _) => ("damaged", *moved),
+            Ended::Stopped(_) => ("stopped", Moved::default()),
+            Ended::Failed { .. } => ("failed", Moved::default()),
+        };
+        self.transfers.get_or_create(&TransferLabels { work, result }).inc();
+        self.transferred.get_or_create(&ByWork { work }).inc_by(moved.bytes);
+        self.stored.inc_by(moved.stored);
     }
 
     /// What a tenant's `Ready` is now; `None` where there is no such tenant any more.

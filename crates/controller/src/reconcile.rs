@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use vertskommune_api::status::requested_at;
 use vertskommune_api::{
@@ -38,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     pub(crate) announcer: Announcer,
     pub(crate) memory: Memory,
+    /// Told when something may have become due, or may not go on.
+    pub(crate) moves: Notify,
     /// The shortest pause between two writes of mere progress.
     pub(crate) pace: Duration,
 }
@@ -97,6 +100,10 @@ pub(crate) async fn reconcile(tenant: Arc<Tenant>, ctx: Arc<Context>) -> Result<
 
     // A fresh look, where one was asked for or nothing else would bring it.
     look(&subject, &ctx).await;
+
+    // What may have become due. (nothing waits for it)
+    ctx.memory.note(&subject.name, |it| it.refused = false);
+    ctx.moves.notify_one();
 
     // Every choice. (no client)
     let Some(plan) = plan(&subject, &ctx) else { return Ok(Action::await_change()) };
@@ -170,6 +177,8 @@ async fn refuse(subject: &Subject<'_>, violations: &[Violation], ctx: &Context) 
     if subject.leaving && deletion_policy(&subject.tenant.spec).retains_all() {
         return release(subject, ctx).await;
     }
+    // What it asks for is not known, so nothing is begun for it either.
+    ctx.memory.note(&subject.name, |it| it.refused = true);
     let due = report(subject, Outcome::Refused(violations), ctx).await?;
     if due == Due::Now {
         let text: Vec<String> = violations.iter().map(ToString::to_string).collect();
@@ -253,6 +262,8 @@ async fn report(subject: &Subject<'_>, outcome: Outcome<'_>, ctx: &Context) -> R
         requested_at: requested_at(subject.tenant),
         outcome,
         changed: subject.remembered.changed,
+        underway: &ctx.engine.underway().remove(&subject.name).unwrap_or_default(),
+        failed: &ctx.engine.failed(&subject.name),
     };
     let next = status(subject.status.as_ref(), &input, Timestamp::now());
     let ready = conditions::find(&next.conditions, conditions::READY);

@@ -17,7 +17,7 @@ use std::fmt;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-pub use facts::{Backups, Known};
+pub use facts::{Backups, JobStatus, Jobs, Known};
 pub use proving::ProofRule;
 pub use report::{Report, report};
 pub use retention::Retention;
@@ -53,6 +53,14 @@ impl Backup {
         match &self.mode {
             Mode::Managed { window, .. } => Some(window),
             Mode::External { .. } => None,
+        }
+    }
+
+    /// The job of another product that is watched; none where we take the backups.
+    pub fn job(&self) -> Option<&str> {
+        match &self.mode {
+            Mode::Managed { .. } => None,
+            Mode::External { job } => Some(job),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::resource::Resource;
 use crate::schema::Schema;
 use crate::step::{Refusal, Step};
 use crate::tenant::ValidatedTenant;
+use crate::transfer::Due;
 use crate::violation::Violation;
 
 /// What a plugin knows of its domain. Every method is pure and deterministic.
@@ -32,6 +33,11 @@ pub trait Domain: Send + Sync {
     /// moves, what must not be touched). The steps of one resource stand in the order in which they must run.
     /// The differences are all of one tenant.
     fn steps(&self, differences: &[Difference], seen: &Observation, now: Timestamp) -> Proposal;
+
+    /// What time has brought for this tenant, by what was seen: work that moves bytes and belongs to no plan.
+    fn due(&self, _tenant: &ValidatedTenant, _seen: &Observation, _now: Timestamp) -> Due {
+        Due::default()
+    }
 }
 
 /// What a plugin expands.

@@ -21,5 +21,6 @@ pub mod resource;
 pub mod schema;
 pub mod step;
 pub mod tenant;
+pub mod transfer;
 pub mod violation;
 pub mod windows;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::backup::Known;
+use crate::backup::facts::JOB;
+use crate::backup::{Jobs, Known};
 use crate::facts::Facts;
 use crate::names::{Kind, ProviderName, ResourceId, ResourceKey, TenantName};
 
@@ -33,6 +34,10 @@ pub struct Observation {
     /// What is known of tenants' backups. A look that covers a tenant and brings nothing means that it has none; one that
     /// sees nothing leaves what was known.
     pub backups: BTreeMap<TenantName, Known>,
+    /// What other products' jobs have left of the backups that they take. A look at single tenants brings nothing of it:
+    /// whose a job is stands in the manifests, and any of them may name it at any time.
+    #[serde(default)]
+    pub jobs: Jobs,
     /// The version of the system, for the status.
     pub version: String,
     /// Tenants that once had several things here. Outlives a blind sweep.
@@ -301,6 +306,7 @@ impl Observation {
             capacity: BTreeMap::new(),
             offered: BTreeMap::new(),
             backups: BTreeMap::new(),
+            jobs: Jobs::default(),
             version: String::new(),
             established: BTreeSet::new(),
         }
@@ -383,6 +389,9 @@ impl Observation {
             if all.coverage.blind.is_some() || all.coverage.tenants.contains_key(&tenant) {
                 all.backups.entry(tenant).or_insert(known);
             }
+        }
+        if all.coverage.blind.is_some() || all.coverage.kinds.contains_key(&Kind::from(JOB)) {
+            all.jobs = std::mem::take(&mut self.jobs);
         }
         *self = all;
     }

@@ -449,6 +449,12 @@ fn tallies(basis: &Basis<'_>, plan: &Plan) -> (BTreeMap<Kind, Tally>, BTreeMap<C
             concerns.entry(concern).or_default().tally.count(is_ready);
         }
     }
+    // What another product backs up needs nothing of ours there, and so is complete.
+    if let Some(backup) = basis.tenant.backup.as_ref().filter(|it| it.job().is_some() && !basis.leaving)
+        && concern(&backup.provider) == Some(Concern::Backup)
+    {
+        concerns.entry(Concern::Backup).or_default();
+    }
     for doubt in &plan.doubts {
         if let Some(concern) = concern(&doubt.id.provider) {
             concerns.entry(concern).or_default().doubt.get_or_insert_with(|| doubt.clone());

@@ -6,6 +6,7 @@ use crate::backup::report::Verdict;
 use crate::difference::{text, value_text};
 use crate::plan::{Plan, PlannedStep};
 use crate::step::{Class, Step};
+use crate::transfer::Underway;
 
 /// Whether the text is for a terminal that shows colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +61,15 @@ fn write_plan(out: &mut String, plan: &Plan, colour: Colour) -> fmt::Result {
     for step in &plan.steps {
         write_step(out, step, colour)?;
     }
-    if let Some(report) = plan.backup.as_ref().filter(|it| it.verdict == Verdict::Unprotected) {
-        writeln!(out, "  {} not protected: {}  [{}]", colour.paint("33", "!"), report.line(), report.word())?;
+    if let Some(report) = plan.backup.as_ref().filter(|it| it.verdict != Verdict::Protected) {
+        let not = if report.verdict == Verdict::Unprotected { "not" } else { "not known to be" };
+        writeln!(
+            out,
+            "  {} {not} protected: {}  [{}]",
+            colour.paint("33", "!"),
+            report.line(),
+            report.word()
+        )?;
     }
     for shown in &plan.shown {
         writeln!(
@@ -184,4 +192,20 @@ pub fn status_line(plan: &Plan) -> String {
         write!(line, "Converged")
     };
     line
+}
+
+/// The same line while bytes are moved for the tenant: what is under way is told where nothing is to be done.
+pub fn status_line_meanwhile(plan: &Plan, underway: &[Underway]) -> String {
+    let Some(first) = underway.first().filter(|_| plan.is_converged()) else { return status_line(plan) };
+    let others = match underway.len() - 1 {
+        0 => String::new(),
+        others => format!(", {others} more"),
+    };
+    capital(&format!("{first}{others}"))
+}
+
+/// The same text as the beginning of a sentence.
+pub fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

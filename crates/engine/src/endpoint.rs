@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 use vertskommune_core::backup::Backups;
 use vertskommune_core::host::Host;
 use vertskommune_core::names::{Kind, TenantName};
@@ -22,6 +23,10 @@ pub(crate) struct Endpoint {
     /// One for each call that applies a step. First come, first served, a step at a time, so that a tenant with a
     /// hundred steps does not hold up one with a single step.
     pub(crate) budget: Semaphore,
+    /// One for each transfer. Of its own, since it is held for hours.
+    pub(crate) moving: Arc<Semaphore>,
+    /// Cancelled when the host describes this endpoint otherwise, or no more.
+    pub(crate) gone: CancellationToken,
     /// Held while our claim is renewed, so that many steps at once renew it once.
     pub(crate) claiming: tokio::sync::Mutex<()>,
     /// The looks at single tenants that are asked for.
@@ -71,11 +76,13 @@ impl Endpoint {
             claimed_until: None,
             destroyed: VecDeque::new(),
         };
-        let budget = Semaphore::new(usize::try_from(host.budget.concurrency).unwrap_or(1).max(1));
+        let concurrency = usize::try_from(host.budget.concurrency).unwrap_or(1).max(1);
         Self {
             host,
             provider,
-            budget,
+            budget: Semaphore::new(concurrency),
+            moving: Arc::new(Semaphore::new(concurrency)),
+            gone: CancellationToken::new(),
             claiming: tokio::sync::Mutex::default(),
             looks: Looks::default(),
             state: Mutex::new(state),

@@ -11,6 +11,7 @@ mod observe;
 mod pass;
 mod records;
 mod report;
+mod transfers;
 mod watch;
 mod world;
 
@@ -29,6 +30,7 @@ use vertskommune_provider::{Permit, Plugins};
 use endpoint::Endpoint;
 pub use endpoint::{EndpointHealth, Health};
 pub use report::{Outcome, RunReport};
+pub use transfers::{Ended, Held, Transferred, Turn};
 pub use watch::Changed;
 pub use world::{Scopes, World};
 
@@ -53,17 +55,20 @@ pub struct Engine {
     settings: Settings,
     endpoints: Mutex<BTreeMap<ProviderName, Arc<Endpoint>>>,
     retries: pass::Retries,
+    moving: transfers::Moving,
     cancel: CancellationToken,
 }
 
 impl Engine {
     /// An engine that knows no endpoint yet.
     pub fn new(settings: Settings) -> Self {
+        let cancel = CancellationToken::new();
         Self {
             settings,
             endpoints: Mutex::default(),
             retries: pass::Retries::default(),
-            cancel: CancellationToken::new(),
+            moving: transfers::Moving::new(&cancel),
+            cancel,
         }
     }
 
@@ -72,7 +77,13 @@ impl Engine {
     pub fn configure(&self, hosts: &BTreeMap<ProviderName, Host>) -> BTreeMap<ProviderName, Vec<Violation>> {
         let mut wrong = BTreeMap::new();
         let mut endpoints = self.endpoints();
-        endpoints.retain(|name, endpoint| hosts.get(name) == Some(endpoint.host()));
+        endpoints.retain(|name, endpoint| {
+            let stays = hosts.get(name) == Some(endpoint.host());
+            if !stays {
+                endpoint.gone.cancel();
+            }
+            stays
+        });
         for (name, host) in hosts {
             if endpoints.contains_key(name) {
                 continue;

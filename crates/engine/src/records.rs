@@ -37,7 +37,7 @@ impl Engine {
         endpoint.provider.recorded(record, tenant, &self.reading(&endpoint)).await
     }
 
-    fn known(&self, provider: &ProviderName) -> Result<Arc<Endpoint>, ProviderError> {
+    pub(crate) fn known(&self, provider: &ProviderName) -> Result<Arc<Endpoint>, ProviderError> {
         self.endpoint(provider).ok_or_else(|| {
             ProviderError::Refused(format!("there is no HostProvider {provider} that can be used"))
         })

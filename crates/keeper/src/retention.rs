@@ -11,6 +11,7 @@ use crate::closing;
 use crate::folder::{Folder, Tree};
 use crate::keeper::{KeeperError, Settings, Witness};
 use crate::name::{Id, Kind, Name};
+use crate::notes;
 use crate::pass::{Left, give};
 use crate::place::{Place, moment};
 use crate::policy::Policy;
@@ -61,13 +62,15 @@ impl Retaining<'_> {
             moment(before.files.get(&name)?.modified)
         };
         let runs = runs(&snapshots, arrived);
-        let ids: Vec<String> = goes(self.settings.rule.as_ref(), self.policy, &runs, self.now)
-            .into_iter()
-            .flat_map(|run| run.snapshots.clone())
-            .collect();
-        if ids.is_empty() {
+        let gone = goes(self.settings.rule.as_ref(), self.policy, &runs, self.now);
+        if gone.is_empty() {
             return Ok(Retained::Nothing);
         }
+        // Notes go along: for them alone not every byte is read again.
+        let stays: Vec<_> = runs.iter().filter(|run| !gone.contains(run)).collect();
+        let notes = notes::stale(&snapshots, arrived, &stays, self.now).into_iter().map(ToOwned::to_owned);
+        let ids: Vec<String> =
+            gone.iter().flat_map(|run| run.snapshots.iter().cloned()).chain(notes).collect();
         // Looked at before anything is closed: who works is not disturbed.
         if Survey::of(&repository.root)?.locks > 0 {
             return Ok(wait(AT_WORK));

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use restic::Snapshot;
-use vertskommune_core::backup::retention::YOUNG;
+use vertskommune_core::backup::Zone;
+use vertskommune_core::backup::retention::{self, Rules, YOUNG};
 
 use crate::policy::Policy;
 
@@ -29,6 +30,34 @@ pub struct Run {
 pub trait Rule: Send + Sync {
     /// The places in `runs` of those that may go. They are all of one tenant, the oldest first.
     fn may_go(&self, policy: &Policy, runs: &[Run], now: Timestamp) -> BTreeSet<usize>;
+}
+
+/// The rule of the tenant's policy, as `vertskommune_core` has it for everybody.
+#[derive(Clone, Copy, Debug)]
+pub struct ByPolicy;
+
+impl Rule for ByPolicy {
+    fn may_go(&self, policy: &Policy, runs: &[Run], now: Timestamp) -> BTreeSet<usize> {
+        // By a clock that nobody knows nothing can be counted, and nothing goes.
+        let Ok(time_zone) = Zone::named(&policy.time_zone) else { return BTreeSet::new() };
+        let rules = Rules {
+            retention: policy.retention,
+            time_zone,
+            keep_after_exit: policy.keep_after_exit,
+            left_at: policy.left_at,
+        };
+        let theirs: Vec<retention::Run> = runs
+            .iter()
+            .map(|run| retention::Run {
+                server: run.server.clone(),
+                id: run.id.clone(),
+                begun: run.begun,
+                whole: run.whole,
+            })
+            .collect();
+        let kept = retention::keep(&theirs, &rules, now);
+        theirs.iter().enumerate().filter(|(_, run)| !kept.contains_key(run)).map(|(place, _)| place).collect()
+    }
 }
 
 /// The rule that lets nothing go.
@@ -152,6 +181,12 @@ mod tests {
         let left = policy(Some("2026-11-01T00:00:00Z"));
         assert_eq!(gone("2027-01-29T00:00:00Z", &left), [""; 0], "all of one that left not long ago");
         assert_eq!(gone("2027-01-31T00:00:00Z", &left), ["a", "b", "d"]);
+        // What the policy says: the last of a day, of so many days that have one.
+        let gone = super::goes(&ByPolicy, &here, &runs, "2026-12-28T12:00:00Z".parse().unwrap());
+        let gone: Vec<_> = gone.iter().map(|run| (run.server.as_str(), run.id.as_str())).collect();
+        assert_eq!(gone, [("fs01", "1"), ("fs01", "3")], "late/1 is the last that came");
+        let nowhere = Policy { time_zone: "Europe/Harstad".to_owned(), ..policy(None) };
+        assert!(super::goes(&ByPolicy, &nowhere, &runs, "2026-12-28T12:00:00Z".parse().unwrap()).is_empty());
         assert!(super::goes(&KeepAll, &here, &runs, "2030-01-01T00:00:00Z".parse().unwrap()).is_empty());
     }
 }

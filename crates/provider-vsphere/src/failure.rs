@@ -1,7 +1,7 @@
 //! What an error of the client means in the words of the contract.
 
 use vertskommune_provider::{Applied, ProviderError};
-use vsphere_client::{Error, Fault, FaultClass, Outcome};
+use vsphere_client::{Error, Fault, FaultClass, LeaseError, Outcome};
 
 /// The error, in the words of the contract. No text of a request is in it.
 pub(crate) fn provider_error(endpoint: &str, error: &Error) -> ProviderError {
@@ -31,6 +31,24 @@ pub(crate) fn of_fault(fault: &Fault) -> ProviderError {
         FaultClass::Gone => ProviderError::Conflict(format!("it is not there any more: {text}")),
         FaultClass::Duplicate => ProviderError::Refused(format!("the name is taken: {text}")),
         FaultClass::Final | FaultClass::Other => ProviderError::Refused(text),
+    }
+}
+
+/// The same for an error of a lease, a download or an upload.
+pub(crate) fn of_lease(endpoint: &str, error: &LeaseError) -> ProviderError {
+    let text = error.to_string();
+    match error {
+        LeaseError::Call(error) => provider_error(endpoint, error),
+        LeaseError::Failed(fault) => of_fault(fault),
+        LeaseError::NotReady { .. } | LeaseError::LeaseExpired => ProviderError::Timeout(text),
+        LeaseError::Ended => ProviderError::Conflict(text),
+        LeaseError::Http { status, .. } if *status < 500 && *status != 429 => ProviderError::Refused(text),
+        LeaseError::Connect { host, .. }
+        | LeaseError::Http { host, .. }
+        | LeaseError::Silent { host, .. }
+        | LeaseError::Broken { host, .. } => ProviderError::Unreachable { endpoint: host.clone(), why: text },
+        LeaseError::Untrusted { .. } => ProviderError::Refused(text),
+        _ => ProviderError::Protocol(text),
     }
 }
 

@@ -7,14 +7,18 @@
 //! - **Marks**: a VM carries its own in `extraConfig`, a port group in its description, both given with their creation.
 //!   Folders, pools and rules are ours by their names below roots that the `HostProvider` gives wholly to us.
 //! - **What we owe stands on the thing itself**: which restart is under way, which sizes we gave, which servers were born.
+//! - **A machine that is restored** is nobody's; while it is not whole it has a mark of its own, see [`imports`](imports).
+//! - **A snapshot of ours** has its mark in its description, and its backup alone takes and removes it; see [`exports`](exports).
 //! - What is kept in memory only says where to look. Every write looks again first.
 
 mod apply;
 mod born;
 mod claim;
 mod expand;
+mod exports;
 mod failure;
 mod guest;
+mod imports;
 mod index;
 mod inventory;
 mod layout;
@@ -30,6 +34,7 @@ mod schema;
 mod settings;
 mod steps;
 mod sweep;
+mod task;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -50,7 +55,8 @@ use vertskommune_core::schema::Schema;
 use vertskommune_core::step::Step;
 use vertskommune_core::violation::Violation;
 use vertskommune_provider::{
-    Applied, Changes, Checked, Claim, Ctx, Domain, Inputs, Plugin, Proposal, Provider, ProviderError,
+    Applied, Changes, Checked, Claim, Ctx, Domain, Exports, Imports, Inputs, Plugin, Proposal, Provider,
+    ProviderError,
 };
 use vsphere_client::Mor;
 
@@ -99,9 +105,9 @@ impl Plugin for VspherePlugin {
 pub(crate) struct Vsphere {
     installation: Installation,
     host: Host,
-    settings: Settings,
+    settings: Arc<Settings>,
     schema: Schema,
-    link: Link,
+    link: Arc<Link>,
     ledger: Ledger,
     state: SyncMutex<State>,
     /// A full sweep has it alone, looks at single tenants share it: an older answer never replaces a newer one.
@@ -132,9 +138,9 @@ impl Vsphere {
         Self {
             installation: installation.clone(),
             host: host.clone(),
-            settings,
+            settings: Arc::new(settings),
             schema: schema::schema(),
-            link: Link::new(host.clone()),
+            link: Arc::new(Link::new(host.clone())),
             ledger: Ledger::default(),
             state: SyncMutex::default(),
             sweeping: RwLock::default(),
@@ -320,6 +326,14 @@ impl Provider for Vsphere {
 
     fn preflight<'a>(&'a self, ctx: &'a Ctx) -> BoxFuture<'a, Vec<Checked>> {
         Box::pin(self.check_all(ctx))
+    }
+
+    fn exports(&self) -> Option<&dyn Exports> {
+        Some(self)
+    }
+
+    fn imports(&self) -> Option<&dyn Imports> {
+        Some(self)
     }
 
     fn claim<'a>(&'a self, claim: &'a Claim, ctx: &'a Ctx) -> BoxFuture<'a, Result<(), ProviderError>> {

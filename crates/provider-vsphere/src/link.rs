@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use vertskommune_core::host::Host;
 use vertskommune_provider::{Ctx, ProviderError};
 use vsphere_client::{Client, Config, Credentials, Error, FaultClass, Mor, Permit, Secret, TaskInfo};
@@ -129,6 +130,11 @@ impl Session {
             }
             ctx.permit().map_err(|error| error.to_string())
         })
+    }
+
+    /// The same for what only ends and removes what was begun. A process that is told to stop does that before it does.
+    pub(crate) fn permit_to_end(&self, ctx: &Ctx) -> Box<Permit> {
+        self.permit(&Ctx { cancel: CancellationToken::new(), ..ctx.clone() })
     }
 
     /// The error, in the words of the contract.

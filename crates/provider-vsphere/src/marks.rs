@@ -31,6 +31,9 @@ pub(crate) mod keys {
     pub(crate) const RETIRED: &str = "vertskommune.retired";
     /// A restart or shutdown of ours that is under way.
     pub(crate) const RESTARTING: &str = "vertskommune.restarting";
+    /// The mark of a machine that is restored, for as long as it is not whole. It is nobody's otherwise: it has no
+    /// [`MARK`], neither then nor later.
+    pub(crate) const RESTORING: &str = "vertskommune.restoring";
 }
 
 /// The custom field of the root folder that holds our claim.
@@ -41,6 +44,12 @@ pub(crate) const BORN_FIELD: &str = "vertskommune.born.";
 
 /// The first part of every name of a rule of ours.
 const RULES: &str = "vertskommune";
+
+/// How the description of a snapshot begins that a backup takes.
+const BACKUP: &str = "vertskommune backup ";
+
+/// How the mark of a machine begins that is restored.
+const RESTORE: &str = "vertskommune restore ";
 
 /// Fixed for all time: the instance UUIDs of all servers follow from it.
 const NAMESPACE: uuid::Uuid = uuid::Uuid::from_u128(0x6f1d_1c2e_5f0b_4b8e_9d0a_7a3c_52b1_90e7);
@@ -71,6 +80,43 @@ pub(crate) fn read_rule_name(installation: &Installation, name: &str) -> Option<
     let [RULES, from, tenant, group] = parts[..] else { return None };
     (from == installation.as_str() && !tenant.is_empty() && !group.is_empty())
         .then(|| (tenant.into(), group.to_owned()))
+}
+
+/// The description of a snapshot that a backup of a server takes, which is its mark: a snapshot has no other place.
+pub(crate) fn backup_mark(
+    installation: &Installation,
+    tenant: &TenantName,
+    server: &str,
+    run: &str,
+) -> String {
+    format!("{BACKUP}{installation}/{tenant}/{server} {run}")
+}
+
+/// The mark of a machine that a restore makes from a server's backup, until it is whole.
+pub(crate) fn restore_mark(
+    installation: &Installation,
+    tenant: &TenantName,
+    server: &str,
+    run: &str,
+) -> String {
+    format!("{RESTORE}{installation}/{tenant}/{server} {run}")
+}
+
+/// For whom a machine is restored that is not whole, if a restore of this installation makes it.
+pub(crate) fn read_restore_mark(installation: &Installation, mark: &str) -> Option<TenantName> {
+    read_run_mark(RESTORE, installation, mark)
+}
+
+/// Whose snapshot it is, if a backup of this installation took it.
+pub(crate) fn read_backup_mark(installation: &Installation, description: &str) -> Option<TenantName> {
+    read_run_mark(BACKUP, installation, description)
+}
+
+fn read_run_mark(kind: &str, installation: &Installation, text: &str) -> Option<TenantName> {
+    let (whose, run) = text.strip_prefix(kind)?.split_once(' ')?;
+    let [from, tenant, server] = whose.split('/').collect::<Vec<_>>()[..] else { return None };
+    let is_whole = [tenant, server, run].iter().all(|part| !part.is_empty()) && !run.contains(' ');
+    (from == installation.as_str() && is_whole).then(|| tenant.into())
 }
 
 /// The instance UUID that a server is made with. `recreate` names the one that it succeeds.
@@ -111,6 +157,40 @@ mod tests {
         {
             assert_eq!(read_rule_name(&ours, other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn only_our_own_backups_are_known_by_their_snapshots() {
+        let ours = Installation::from("nord");
+        let mark = backup_mark(&ours, &"ibestad".into(), "ibe-fs01", "20261128T221500Z");
+        assert_eq!(mark, "vertskommune backup nord/ibestad/ibe-fs01 20261128T221500Z");
+        assert_eq!(read_backup_mark(&ours, &mark), Some("ibestad".into()));
+        for other in [
+            "",
+            "before the patch",
+            "vertskommune backup sor/ibestad/ibe-fs01 20261128T221500Z",
+            "vertskommune backup nord/ibestad/ibe-fs01",
+            "vertskommune backup nord/ibestad/ibe-fs01 ",
+            "vertskommune backup nord/ibestad/ibe-fs01 taken by hand",
+            "vertskommune backup nord/ibestad 20261128T221500Z",
+            "vertskommune backup nord//ibe-fs01 20261128T221500Z",
+            "copy of vertskommune backup nord/ibestad/ibe-fs01 20261128T221500Z",
+        ] {
+            assert_eq!(read_backup_mark(&ours, other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_restore_and_a_backup_are_not_taken_for_each_other_nor_for_a_server() {
+        let ours = Installation::from("nord");
+        let whose = |mark: fn(&Installation, &TenantName, &str, &str) -> String| {
+            mark(&ours, &"ibestad".into(), "ibe-fs01", "20261128T221500Z")
+        };
+        let (backup, restore) = (whose(backup_mark), whose(restore_mark));
+        assert_eq!(read_restore_mark(&ours, &restore), Some("ibestad".into()));
+        assert_eq!((read_restore_mark(&ours, &backup), read_backup_mark(&ours, &restore)), (None, None));
+        assert_eq!(super::ours(&ours, &restore), None);
+        assert_eq!(read_restore_mark(&"sor".into(), &restore), None);
     }
 
     #[test]

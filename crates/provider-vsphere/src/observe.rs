@@ -15,9 +15,12 @@ use crate::born::{self, Born};
 use crate::index::Index;
 use crate::inventory::{Ground, Inventory};
 use crate::ledger::Ledger;
-use crate::marks::{ANTI_AFFINITY, FOLDER, NETWORK, POOL, REF, SERVER, portgroup_name};
+use crate::marks::{self, ANTI_AFFINITY, FOLDER, NETWORK, POOL, REF, SERVER, portgroup_name};
 use crate::rows::{Portgroup, Vm};
 use crate::settings::Settings;
+
+/// What a server is busy with while a backup is taken of it.
+const BACKING_UP: &str = "Backing up";
 
 /// What an observation is made from.
 pub(crate) struct View<'a> {
@@ -131,7 +134,16 @@ impl<'a> View<'a> {
             let operation = task.name.clone().unwrap_or_else(|| task.description_id.clone());
             return Some(Busy::Task { operation, percent: task.progress });
         }
-        vm.slim.has_snapshot.then_some(Busy::Snapshot)
+        let of_backup =
+            |description: &String| marks::read_backup_mark(self.ground.installation, description).is_some();
+        match &vm.slim.snapshots[..] {
+            [] => None,
+            // Ours is no stranger's, and goes by itself.
+            all if all.iter().all(of_backup) => {
+                Some(Busy::Task { operation: BACKING_UP.to_owned(), percent: None })
+            }
+            _ => Some(Busy::Snapshot),
+        }
     }
 
     /// Servers that are being cloned on our order.

@@ -7,16 +7,20 @@ use serde_json::Value as Json;
 use vertskommune_core::facts::Facts;
 use vsphere_client::{
     Allocation, Device, Element, FaultClass, Mor, Nic, Object, Select, Shares, VirtualDisk, devices,
+    snapshots,
 };
 
 use crate::order::Order;
 
 /// `config.extraConfig["key"].value` of our keys.
-const MARK: &str = "config.extraConfig[\"vertskommune.mark\"].value";
+pub(crate) const MARK: &str = "config.extraConfig[\"vertskommune.mark\"].value";
 const APPLIED: &str = "config.extraConfig[\"vertskommune.applied\"].value";
 const DISKS: &str = "config.extraConfig[\"vertskommune.disks\"].value";
 const RETIRED: &str = "config.extraConfig[\"vertskommune.retired\"].value";
 const RESTARTING: &str = "config.extraConfig[\"vertskommune.restarting\"].value";
+
+/// The tree of a VM's snapshots.
+const SNAPSHOTS: &str = "snapshot.rootSnapshotList";
 
 /// What is read of every VM of the datacenter: 10,000 of them come in a second and 10 MB.
 pub(crate) const SLIM: &[&str] = &[
@@ -29,7 +33,7 @@ pub(crate) const SLIM: &[&str] = &[
     "config.instanceUuid",
     "config.changeVersion",
     "config.hardware.memoryMB",
-    "snapshot",
+    SNAPSHOTS,
     MARK,
 ];
 
@@ -86,7 +90,8 @@ pub(crate) struct Slim {
     pub(crate) instance_uuid: String,
     pub(crate) change_version: String,
     pub(crate) memory_mb: u64,
-    pub(crate) has_snapshot: bool,
+    /// The descriptions of its snapshots.
+    pub(crate) snapshots: Vec<String>,
     pub(crate) mark: Option<String>,
     /// Why something of it could not be read.
     pub(crate) unreadable: Option<String>,
@@ -171,7 +176,13 @@ impl Slim {
             instance_uuid: text("config.instanceUuid"),
             change_version: text("config.changeVersion"),
             memory_mb: unsigned(object, "config.hardware.memoryMB"),
-            has_snapshot: object.get("snapshot").is_some_and(|snapshot| !snapshot.children.is_empty()),
+            snapshots: object
+                .get(SNAPSHOTS)
+                .map(snapshots)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|it| it.description)
+                .collect(),
             mark: object.text(MARK).filter(|mark| !mark.is_empty()).map(str::to_owned),
             unreadable: unreadable(object),
         }

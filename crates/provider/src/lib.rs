@@ -21,11 +21,14 @@
 pub mod claim;
 pub mod context;
 pub mod error;
+pub mod exports;
+pub mod imports;
 pub mod record;
 pub mod registry;
 pub mod secrets;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod transfers;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -34,8 +37,11 @@ use std::collections::BTreeSet;
 pub use claim::Claim;
 pub use context::{Ctx, Fenced, Permit};
 pub use error::{Left, ProviderError};
+pub use exports::{Export, ExportError, ExportedDisk, Exports, Wanted};
+pub use imports::{Import, Imports, NewServer};
 pub use record::{Record, Recorded};
 pub use registry::{Plugin, Plugins};
+pub use transfers::{Around, Moved, Restore, RestoreServer, Restored, Run, RunDisk, Transfers};
 pub use vertskommune_core::domain::{Domain, Inputs, Proposal};
 
 use vertskommune_core::names::TenantName;
@@ -90,6 +96,21 @@ pub trait Provider: Domain {
         Box::pin(async {
             Err(ProviderError::Refused("this system keeps no record of how it was".to_owned()))
         })
+    }
+
+    /// What this provider gives out of the servers that it runs; nothing where it runs none, or cannot.
+    fn exports(&self) -> Option<&dyn Exports> {
+        None
+    }
+
+    /// What this provider makes anew from a backup; nothing where it runs no servers, or cannot.
+    fn imports(&self) -> Option<&dyn Imports> {
+        None
+    }
+
+    /// What carries out the work that [`Domain::due`] names; nothing where it never names any.
+    fn transfers(&self) -> Option<&dyn Transfers> {
+        None
     }
 
     /// Takes or renews our claim as the one writer of this system, until `ttl` from now.

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;
+use tokio::task::spawn_blocking;
+use vertskommune_core::names::TenantName;
 
 /// The entries of one secret. Neither `Debug` nor `Display` shows a value.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -39,6 +44,17 @@ impl fmt::Debug for Secret {
 pub trait SecretStore: Send + Sync {
     /// The secret of that name.
     fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Secret, SecretError>>;
+
+    /// Makes the secret of that name for this tenant, unless there is one already, and gives the one that is there then.
+    /// When this has succeeded it outlives a crash, so that what it opens can be made.
+    fn create<'a>(
+        &'a self,
+        name: &'a str,
+        _tenant: &'a TenantName,
+        _entries: BTreeMap<String, Vec<u8>>,
+    ) -> BoxFuture<'a, Result<Secret, SecretError>> {
+        Box::pin(async move { Err(SecretError::ReadOnly(name.to_owned())) })
+    }
 }
 
 /// Why a secret cannot be had.
@@ -53,6 +69,9 @@ pub enum SecretError {
     /// The entry is not UTF-8.
     #[error("the entry {0} is no text")]
     NoText(String),
+    /// The store takes none.
+    #[error("the secret {0} cannot be made: this store of secrets is only read")]
+    ReadOnly(String),
     /// The store does not answer.
     #[error("the store of secrets does not answer: {0}")]
     Store(String),
@@ -71,8 +90,7 @@ impl FolderSecrets {
     }
 
     async fn read(&self, name: &str) -> Result<Secret, SecretError> {
-        // A name is one folder, never a way out of the root.
-        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
+        if !is_one_folder(name) {
             return Err(SecretError::NotFound(name.to_owned()));
         }
         let broken = |error: std::io::Error| SecretError::Store(error.to_string());
@@ -94,6 +112,9 @@ impl FolderSecrets {
             newest = newest.max(metadata.modified().map_err(broken)?);
             secret.entries.insert(entry, tokio::fs::read(file.path()).await.map_err(broken)?);
         }
+        if secret.entries.is_empty() {
+            return Err(SecretError::NotFound(name.to_owned()));
+        }
         let since = newest.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         secret.version = since.as_nanos().to_string();
         Ok(secret)
@@ -103,6 +124,56 @@ impl FolderSecrets {
 impl SecretStore for FolderSecrets {
     fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Secret, SecretError>> {
         Box::pin(self.read(name))
+    }
+
+    fn create<'a>(
+        &'a self,
+        name: &'a str,
+        _tenant: &'a TenantName,
+        entries: BTreeMap<String, Vec<u8>>,
+    ) -> BoxFuture<'a, Result<Secret, SecretError>> {
+        Box::pin(async move {
+            match self.read(name).await {
+                Err(SecretError::NotFound(_)) if is_one_folder(name) => {}
+                found => return found,
+            }
+            let (root, folder) = (self.root.clone(), name.to_owned());
+            let broken =
+                |why: String| SecretError::Store(format!("the secret {name} cannot be written: {why}"));
+            let made = spawn_blocking(move || make(&root, &folder, &entries)).await;
+            made.map_err(|error| broken(error.to_string()))?.map_err(|error| broken(error.to_string()))?;
+            self.read(name).await
+        })
+    }
+}
+
+/// Whether the name is one folder, and no way out of the root.
+fn is_one_folder(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\'])
+}
+
+/// Writes a folder of entries, whole or not at all. One that came meanwhile stays.
+fn make(root: &Path, name: &str, entries: &BTreeMap<String, Vec<u8>>) -> io::Result<()> {
+    let new = tempfile::Builder::new().prefix(".new-").tempdir_in(root)?;
+    for (entry, value) in entries {
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(new.path().join(entry))?;
+        file.write_all(value)?;
+        file.sync_all()?;
+    }
+    File::open(new.path())?.sync_all()?;
+    match fs::rename(new.path(), root.join(name)) {
+        Ok(()) => {
+            // It is not there any more to be removed.
+            let _ = new.keep();
+            File::open(root)?.sync_all()
+        }
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -122,5 +193,28 @@ mod tests {
         for name in ["..", "../vcenter", "", "nothing"] {
             assert_eq!(store.get(name).await, Err(SecretError::NotFound(name.to_owned())), "{name:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn of_two_that_make_a_secret_at_once_one_wins_and_both_have_it() {
+        let root = tempfile::tempdir().unwrap();
+        let (one, other) = (FolderSecrets::new(root.path()), FolderSecrets::new(root.path()));
+        let tenant = TenantName::from("ibestad");
+        let entries = |value: &str| BTreeMap::from([("password".to_owned(), value.as_bytes().to_vec())]);
+        let made = futures::join!(
+            one.create("backup-ibestad", &tenant, entries("one")),
+            other.create("backup-ibestad", &tenant, entries("other"))
+        );
+        assert_eq!(made.0, made.1);
+        let later = one.create("backup-ibestad", &tenant, entries("later")).await;
+        assert_eq!(later, made.0, "what is there stays");
+        let names: Vec<_> =
+            std::fs::read_dir(root.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(names, ["backup-ibestad"], "nothing half made is left");
+        let outside = one.create("../outside", &tenant, entries("one")).await;
+        assert_eq!(outside, Err(SecretError::NotFound("../outside".to_owned())));
+        let nowhere =
+            FolderSecrets::new(root.path().join("nowhere")).create("a", &tenant, entries("one")).await;
+        assert!(matches!(nowhere, Err(SecretError::Store(_))), "{nowhere:?}");
     }
 }

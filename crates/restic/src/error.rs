@@ -165,6 +165,11 @@ const DAMAGED: &[&str] = &[
     "index is not complete",
 ];
 
+/// A line but for how long restic waits before it tries again.
+fn tried(line: &str) -> &str {
+    line.split_once(", retrying after ").map_or(line, |(what, _)| what)
+}
+
 /// The last words of a child, bounded.
 #[derive(Default)]
 pub(crate) struct Words {
@@ -176,14 +181,21 @@ impl Words {
     const LINES: usize = 20;
     const LETTERS: usize = 300;
 
-    /// One more line. What was printed again and again while restic tried again is kept once.
+    /// One more line. What was printed again and again while restic tried again is kept once, and of where in restic it was
+    /// nothing: what happened would not be among the last words.
     pub(crate) fn hear(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
-        let line: String = line.trim().chars().filter(|c| !c.is_control()).take(Self::LETTERS).collect();
-        self.damage.hear(&line);
-        if line.is_empty() || self.lines.back() == Some(&line) {
+        if line.starts_with('\t') && line.contains(".go:") {
+            // Its function stands above it.
+            self.lines.pop_back_if(|above| above.contains('.') && !above.contains(' '));
             return;
         }
+        let line: String = line.trim().chars().filter(|c| !c.is_control()).take(Self::LETTERS).collect();
+        self.damage.hear(&line);
+        if line.is_empty() {
+            return;
+        }
+        self.lines.pop_back_if(|before| tried(before) == tried(&line));
         if self.lines.len() == Self::LINES {
             self.lines.pop_front();
         }
@@ -249,6 +261,28 @@ mod tests {
             let error = Error::of(Some(1), &words);
             assert!(is(&error), "{text}\n→ {error:?}");
         }
+    }
+
+    #[test]
+    fn what_happened_stands_out_of_restics_retries_and_its_stack() {
+        let mut words = Words::default();
+        for wait in ["552.3ms", "1.08s", "15.39s"] {
+            words.hear(format!("Save(<lock/81>) returned error, retrying after {wait}: Write: sftp: \"Failure\" (SSH_FX_FAILURE)").as_bytes());
+        }
+        for line in ["sftp: \"Failure\" (SSH_FX_FAILURE)", "Write"] {
+            words.hear(line.as_bytes());
+        }
+        for n in 0..40 {
+            words.hear(format!("github.com/restic/restic/cmd/restic.(*Lock).createLock{n}").as_bytes());
+            words.hear(format!("\tgithub.com/restic/restic/cmd/restic/lock.go:{n}").as_bytes());
+        }
+        words.hear(b"unable to create lock in backend");
+        assert_eq!(
+            words.last(),
+            "Save(<lock/81>) returned error, retrying after 15.39s: Write: sftp: \"Failure\" (SSH_FX_FAILURE); \
+             sftp: \"Failure\" (SSH_FX_FAILURE); Write; unable to create lock in backend"
+        );
+        assert!(matches!(Error::of(Some(1), &words), Error::NoRoom { sure: false, .. }));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 mod change;
 
-pub use change::{DeviceChange, DiskGrowth, Mac, NewDisk, NewNic, NicEdit, NicKind};
+pub use change::{DeviceChange, DiskGrowth, Mac, NewController, NewDisk, NewNic, NicEdit, NicKind};
 pub(crate) use change::{write_change, write_profile};
 
 use crate::{Element, Mor};

@@ -6,7 +6,8 @@
 //! * [`Writer`], made by [`Client::writer`], writes. Every write asks a permit immediately before
 //!   its request goes out, so that a user of the crate without a permit cannot write.
 //!
-//! The bytes of a VM's disks come by a snapshot ([`Writer::create_snapshot`]) and its [`Export`].
+//! The bytes of a VM's disks come by a snapshot ([`Writer::create_snapshot`]) and its [`Export`]; those of a new VM go by its
+//! [`Import`].
 //!
 //! What holds for every call:
 //!
@@ -29,6 +30,8 @@ mod error;
 mod export;
 mod fault;
 mod filter;
+mod import;
+mod lease;
 mod mor;
 mod ops;
 #[cfg(debug_assertions)]
@@ -52,15 +55,15 @@ pub use client::{Client, Permit};
 pub use collector::{Missing, Object, Property, View};
 pub use config::{Config, Credentials, Timeouts};
 pub use device::{
-    Backing, Controller, Device, DeviceChange, DiskGrowth, Mac, NewDisk, NewNic, Nic, NicEdit, NicKind,
-    PortConnection, VirtualDisk, devices,
+    Backing, Controller, Device, DeviceChange, DiskGrowth, Mac, NewController, NewDisk, NewNic, Nic, NicEdit,
+    NicKind, PortConnection, VirtualDisk, devices,
 };
 pub use error::{Cause, Error, Fault, Outcome};
-pub use export::{
-    Download, Export, ExportDisk, ExportError, ExportTimeouts, Obstacle, Place, Sent, export_obstacles,
-};
+pub use export::{Download, Export, Obstacle, Sent, export_obstacles};
 pub use fault::FaultClass;
 pub use filter::{Scope, Select, Step};
+pub use import::{Import, Upload};
+pub use lease::{LeaseDisk, LeaseError, LeaseTimeouts, Place};
 pub use mor::{BadMor, Mor, Task};
 pub use ops::Writer;
 pub use pbm::StorageProfile;

@@ -181,6 +181,22 @@ impl Writer<'_> {
     }
 }
 
+/// Importing VMs.
+impl Writer<'_> {
+    /// Begins to make a VM in a folder and a resource pool, and returns its lease for
+    /// [`Import::open`](crate::Import::open). A lease that nobody takes up times out by itself, and
+    /// with it goes what was made. As with a clone, the name is the only guard: the lease of one
+    /// whose name is taken fails with `DuplicateName`. Needs the privilege `VApp.Import` at both, and
+    /// what making a VM with these devices needs.
+    pub async fn import_vm(&self, pool: &Mor, folder: &Mor, config: &VmConfig) -> Result<Mor, Error> {
+        let write = |b: &mut Body| {
+            b.typed("spec", "VirtualMachineImportSpec", |b| config.write(b, "configSpec"));
+            b.mor("folder", folder);
+        };
+        self.mor("ImportVApp", pool, write).await
+    }
+}
+
 /// Snapshots and their export.
 impl Writer<'_> {
     /// Takes a snapshot of a VM's disks, without its memory. The task's result is the snapshot.

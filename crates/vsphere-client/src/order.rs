@@ -97,7 +97,13 @@ mod tests {
         let identity = Identity::CloudInit { metadata: "m".into(), userdata: Some("u".into()) };
         let adapters = vec![Adapter { address: Address::Dhcp, dns_servers: vec![], dns_domain: None }];
         let port = PortConnection { switch_uuid: "s".into(), portgroup_key: "p".into() };
-        let nic = NewNic { key: -1, kind: NicKind::E1000e, port, mac: Some("00:50:56:00:00:01".into()) };
+        let nic = NewNic {
+            key: -1,
+            kind: NicKind::E1000e,
+            port,
+            plugged: true,
+            mac: Some("00:50:56:00:00:01".into()),
+        };
         let config = VmConfig {
             change_version: Some("1".into()),
             name: Some("n".into()),

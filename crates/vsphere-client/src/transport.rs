@@ -10,7 +10,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 
 use crate::error::Cause;
-use crate::export::Pin;
+use crate::lease::Pin;
 use crate::{Config, Error, Secret};
 
 /// The name of the cookie that is the session.
@@ -71,9 +71,9 @@ impl Transport {
         &self.host
     }
 
-    /// A client for the files of an export: from the host that shows this certificate, or without
-    /// one from a host that the CA covers.
-    pub(crate) fn downloader(&self, pin: Option<&Pin>) -> Result<reqwest::Client, Error> {
+    /// A client for the files of a lease: at the host that shows this certificate, or without one at
+    /// a host that the CA covers.
+    pub(crate) fn to_host(&self, pin: Option<&Pin>) -> Result<reqwest::Client, Error> {
         let mut tls = self.tls.clone();
         if let Some(pin) = pin {
             let verifier = pin.verifier(tls.crypto_provider().clone());

@@ -20,8 +20,7 @@ use vertskommune_controller::Config;
 use vertskommune_provider::Plugins;
 use vertskommune_provider::testing::{MemoryPlugin, MemorySystem};
 use vertskommune_tests::lab::{Lab, http_client};
-
-use crate::measure::{mebibytes, memory, print, seconds, times};
+use vertskommune_tests::measure::{mebibytes, memory, print, seconds, times};
 
 const NAMESPACE: &str = "vertskommune-system";
 /// The in-memory system.

@@ -19,9 +19,9 @@ use vertskommune_engine::{Changed, Engine, World};
 use vertskommune_provider::Plugins;
 use vertskommune_provider_fortigate::FortigatePlugin;
 use vertskommune_tests::manifests::tenant_name;
+use vertskommune_tests::measure::{mebibytes, memory, print, processor, seconds, times};
 
 use crate::fleet;
-use crate::measure::{mebibytes, memory, print, processor, seconds, times};
 
 /// Tenants that are applied at once.
 const AT_ONCE: usize = 32;

@@ -8,7 +8,6 @@
 mod cluster;
 mod fleet;
 mod fortigate;
-mod measure;
 mod vcenter;
 
 use anyhow::{Context as _, bail};

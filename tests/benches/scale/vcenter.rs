@@ -13,9 +13,9 @@ use vertskommune_provider::Plugins;
 use vertskommune_provider_vsphere::VspherePlugin;
 use vertskommune_tests::estate;
 use vertskommune_tests::lab::{Lab, VCenter};
+use vertskommune_tests::measure::{mebibytes, memory, print, processor, seconds, times};
 
 use crate::fleet;
-use crate::measure::{mebibytes, memory, print, processor, seconds, times};
 
 /// Tenants that are applied at once.
 const AT_ONCE: usize = 32;

@@ -6,7 +6,9 @@ use vertskommune_core::backup::Report;
 use vertskommune_core::backup::report::Verdict;
 use vertskommune_core::check::FindingReason;
 use vertskommune_core::plan::Plan;
+use vertskommune_core::render;
 use vertskommune_core::schema::Concern;
+use vertskommune_core::transfer::{Failed, Work};
 
 use crate::conditions::{BACKUP_READY, Conditions, PROTECTED, Truth, find, whole_second};
 use crate::quantity::Quantity;
@@ -16,10 +18,11 @@ use crate::tenant::{BackupStatus, ServerBackupStatus, TenantStatus};
 pub(super) fn say(
     conditions: &mut Conditions<'_>,
     plan: &Plan,
+    failed: &[Failed],
     before: &TenantStatus,
 ) -> Option<BackupStatus> {
     let report = plan.backup.as_ref()?;
-    ready(conditions, plan);
+    ready(conditions, plan, failed.iter().rfind(|failed| stands(report, failed)));
     // After a start what was said before stands until the second room has been looked at.
     let said = find(&before.conditions, PROTECTED).filter(|_| report.is_not_yet_observed());
     if let Some(said) = said {
@@ -50,8 +53,20 @@ pub(super) fn say_refused(conditions: &mut Conditions<'_>, before: &TenantStatus
     }
 }
 
-/// Whether accounts, repository and schedule stand.
-fn ready(conditions: &mut Conditions<'_>, plan: &Plan) {
+/// Whether nothing came after a failure that makes it a thing of the past.
+fn stands(report: &Report, failed: &Failed) -> bool {
+    let server = report.servers.iter().find(|server| server.name == failed.transfer.server);
+    server.is_some_and(|server| {
+        let last = match failed.transfer.work {
+            Work::Backup => server.last_backup,
+            Work::Proof { .. } => server.last_proof,
+        };
+        last.is_none_or(|last| last < failed.at)
+    })
+}
+
+/// Whether accounts, repository and schedule stand, and what is done by it succeeds.
+fn ready(conditions: &mut Conditions<'_>, plan: &Plan, failed: Option<&Failed>) {
     let about = |field: &str| field.starts_with("spec.backup");
     let blocked = plan.findings.iter().find(|finding| finding.blocks && about(&finding.field));
     let refused = plan.refusals.iter().find(|refusal| about(&refusal.field));
@@ -67,8 +82,18 @@ fn ready(conditions: &mut Conditions<'_>, plan: &Plan) {
         set(Truth::Unknown, doubt.why.word(), &format!("{} is unknown: {}", doubt.id.key, doubt.why));
     } else if part.is_some_and(|part| part.tally.ready < part.tally.total) {
         set(Truth::False, "NotAllReady", "What backup needs in the second room is not complete");
+    } else if let Some(failed) = failed {
+        let reason = match failed.transfer.work {
+            Work::Backup => "BackupFailed",
+            Work::Proof { .. } => "ProofFailed",
+        };
+        set(Truth::False, reason, &render::capital(&failed.to_string()));
     } else if let Some(finding) = short {
         set(Truth::False, finding.reason.word(), &finding.message);
+    } else if part.is_some_and(|part| part.tally.total == 0) {
+        let message =
+            "Another product takes the backups, so that nothing of ours has to stand in the second room";
+        set(Truth::True, "External", message);
     } else if part.is_some() {
         set(Truth::True, "AllReady", "What backup needs in the second room stands, and its schedule fits");
     } else {

@@ -50,7 +50,14 @@ fn doubt(why: Blindness) -> Doubt {
 }
 
 fn input(plan: &Plan) -> StatusInput<'_> {
-    StatusInput { generation: Some(4), requested_at: None, outcome: Outcome::Planned(plan), changed: false }
+    StatusInput {
+        generation: Some(4),
+        requested_at: None,
+        outcome: Outcome::Planned(plan),
+        changed: false,
+        underway: &[],
+        failed: &[],
+    }
 }
 
 /// The conditions in short: status and reason of Ready, then those that are there only while true, then UpToDate.

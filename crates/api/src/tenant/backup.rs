@@ -26,7 +26,8 @@ pub struct Backup {
     #[x_kube(validation = rules::BACKUP_PROVIDER_IMMUTABLE)]
     pub provider: String,
     /// Managed takes backups, proves them and keeps them by the fields below. External watches the job of a product
-    /// that does all this already, and only tells whether the servers are protected.
+    /// that does all this already, and only tells whether the servers are protected, by the status that the product's
+    /// post-job script leaves in the second room.
     #[serde(default)]
     pub mode: Mode,
     /// The job that is watched in mode External.

@@ -15,8 +15,8 @@ pub struct TenantStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
     /// What holds of it: Ready (all that is ours to do is done), ServersReady, FirewallReady, BackupReady (accounts,
-    /// repository and schedule stand), Protected (a fresh, proven backup of every server), UpToDate (reality is as the
-    /// manifest says); Reconciling and Stalled only while true.
+    /// repository and schedule stand, and what was last tried succeeded), Protected (a fresh, proven backup of every
+    /// server), UpToDate (reality is as the manifest says); Reconciling and Stalled only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

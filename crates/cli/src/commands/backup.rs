@@ -1,12 +1,19 @@
 //! `vertskommune backup`: backups in the second server room.
 
+mod agent;
 mod keeper;
+mod list;
+mod pipe;
+mod prove;
+mod restore;
+mod run;
+mod whose;
 
 use clap::{Args, Subcommand};
 
 use crate::exit::Exit;
 
-/// Backups in the second server room
+/// Takes, proves, lists and restores backups in the second server room
 #[derive(Args)]
 pub(crate) struct Backup {
     #[command(subcommand)]
@@ -15,13 +22,25 @@ pub(crate) struct Backup {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Run),
+    Prove(prove::Prove),
+    Restore(restore::Restore),
+    List(list::List),
+    Agent(agent::Agent),
     Keeper(keeper::Keeper),
+    Pipe(pipe::Pipe),
 }
 
 impl Backup {
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         match &self.command {
+            Command::Run(run) => run.run(),
+            Command::Prove(prove) => prove.run(),
+            Command::Restore(restore) => restore.run(),
+            Command::List(list) => list.run(),
+            Command::Agent(agent) => agent.run(),
             Command::Keeper(keeper) => keeper.run(),
+            Command::Pipe(pipe) => pipe.run(),
         }
     }
 }

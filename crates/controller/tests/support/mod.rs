@@ -85,6 +85,7 @@ pub struct Stage {
     pub client: Client,
     pub system: Arc<MemorySystem>,
     pub firewall: Arc<MemorySystem>,
+    pub room: Arc<MemorySystem>,
     lab: &'static Lab,
     _turn: MutexGuard<'static, ()>,
 }
@@ -108,8 +109,9 @@ pub async fn stage() -> Option<Stage> {
     // A client of its own: the tasks of a client belong to the test that made it.
     let client = Client::try_from(cluster.clone()).unwrap();
     empty(&client).await;
-    let [system, firewall] = ["system-1", "firewall-1"].map(|identity| Arc::new(MemorySystem::new(identity)));
-    Some(Stage { cluster, client, system, firewall, lab, _turn: turn })
+    let [system, firewall, room] =
+        ["system-1", "firewall-1", "room-1"].map(|identity| Arc::new(MemorySystem::new(identity)));
+    Some(Stage { cluster, client, system, firewall, room, lab, _turn: turn })
 }
 
 /// Puts our kinds in.
@@ -176,7 +178,8 @@ impl Stage {
         config.listen = Some(([127, 0, 0, 1], port).into());
         let memory = MemoryPlugin::default()
             .with("memory://main", self.system.clone())
-            .with("memory://firewall", self.firewall.clone());
+            .with("memory://firewall", self.firewall.clone())
+            .with("memory://room", self.room.clone());
         let plugins = Plugins::default().with(memory);
         let stop = CancellationToken::new();
         let task = tokio::spawn(run_in(cluster, config, plugins, stop.clone()));
@@ -222,6 +225,19 @@ impl Stage {
             host["spec"]["endpoint"] = json!("memory://firewall");
             host["spec"]["identity"] = json!("firewall-1");
             host["spec"]["settings"] = json!({ "concern": "Firewall" });
+        })
+        .await;
+    }
+
+    /// Servers on `main`, and a second room for their backups that does two at once.
+    pub async fn two_rooms(&self) {
+        self.host_with("main", |host| host["spec"]["site"] = json!("east")).await;
+        self.host_with("room", |host| {
+            host["spec"]["endpoint"] = json!("memory://room");
+            host["spec"]["identity"] = json!("room-1");
+            host["spec"]["site"] = json!("west");
+            host["spec"]["budget"]["concurrency"] = json!(2);
+            host["spec"]["settings"] = json!({ "concern": "Backup", "secret": true });
         })
         .await;
     }

@@ -20,6 +20,27 @@ pub struct Known {
     pub backups: Arc<Backups>,
 }
 
+/// What a [`Coverage`](crate::observation::Coverage) calls the statuses of other products' jobs, where they were not seen.
+pub const JOB: &str = "job";
+
+/// What the jobs of other products have left in the second room, and since when that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jobs {
+    /// When it was seen. A later look that fails leaves what was known, for a while.
+    pub seen_at: Timestamp,
+    /// By the job's name there. A job without an entry has left nothing, which is not the same as having no backup.
+    pub left: BTreeMap<String, JobStatus>,
+}
+
+/// What one job has left. A copy is cheap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobStatus {
+    /// What it says of the backups that it takes.
+    Told(Arc<Backups>),
+    /// Something that tells nothing, and why, in one sentence.
+    Unreadable(String),
+}
+
 /// The backups of one tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -41,6 +62,8 @@ pub struct ServerBackups {
     pub last_good: Option<Timestamp>,
     /// Its disks in the backups, by the names that the manifest gives them; one that it does not name has the system's.
     pub disks: BTreeMap<String, DiskBackup>,
+    /// Whether its disks are not told apart: then it has all of them under one name in `disks`.
+    pub is_whole: bool,
     /// What of it could not be backed up the last time.
     pub obstacles: Vec<Obstacle>,
 }
@@ -109,6 +132,8 @@ pub enum Hindrance {
     SnapshotRefused,
     /// The system does not give the disk out.
     ExportRefused,
+    /// Another product's job says so.
+    JobReports,
 }
 
 impl Hindrance {
@@ -122,6 +147,7 @@ impl Hindrance {
             Self::SharedDisk => "SharedDisk",
             Self::SnapshotRefused => "SnapshotRefused",
             Self::ExportRefused => "ExportRefused",
+            Self::JobReports => "JobReports",
         }
     }
 }
@@ -147,13 +173,14 @@ impl fmt::Display for Hindrance {
             }
             Self::SnapshotRefused => "a snapshot is refused: see the events of the machine",
             Self::ExportRefused => "the disk is not given out: see the events of the machine",
+            Self::JobReports => "the job that backs it up reports an obstacle: see it in that product",
         })
     }
 }
 
 impl ServerBackups {
     /// Those disks of `server` in the backups that are to be backed up: all that its manifest names, and of the rest
-    /// those that its last good run holds.
+    /// those that its last good run holds. One that is told as a whole has all of its disks in any that is selected.
     pub fn current<'a>(
         &'a self,
         server: &'a Server,
@@ -161,9 +188,11 @@ impl ServerBackups {
     ) -> impl Iterator<Item = (&'a str, &'a DiskBackup)> {
         let named = |name: &str| server.disks.iter().any(|disk| disk.name == name);
         let disks = self.disks.iter().map(|(name, disk)| (name.as_str(), disk));
-        disks
-            .filter(move |(name, disk)| named(name) || Some(disk.taken) == self.last_good)
-            .filter(|(name, _)| selection.covers_disk(server, name))
+        disks.filter(move |(name, disk)| named(name) || Some(disk.taken) == self.last_good).filter(
+            |(name, _)| {
+                if self.is_whole { selection.covers(server) } else { selection.covers_disk(server, name) }
+            },
+        )
     }
 
     /// What of `server` is to be backed up and cannot be.

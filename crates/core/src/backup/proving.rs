@@ -229,7 +229,7 @@ mod tests {
             let all = |server: &Server| server.disks.iter().map(|disk| (disk.name.clone(), super::super::testing::disk(NIGHT, None))).collect();
             let mut backups = Backups::default();
             for server in &servers {
-                let known = super::super::facts::ServerBackups { last_good: Some(at(NIGHT)), disks: all(server), obstacles: Vec::new() };
+                let known = super::super::facts::ServerBackups { last_good: Some(at(NIGHT)), disks: all(server), ..Default::default() };
                 backups.servers.insert(server.name.clone(), known);
             }
             let total: usize = disks.iter().sum();

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Backup;
-use super::facts::{Backups, Outcome, ServerBackups};
+use super::facts::{Backups, JOB, JobStatus, Outcome, ServerBackups};
 use crate::names::{Kind, TenantName};
 use crate::observation::{Blindness, Observation};
 use crate::tenant::Server;
@@ -82,6 +82,10 @@ pub enum Reason {
     NoProvider,
     /// The second room was not seen, for this reason.
     Unseen(String),
+    /// The job of another product has left no status there. It may well take backups.
+    NoJobStatus,
+    /// It has left one that tells nothing.
+    JobStatusUnreadable,
     /// What lies there is damaged.
     CorruptionFound,
     /// A server or disk has no backup.
@@ -105,6 +109,8 @@ impl Reason {
             Self::SameSite => "SameSite",
             Self::NoProvider => "NoProvider",
             Self::Unseen(why) => why,
+            Self::NoJobStatus => "NoJobStatus",
+            Self::JobStatusUnreadable => "JobStatusUnreadable",
             Self::CorruptionFound => "CorruptionFound",
             Self::NoBackupYet => "NoBackupYet",
             Self::BackupTooOld => "BackupTooOld",
@@ -168,22 +174,51 @@ pub fn report(
             format!("{} is no provider of backups that could be asked: see its status", backup.provider);
         return Draft::new(backup, servers, &none, now).unknown(Reason::NoProvider, message);
     };
-    let known = seen.backups.get(tenant);
-    match (seen.coverage.gap(tenant, &Kind::from("backup")), known) {
-        (None, known) => Draft::new(backup, servers, known.map_or(&none, |it| &it.backups), now).judged(),
-        (Some(Blindness::Unreachable(_) | Blindness::Incomplete(_)), Some(known))
-            if now.duration_since(known.seen_at) < KEPT_SIGHT =>
+    let (gap, known) = match backup.job() {
+        None => {
+            let known = seen.backups.get(tenant).map(|known| (known.seen_at, known.backups.as_ref()));
+            (seen.coverage.gap(tenant, &Kind::from("backup")), known)
+        }
+        Some(job) => {
+            let gap = seen.coverage.blind.as_ref().or_else(|| seen.coverage.kinds.get(&Kind::from(JOB)));
+            match (gap, seen.jobs.left.get(job)) {
+                (gap, Some(JobStatus::Told(told))) => (gap, Some((seen.jobs.seen_at, told.as_ref()))),
+                (None, left) => {
+                    let (reason, message) = untold(job, left);
+                    let message = format!("{}: {message}", backup.provider);
+                    return Draft::new(backup, servers, &none, now).unknown(reason, message);
+                }
+                (gap, _) => (gap, None),
+            }
+        }
+    };
+    let backups = known.map_or(&none, |(_, backups)| backups);
+    let mut draft = Draft::new(backup, servers, backups, now);
+    match (gap, known) {
+        (None, _) => draft.judged(),
+        (Some(Blindness::Unreachable(_) | Blindness::Incomplete(_)), Some((seen_at, _)))
+            if now.duration_since(seen_at) < KEPT_SIGHT =>
         {
-            let mut draft = Draft::new(backup, servers, &known.backups, now);
-            draft.turn(known.seen_at, KEPT_SIGHT);
+            draft.turn(seen_at, KEPT_SIGHT);
             draft.judged()
         }
-        (Some(why), known) => {
+        (Some(why), _) => {
             let message = format!("{}: {why}", backup.provider);
-            let reason = Reason::Unseen(why.word().to_owned());
-            Draft::new(backup, servers, known.map_or(&none, |it| &it.backups), now).unknown(reason, message)
+            draft.unknown(Reason::Unseen(why.word().to_owned()), message)
         }
     }
+}
+
+/// Why nothing is known of what a job does: what it has left there tells nothing, or there is nothing.
+fn untold(job: &str, left: Option<&JobStatus>) -> (Reason, String) {
+    if let Some(JobStatus::Unreadable(why)) = left {
+        return (Reason::JobStatusUnreadable, format!("the status of the job {job:?} cannot be used: {why}"));
+    }
+    let message = format!(
+        "the job {job:?} has left no status, so that it is not known whether it takes backups: see its name in \
+         spec.backup.external.job, and its post-job script as in deploy/second-room"
+    );
+    (Reason::NoJobStatus, message)
 }
 
 /// A report while it is made.
@@ -278,7 +313,7 @@ impl<'a> Draft<'a> {
         };
         for disk in server.disks.iter().map(|disk| disk.name.as_str()) {
             let missing = selection.covers_disk(server, disk) && !known.disks.contains_key(disk);
-            if missing && !hindered(disk) {
+            if missing && !known.is_whole && !hindered(disk) {
                 self.wrong(Reason::NoBackupYet, Some(server), format!("disk {disk} has no backup yet"));
             }
         }

@@ -63,5 +63,5 @@ pub(crate) fn disk(taken: &str, proven: Option<&str>) -> DiskBackup {
 /// A server of which these disks lie in its last good run.
 pub(crate) fn taken(last_good: &str, disks: &[(&str, Option<&str>)]) -> ServerBackups {
     let disks = disks.iter().map(|(name, proven)| ((*name).to_owned(), disk(last_good, *proven)));
-    ServerBackups { last_good: Some(at(last_good)), disks: disks.collect(), obstacles: Vec::new() }
+    ServerBackups { last_good: Some(at(last_good)), disks: disks.collect(), ..ServerBackups::default() }
 }

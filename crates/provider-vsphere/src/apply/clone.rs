@@ -131,7 +131,13 @@ impl Act<'_> {
             let nic = usize::try_from(number).ok().and_then(|number| template.nics.get(number));
             let Some(nic) = nic.cloned() else {
                 let kind = NicKind::default();
-                return DeviceChange::AddNic(NewNic { key: -100 - number, kind, port, mac: None });
+                return DeviceChange::AddNic(NewNic {
+                    key: -100 - number,
+                    kind,
+                    port,
+                    plugged: true,
+                    mac: None,
+                });
             };
             DeviceChange::EditNic(NicEdit { nic, port, mac: Mac::Assign })
         };

@@ -123,7 +123,7 @@ impl Act<'_> {
     pub(super) async fn destroy(&self) -> Outcome {
         let Some(vm) = self.server_of(&self.step.resource).await? else { return Ok(Applied::Done) };
         self.expect(&self.facts(&vm))?;
-        if vm.retired.is_none() || vm.slim.powered_on || vm.slim.has_snapshot {
+        if vm.retired.is_none() || vm.slim.powered_on || !vm.slim.snapshots.is_empty() {
             return Err(not_sent(format!("{} is not retired, off and free of snapshots", vm.slim.name)));
         }
         let task = self.session.client.writer(&*self.permit).destroy(&vm.slim.mor).await?;

@@ -74,7 +74,13 @@ impl Act<'_> {
                 }
                 (None, Some(port)) => {
                     let key = -100 - i32::try_from(devices.len()).unwrap_or_default();
-                    Some(DeviceChange::AddNic(NewNic { key, kind: NicKind::default(), port, mac: None }))
+                    Some(DeviceChange::AddNic(NewNic {
+                        key,
+                        kind: NicKind::default(),
+                        port,
+                        plugged: true,
+                        mac: None,
+                    }))
                 }
                 (Some(nic), None) => {
                     applied.remove(&format!("interfaces.{number}.network"));

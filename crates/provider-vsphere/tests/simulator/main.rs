@@ -2,6 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it must")]
 
+macro_rules! peer {
+    () => {
+        match crate::lab::VCenter::start() {
+            Some(vcenter) => crate::lab::TestPeer(vcenter),
+            None => return,
+        }
+    };
+}
+
+mod exports;
+mod imports;
 mod lab;
 mod tenant;
 
@@ -22,15 +33,6 @@ use vertskommune_provider::{Applied, Changes, Ctx, Permit, ProviderError};
 
 use lab::{TestPeer, VCenter};
 use tenant::{ibestad, small};
-
-macro_rules! peer {
-    () => {
-        match VCenter::start() {
-            Some(vcenter) => TestPeer(vcenter),
-            None => return,
-        }
-    };
-}
 
 fn drive(peer: &TestPeer, tenant: vertskommune_core::tenant::ValidatedTenant) -> Drive<'_> {
     Drive { peer, tenant, leaving: false }

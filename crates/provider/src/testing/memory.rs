@@ -1,6 +1,7 @@
 //! The plugin of the in-memory system: folders, networks and servers, with nothing left out of the contract. With the
 //! setting `concern: Firewall` it is a firewall instead, with one thing for each rule, and with `concern: Backup` a second
-//! room, with one repository for each tenant.
+//! room, with one repository for each tenant, into which backups are taken. With the setting `file` the system outlives the
+//! process, and with `secret: true` a tenant's repository has a secret of its own.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,10 +20,14 @@ use vertskommune_core::resource::{Fields, Resource, Value};
 use vertskommune_core::schema::{Change, Concern, FieldRule, KindRules, Schema};
 use vertskommune_core::step::{Class, Refusal, RefusalReason, Step, Wait};
 use vertskommune_core::tenant::{Server, ValidatedTenant};
+use vertskommune_core::transfer::Due;
 use vertskommune_core::violation::Violation;
 
+use super::moving;
 use super::system::{MemorySystem, Thing, identity};
-use crate::{Applied, Changes, Checked, Claim, Ctx, Plugin, Provider, ProviderError};
+use crate::{
+    Applied, Changes, Checked, Claim, Ctx, Exports, Imports, Plugin, Provider, ProviderError, Transfers,
+};
 
 /// Makes providers of in-memory systems. A system lives as long as the plugin; its endpoint is its name.
 #[derive(Default)]
@@ -52,7 +57,13 @@ impl Plugin for MemoryPlugin {
         let mut systems = self.systems.lock().unwrap_or_else(PoisonError::into_inner);
         let system = systems
             .entry(host.endpoint.clone())
-            .or_insert_with(|| Arc::new(MemorySystem::new(host.identity.clone())))
+            .or_insert_with(|| {
+                let identity = host.identity.clone();
+                Arc::new(match host.settings.get("file").and_then(Json::as_str) {
+                    Some(file) => MemorySystem::in_file(identity, file.into()),
+                    None => MemorySystem::new(identity),
+                })
+            })
             .clone();
         Ok(Arc::new(Memory::new(installation, host, system)))
     }
@@ -61,9 +72,9 @@ impl Plugin for MemoryPlugin {
 /// The provider of one in-memory system.
 pub struct Memory {
     installation: Installation,
-    host: Host,
+    pub(super) host: Host,
     schema: Schema,
-    system: Arc<MemorySystem>,
+    pub(super) system: Arc<MemorySystem>,
     seen_revision: Mutex<Option<u64>>,
 }
 
@@ -165,11 +176,19 @@ impl Domain for Memory {
         }
         proposal
     }
+
+    fn due(&self, tenant: &ValidatedTenant, seen: &Observation, now: Timestamp) -> Due {
+        match self.schema.concern {
+            Concern::Backup => moving::due(&self.installation, tenant, seen, now),
+            Concern::Servers | Concern::Firewall => Due::default(),
+        }
+    }
 }
 
 impl Memory {
     fn repository(&self, tenant: &ValidatedTenant) -> Option<Resource> {
-        tenant.backup.as_ref().filter(|backup| backup.provider == self.host.name)?;
+        let backup = tenant.backup.as_ref().filter(|backup| backup.provider == self.host.name)?;
+        backup.window()?;
         let key = ResourceKey::new("repository", tenant.name.as_str());
         Some(Resource::new(ResourceId::new(&tenant.name, &self.host.name, key), "spec.backup"))
     }
@@ -347,9 +366,23 @@ impl Memory {
         }
         observation.backups = seen.backups;
         if scope.tenants.is_none() {
+            observation.jobs = seen.jobs;
             *self.seen_revision.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision);
         }
         Ok(observation)
+    }
+
+    /// What opens a repository is there before the repository is.
+    async fn secret(&self, step: &Step, ctx: &Ctx) -> Result<(), ProviderError> {
+        let wanted = self.host.settings.get("secret").and_then(Json::as_bool) == Some(true);
+        if !wanted || step.operation != "create" {
+            return Ok(());
+        }
+        ctx.permit()?;
+        let tenant = &step.resource.tenant;
+        let entries = BTreeMap::from([("password".to_owned(), b"canary-r3p0".to_vec())]);
+        let made = ctx.secrets.create(&format!("backup-{tenant}"), tenant, entries).await;
+        made.map(drop).map_err(|error| ProviderError::Refused(error.to_string()))
     }
 
     fn apply_one(&self, step: &Step, ctx: &Ctx) -> Applied {
@@ -488,7 +521,8 @@ impl Provider for Memory {
         Box::pin(async move {
             let mut answers = Vec::new();
             for step in steps {
-                answers.push(self.apply_one(step, ctx));
+                let secret = self.secret(step, ctx).await;
+                answers.push(secret.map_or_else(Applied::Failed, |()| self.apply_one(step, ctx)));
                 if answers.last() != Some(&Applied::Done) {
                     break;
                 }
@@ -504,6 +538,18 @@ impl Provider for Memory {
             Err(format!("found {}, pinned is {}", self.system.identity, self.host.identity))
         };
         Box::pin(async move { vec![Checked { what: "identity".to_owned(), result }] })
+    }
+
+    fn exports(&self) -> Option<&dyn Exports> {
+        (self.schema.concern == Concern::Servers).then_some(self as &dyn Exports)
+    }
+
+    fn imports(&self) -> Option<&dyn Imports> {
+        (self.schema.concern == Concern::Servers).then_some(self as &dyn Imports)
+    }
+
+    fn transfers(&self) -> Option<&dyn Transfers> {
+        (self.schema.concern == Concern::Backup).then_some(self as &dyn Transfers)
     }
 
     fn claim<'a>(&'a self, claim: &'a Claim, ctx: &'a Ctx) -> BoxFuture<'a, Result<(), ProviderError>> {

@@ -2,20 +2,24 @@
 //! it too.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use vertskommune_core::backup::Known;
+use vertskommune_core::backup::{Jobs, Known};
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{Mark, TenantName};
 use vertskommune_core::observation::Scope;
 
+use super::kept;
+use super::vault::Vault;
 use crate::error::ProviderError;
 use crate::{Changes, Claim};
 
 /// One thing in the system, found by its path.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Thing {
     /// Whose it is; none where it is not ours.
     pub mark: Option<Mark>,
@@ -29,6 +33,9 @@ pub struct Thing {
     pub snapshot: bool,
     /// What people should know of it.
     pub notices: Vec<String>,
+    /// What its disks hold that were written; the others hold what [`disk_bytes`](super::disk_bytes) says.
+    #[serde(default)]
+    pub disks: BTreeMap<String, Vec<u8>>,
 }
 
 /// Where a write is cut.
@@ -47,6 +54,9 @@ pub struct MemorySystem {
     pub identity: String,
     state: Mutex<State>,
     revision: watch::Sender<u64>,
+    pub(super) vault: Arc<Vault>,
+    /// Where it lies while no process has it.
+    file: Option<PathBuf>,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +66,8 @@ struct State {
     born: BTreeMap<Mark, String>,
     /// What is known of tenants' backups.
     backups: BTreeMap<TenantName, Known>,
+    /// What other products' jobs have left.
+    jobs: Jobs,
     journal: Vec<String>,
     cut: Option<(usize, Cut)>,
     dead: bool,
@@ -64,12 +76,30 @@ struct State {
     hidden: BTreeSet<TenantName>,
     claim: Option<Claim>,
     reads: u64,
+    /// Servers that are held fast by an export that is open.
+    open: BTreeSet<String>,
 }
 
 impl MemorySystem {
     /// An empty system.
     pub fn new(identity: impl Into<String>) -> Self {
-        Self { identity: identity.into(), state: Mutex::default(), revision: watch::Sender::new(0) }
+        let (state, revision) = (Mutex::default(), watch::Sender::new(0));
+        Self { identity: identity.into(), state, revision, vault: Arc::default(), file: None }
+    }
+
+    /// The system that lies in this file, or an empty one: it outlives the process.
+    ///
+    /// # Panics
+    /// The file holds something else.
+    pub fn in_file(identity: impl Into<String>, file: PathBuf) -> Self {
+        let system = Self::new(identity);
+        if let Some(kept) = kept::read(&file) {
+            let mut state = system.state();
+            state.things = kept.things;
+            state.born = kept.born.into_iter().collect();
+            system.vault.put_all(kept.runs);
+        }
+        Self { file: Some(file), ..system }
     }
 
     /// All that is there, by path.
@@ -100,6 +130,11 @@ impl MemorySystem {
         let mut state = self.state();
         state.backups.insert(tenant.clone(), known);
         self.announce(&mut state, BTreeSet::from([tenant.clone()]));
+    }
+
+    /// Puts in what other products' jobs have left.
+    pub fn set_jobs(&self, jobs: Jobs) {
+        self.state().jobs = jobs;
     }
 
     /// Records of all marked things that they were made once.
@@ -182,11 +217,63 @@ impl MemorySystem {
         let State { things, born, .. } = &mut *state;
         let touched = change(things, born);
         self.announce(&mut state, touched.into_iter().collect());
+        self.keep(&state);
         if cut == Some(Cut::After) {
             state.dead = true;
             return Err(ProviderError::Timeout("the answer was lost".to_owned()));
         }
         Ok(())
+    }
+
+    /// Holds a server fast for an export, or lets it go.
+    pub(super) fn snapshot(&self, path: &str, held: bool) -> Result<(), ProviderError> {
+        let what = if held { "snapshot" } else { "unsnapshot" };
+        self.write(format!("{what} {path}"), |things, _| {
+            let thing = things.get_mut(path)?;
+            thing.snapshot = held;
+            thing.mark.as_ref().map(|mark| mark.tenant.clone())
+        })?;
+        if held {
+            self.state().open.insert(path.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Takes away a machine that did not become whole.
+    pub(super) fn removed(&self, path: &str) -> Result<(), ProviderError> {
+        self.write(format!("remove {path}"), |things, _| {
+            things.remove(path);
+            None
+        })
+    }
+
+    /// An export is open no more, whatever became of what was made for it.
+    pub(super) fn close(&self, path: &str) {
+        self.state().open.remove(path);
+    }
+
+    /// What exports of this tenant left that are open no more.
+    pub(super) fn left(&self, tenant: &TenantName) -> Vec<String> {
+        let state = self.state();
+        let of_tenant = |thing: &Thing| thing.mark.as_ref().is_some_and(|mark| mark.tenant == *tenant);
+        let left = state
+            .things
+            .iter()
+            .filter(|(path, thing)| thing.snapshot && of_tenant(thing) && !state.open.contains(*path));
+        left.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Something came into the backups of this tenant.
+    pub(super) fn came(&self, tenant: &TenantName) {
+        let mut state = self.state();
+        self.announce(&mut state, BTreeSet::from([tenant.clone()]));
+        self.keep(&state);
+    }
+
+    fn keep(&self, state: &State) {
+        if let Some(file) = &self.file {
+            kept::write(file, &state.things, &state.born, self.vault.all());
+        }
     }
 
     /// What a look at this sees, and which tenants are hidden from it. What carries no mark is seen by every look.
@@ -200,12 +287,13 @@ impl MemorySystem {
         Ok(Seen {
             things: things.map(|(path, thing)| (path.clone(), thing.clone())).collect(),
             born: born.map(|(mark, identity)| (mark.clone(), identity.clone())).collect(),
-            backups: state
-                .backups
-                .iter()
-                .filter(|(tenant, _)| scope.includes(tenant) && !state.hidden.contains(*tenant))
-                .map(|(tenant, known)| (tenant.clone(), known.clone()))
-                .collect(),
+            backups: {
+                let mut backups = state.backups.clone();
+                backups.extend(self.vault.known());
+                backups.retain(|tenant, _| scope.includes(tenant) && !state.hidden.contains(tenant));
+                backups
+            },
+            jobs: state.jobs.clone(),
             hidden: state.hidden.iter().filter(|tenant| scope.includes(tenant)).cloned().collect(),
         })
     }
@@ -302,5 +390,6 @@ pub(super) struct Seen {
     pub(super) things: BTreeMap<String, Thing>,
     pub(super) born: BTreeMap<Mark, String>,
     pub(super) backups: BTreeMap<TenantName, Known>,
+    pub(super) jobs: Jobs,
     pub(super) hidden: BTreeSet<TenantName>,
 }

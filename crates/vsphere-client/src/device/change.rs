@@ -3,9 +3,11 @@
 use super::{Nic, PortConnection, VirtualDisk};
 use crate::xml::Body;
 
-/// One change to a VM's hardware, in a clone or a reconfiguration.
+/// One change to a VM's hardware, in a clone, an import or a reconfiguration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceChange {
+    /// Adds a controller for disks, of a VM that is made.
+    AddController(NewController),
     /// Adds an empty disk.
     AddDisk(NewDisk),
     /// Makes a disk larger.
@@ -18,6 +20,29 @@ pub enum DeviceChange {
     UnplugNic(Nic),
     /// Takes a network card away.
     RemoveNic(Nic),
+}
+
+/// A controller of disks to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewController {
+    /// Negative, and unique within the request; vCenter gives the real one.
+    pub key: i32,
+    /// Its type, such as `ParaVirtualSCSIController`.
+    pub kind: Box<str>,
+    /// Its number among the controllers of its sort.
+    pub bus_number: i32,
+}
+
+impl NewController {
+    /// The types that can be made anew. IDE's are in every VM from the start, and are named by their keys.
+    pub const KINDS: [&str; 6] = [
+        "ParaVirtualSCSIController",
+        "VirtualLsiLogicSASController",
+        "VirtualLsiLogicController",
+        "VirtualBusLogicController",
+        "VirtualAHCIController",
+        "VirtualNVMEController",
+    ];
 }
 
 /// A disk to add.
@@ -57,6 +82,8 @@ pub struct NewNic {
     pub kind: NicKind,
     /// Where it is connected.
     pub port: PortConnection,
+    /// Whether it is plugged in, now and when the VM starts.
+    pub plugged: bool,
     /// Its hardware address; none for one that vCenter chooses.
     pub mac: Option<String>,
 }
@@ -69,6 +96,23 @@ pub enum NicKind {
     Vmxnet3,
     /// An emulated card, for guests without VMware's driver.
     E1000e,
+    /// An older emulated card.
+    E1000,
+}
+
+impl NicKind {
+    /// The kind that vSphere calls by this name; none for one that is not made here.
+    pub fn named(name: &str) -> Option<NicKind> {
+        [NicKind::Vmxnet3, NicKind::E1000e, NicKind::E1000].into_iter().find(|kind| kind.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            NicKind::Vmxnet3 => "VirtualVmxnet3",
+            NicKind::E1000e => "VirtualE1000e",
+            NicKind::E1000 => "VirtualE1000",
+        }
+    }
 }
 
 /// A network card and where it is connected from now on.
@@ -94,6 +138,14 @@ pub enum Mac {
 /// Writes one `VirtualDeviceConfigSpec`.
 pub(crate) fn write_change(b: &mut Body, change: &DeviceChange) {
     b.element("deviceChange", |b| match change {
+        DeviceChange::AddController(controller) => {
+            b.value("operation", "add").typed("device", &controller.kind, |b| {
+                b.value("key", controller.key).value("busNumber", controller.bus_number);
+                if controller.kind.contains("SCSI") || controller.kind.contains("Logic") {
+                    b.value("sharedBus", "noSharing");
+                }
+            });
+        }
         DeviceChange::AddDisk(disk) => write_new_disk(b, disk),
         DeviceChange::GrowDisk(growth) => write_growth(b, growth),
         DeviceChange::AddNic(nic) => write_new_nic(b, nic),
@@ -149,13 +201,9 @@ pub(crate) fn write_profile(b: &mut Body, id: Option<&str>) {
 }
 
 fn write_new_nic(b: &mut Body, nic: &NewNic) {
-    let kind = match nic.kind {
-        NicKind::Vmxnet3 => "VirtualVmxnet3",
-        NicKind::E1000e => "VirtualE1000e",
-    };
-    b.value("operation", "add").typed("device", kind, |b| {
+    b.value("operation", "add").typed("device", nic.kind.name(), |b| {
         b.value("key", nic.key);
-        write_connection(b, Some(&nic.port), true);
+        write_connection(b, Some(&nic.port), nic.plugged);
         let address_type = if nic.mac.is_some() { "manual" } else { "assigned" };
         b.value("addressType", address_type).option("macAddress", nic.mac.as_ref());
     });

@@ -11,21 +11,21 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
-use super::{ExportDisk, ExportError, LeaseHandle, Moved, refused_certificate};
-use crate::Client;
 use crate::error::Cause;
+use crate::lease::{LeaseHandle, Moved, refused_certificate};
+use crate::{Client, LeaseDisk, LeaseError};
 
 /// Pieces that wait to be read: more would only be memory.
 const WAITING: usize = 4;
 
 /// The stream-optimized VMDK of a disk, as a blocking reader: to be read outside of asynchronous
-/// code, as under `spawn_blocking`. Its errors hold an [`ExportError`].
+/// code, as under `spawn_blocking`. Its errors hold an [`LeaseError`].
 ///
 /// It takes no more from the network than is read from it, but for a few pieces. Dropping it ends
 /// the download.
 #[derive(Debug)]
 pub struct Download {
-    pieces: mpsc::Receiver<Result<Piece, ExportError>>,
+    pieces: mpsc::Receiver<Result<Piece, LeaseError>>,
     current: Bytes,
     state: State,
 }
@@ -46,10 +46,10 @@ enum State {
 /// Asks for a disk, and returns when the host begins to answer.
 pub(super) async fn request(
     client: &Client,
-    disk: &ExportDisk,
+    disk: &LeaseDisk,
     silence: Duration,
-) -> Result<reqwest::Response, ExportError> {
-    let http = client.transport().downloader(disk.pin.as_ref())?;
+) -> Result<reqwest::Response, LeaseError> {
+    let http = client.transport().to_host(disk.pin.as_ref())?;
     let mut request = http.get(disk.url.clone());
     // Who has the URL may read the disk. The session goes to vCenter alone, which may want it.
     if disk.own {
@@ -57,14 +57,14 @@ pub(super) async fn request(
     }
     let host = disk.host();
     let response = match timeout(silence, request.send()).await {
-        Err(_) => return Err(ExportError::Silent { host, silence, bytes: 0 }),
-        Ok(Err(error)) if refused_certificate(&error) => return Err(ExportError::Untrusted { host }),
-        Ok(Err(error)) => return Err(ExportError::Connect { host, cause: Cause::new(error.without_url()) }),
+        Err(_) => return Err(LeaseError::Silent { host, silence, bytes: 0 }),
+        Ok(Err(error)) if refused_certificate(&error) => return Err(LeaseError::Untrusted { host }),
+        Ok(Err(error)) => return Err(LeaseError::Connect { host, cause: Cause::new(error.without_url()) }),
         Ok(Ok(response)) => response,
     };
     match response.status().as_u16() {
         200 => Ok(response),
-        status => Err(ExportError::Http { host, status }),
+        status => Err(LeaseError::Http { host, status }),
     }
 }
 
@@ -82,11 +82,11 @@ impl Read for Download {
             match self.state {
                 State::Open => {}
                 State::Whole => return Ok(0),
-                State::Failed => return Err(ExportError::Ended.into()),
+                State::Failed => return Err(LeaseError::Ended.into()),
             }
             self.state = State::Failed;
             // Without a word at the end the task was ended, as when the runtime shuts down.
-            match self.pieces.blocking_recv().unwrap_or(Err(ExportError::Ended))? {
+            match self.pieces.blocking_recv().unwrap_or(Err(LeaseError::Ended))? {
                 Piece::Bytes(bytes) => (self.current, self.state) = (bytes, State::Open),
                 Piece::End => self.state = State::Whole,
             }
@@ -104,12 +104,12 @@ pub(super) struct Pump {
     pub(super) silence: Duration,
     pub(super) moved: Arc<Moved>,
     pub(super) lease: LeaseHandle,
-    pub(super) lost: watch::Receiver<Option<ExportError>>,
+    pub(super) lost: watch::Receiver<Option<LeaseError>>,
     pub(super) bytes: u64,
 }
 
 impl Pump {
-    async fn run(mut self, reader: mpsc::Sender<Result<Piece, ExportError>>) {
+    async fn run(mut self, reader: mpsc::Sender<Result<Piece, LeaseError>>) {
         loop {
             let piece = tokio::select! {
                 biased;
@@ -118,10 +118,8 @@ impl Pump {
             };
             let piece = match piece {
                 // vSphere hangs up when it ends a lease, and may do so before we hear of that.
-                Err(ExportError::Broken { .. } | ExportError::Silent { .. })
-                    if self.lease.is_gone().await =>
-                {
-                    Err(ExportError::LeaseExpired)
+                Err(LeaseError::Broken { .. } | LeaseError::Silent { .. }) if self.lease.is_gone().await => {
+                    Err(LeaseError::LeaseExpired)
                 }
                 piece => piece,
             };
@@ -133,11 +131,11 @@ impl Pump {
         }
     }
 
-    async fn next(&mut self) -> Result<Piece, ExportError> {
+    async fn next(&mut self) -> Result<Piece, LeaseError> {
         let lost = async {
             match self.lost.wait_for(Option::is_some).await {
-                Ok(lost) => lost.clone().unwrap_or(ExportError::Ended),
-                Err(_) => ExportError::Ended,
+                Ok(lost) => lost.clone().unwrap_or(LeaseError::Ended),
+                Err(_) => LeaseError::Ended,
             }
         };
         let (host, bytes, silence) = (&self.host, self.bytes, self.silence);
@@ -147,9 +145,9 @@ impl Pump {
             piece = timeout(silence, self.response.chunk()) => piece,
         };
         match piece {
-            Err(_) => Err(ExportError::Silent { host: host.clone(), silence, bytes }),
+            Err(_) => Err(LeaseError::Silent { host: host.clone(), silence, bytes }),
             Ok(Err(error)) => {
-                Err(ExportError::Broken { host: host.clone(), bytes, cause: Cause::new(error.without_url()) })
+                Err(LeaseError::Broken { host: host.clone(), bytes, cause: Cause::new(error.without_url()) })
             }
             Ok(Ok(None)) => Ok(Piece::End),
             Ok(Ok(Some(piece))) => {

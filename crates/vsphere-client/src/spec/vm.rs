@@ -39,10 +39,16 @@ pub struct VmConfig {
     pub change_version: Option<String>,
     /// Its name, also when it is cloned: the name that counts there is the clone's own.
     pub name: Option<String>,
+    /// The version of its hardware, such as `vmx-19`.
+    pub version: Option<String>,
     /// Its UUID within vCenter. No guard: two VMs may have the same.
     pub instance_uuid: Option<String>,
+    /// What its guest is, such as `ubuntu64Guest`.
+    pub guest_id: Option<String>,
     /// The notes that people see.
     pub annotation: Option<String>,
+    /// The name of the datastore where a VM's files lie that is made.
+    pub files_on: Option<String>,
     /// Virtual CPUs.
     pub cpus: Option<u32>,
     /// Cores in each socket that the guest sees.
@@ -57,6 +63,10 @@ pub struct VmConfig {
     pub devices: Vec<DeviceChange>,
     /// Settings by key.
     pub extra_config: ExtraConfig,
+    /// `bios` or `efi`.
+    pub firmware: Option<String>,
+    /// Whether it starts signed software alone; only with `efi`.
+    pub secure_boot: Option<bool>,
 }
 
 /// Settings of `config.extraConfig` by key. An empty value removes the key. Prints keys only, as
@@ -108,9 +118,17 @@ impl VmConfig {
         b.element(name, |b| {
             b.option("changeVersion", self.change_version.as_ref())
                 .option("name", self.name.as_ref())
+                .option("version", self.version.as_ref())
                 .option("instanceUuid", self.instance_uuid.as_ref())
-                .option("annotation", self.annotation.as_ref())
-                .option("numCPUs", self.cpus)
+                .option("guestId", self.guest_id.as_ref())
+                .option("annotation", self.annotation.as_ref());
+            if let Some(datastore) = &self.files_on {
+                // vCenter chooses folder and file.
+                b.element("files", |b| {
+                    b.value("vmPathName", format!("[{datastore}]"));
+                });
+            }
+            b.option("numCPUs", self.cpus)
                 .option("numCoresPerSocket", self.cores_per_socket)
                 .option("memoryMB", self.memory_mb)
                 .option("memoryHotAddEnabled", self.memory_hot_add)
@@ -123,6 +141,12 @@ impl VmConfig {
                     b.value("key", key).any("value", "xsd:string", value);
                 });
             }
+            if let Some(secure) = self.secure_boot {
+                b.element("bootOptions", |b| {
+                    b.value("efiSecureBootEnabled", secure);
+                });
+            }
+            b.option("firmware", self.firmware.as_ref());
         });
     }
 }

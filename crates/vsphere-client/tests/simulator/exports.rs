@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use vsphere_client::{
-    Device, Error, Export, ExportDisk, ExportError, ExportTimeouts, FaultClass, Mor, Obstacle,
-    export_obstacles, snapshots,
+    Device, Error, Export, FaultClass, LeaseDisk, LeaseError, LeaseTimeouts, Mor, Obstacle, export_obstacles,
+    snapshots,
 };
 
 use crate::lab::{Lab, always, done, estate, hardware};
 use crate::scene::{MARK, Scene, VM, broken, read, secs, take, vm_named};
 
-async fn device_key(scene: &Scene, disk: &ExportDisk) -> i64 {
+async fn device_key(scene: &Scene, disk: &LeaseDisk) -> i64 {
     let path = "config.hardware.device";
     let object = scene.client.read(&scene.snapshot, &[path]).await.unwrap().unwrap();
     let devices: Vec<Device> = vsphere_client::devices(object.get(path).unwrap()).collect();
@@ -68,17 +68,17 @@ async fn a_snapshot_is_found_by_its_mark_and_removed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_cut_off_is_never_whole() {
-    type Expected = fn(&ExportError) -> bool;
+    type Expected = fn(&LeaseError) -> bool;
     let Some(scene) = Scene::set(&[]).await else { return };
     let cases: [(serde_json::Value, Expected); 4] = [
-        (json!({"cut_after": 1_500_000}), |e| matches!(e, ExportError::Broken { bytes: 1..=1_500_000, .. })),
-        (json!({"stall_after": 1_500_000}), |e| matches!(e, ExportError::Silent { bytes: 1_500_000, .. })),
-        (json!({"code": 503}), |e| matches!(e, ExportError::Http { status: 503, .. }) && e.is_transient()),
-        (json!({"code": 403}), |e| matches!(e, ExportError::Http { status: 403, .. }) && !e.is_transient()),
+        (json!({"cut_after": 1_500_000}), |e| matches!(e, LeaseError::Broken { bytes: 1..=1_500_000, .. })),
+        (json!({"stall_after": 1_500_000}), |e| matches!(e, LeaseError::Silent { bytes: 1_500_000, .. })),
+        (json!({"code": 503}), |e| matches!(e, LeaseError::Http { status: 503, .. }) && e.is_transient()),
+        (json!({"code": 403}), |e| matches!(e, LeaseError::Http { status: 403, .. }) && !e.is_transient()),
     ];
     for (order, expected) in cases {
         scene.order(order.clone()).await;
-        let export = scene.open_within(ExportTimeouts { ready: secs(20), silence: secs(1) }).await.unwrap();
+        let export = scene.open_within(LeaseTimeouts { ready: secs(20), silence: secs(1) }).await.unwrap();
         let error = broken(&export).await;
         assert!(expected(&error), "{order}: {error:?}");
         export.abort().await.unwrap();
@@ -118,10 +118,10 @@ async fn an_expired_lease_is_its_own_error() {
     let fault = json!({"method": "HttpNfcLeaseProgress", "type": "HostCommunication", "message": "busy"});
     scene.lab.admin("POST", "/fault", &fault.to_string()).await;
     let error = broken(&export).await;
-    assert!(matches!(error, ExportError::LeaseExpired), "{error:?}");
+    assert!(matches!(error, LeaseError::LeaseExpired), "{error:?}");
     assert_eq!(scene.ended().await, "timedout");
     scene.lab.admin("DELETE", "/fault", "").await;
-    assert!(matches!(export.complete().await, Err(ExportError::LeaseExpired)));
+    assert!(matches!(export.complete().await, Err(LeaseError::LeaseExpired)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,7 +131,7 @@ async fn a_session_that_ends_takes_its_lease_along() {
     let export = scene.open().await.unwrap();
     scene.lab.expire_sessions().await;
     let error = broken(&export).await;
-    assert!(matches!(error, ExportError::LeaseExpired), "{error:?}");
+    assert!(matches!(error, LeaseError::LeaseExpired), "{error:?}");
     assert!(scene.client.current_time().await.is_ok(), "the client itself goes on");
 }
 
@@ -143,16 +143,15 @@ async fn what_is_dropped_is_aborted() {
     drop(export);
     assert_eq!(scene.ended().await, "aborted");
     let error = read(download).await.unwrap_err();
-    assert!(ExportError::within(&error).is_some(), "{error:?}");
+    assert!(LeaseError::within(&error).is_some(), "{error:?}");
 
     // Also while vSphere still prepares it.
     scene.order(json!({"prepare_ms": 60_000})).await;
     let waited = tokio::time::timeout(Duration::from_millis(200), scene.open()).await;
     assert!(waited.is_err());
     assert_eq!(scene.ended().await, "aborted");
-    let slow =
-        scene.open_within(ExportTimeouts { ready: Duration::from_millis(100), silence: secs(1) }).await;
-    assert!(matches!(slow, Err(ExportError::NotReady { .. })), "{slow:?}");
+    let slow = scene.open_within(LeaseTimeouts { ready: Duration::from_millis(100), silence: secs(1) }).await;
+    assert!(matches!(slow, Err(LeaseError::NotReady { .. })), "{slow:?}");
     assert_eq!(scene.ended().await, "aborted");
 }
 
@@ -163,7 +162,7 @@ async fn only_the_named_certificate_is_accepted() {
         scene.order(order.clone()).await;
         let export = scene.open().await.unwrap();
         let error = broken(&export).await;
-        assert!(matches!(error, ExportError::Untrusted { .. }), "{order}: {error:?}");
+        assert!(matches!(error, LeaseError::Untrusted { .. }), "{order}: {error:?}");
         let leases = scene.ask("/leases").await;
         let disk = &leases.as_array().unwrap().last().unwrap()["disks"][0];
         assert_eq!((&disk["requests"], &disk["sent"]), (&json!(0), &json!(0)), "no request went out");
@@ -176,7 +175,7 @@ async fn only_the_named_certificate_is_accepted() {
     export.complete().await.unwrap();
     scene.order(json!({"through": "vcenter", "thumbprint": "wrong"})).await;
     let export = scene.open().await.unwrap();
-    assert!(matches!(broken(&export).await, ExportError::Untrusted { .. }));
+    assert!(matches!(broken(&export).await, LeaseError::Untrusted { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +183,7 @@ async fn vsphere_says_no() {
     let Some(scene) = Scene::set(&[]).await else { return };
     scene.order(json!({"fault": "FileLocked", "prepare_ms": 100})).await;
     let refused = scene.open().await.unwrap_err();
-    assert!(matches!(&refused, ExportError::Failed(fault) if &*fault.kind == "FileLocked"), "{refused:?}");
+    assert!(matches!(&refused, LeaseError::Failed(fault) if &*fault.kind == "FileLocked"), "{refused:?}");
 
     scene.lab.admin("POST", &format!("/quiesce?vm={VM}"), "").await;
     let fault = take(&scene.client, &scene.vm, true).await.unwrap_err();
@@ -218,7 +217,7 @@ async fn what_cannot_be_exported_is_known_before() {
     assert_eq!(obstacles().await, [Obstacle::Independent(disks[0].label.clone())]);
     let second = take(&scene.client, &scene.vm, false).await.unwrap();
     let lease = scene.client.writer(&always).export_snapshot(&second).await.unwrap();
-    let export = Export::open(scene.client.clone(), lease, ExportTimeouts::default()).await.unwrap();
+    let export = Export::open(scene.client.clone(), lease, LeaseTimeouts::default()).await.unwrap();
     assert_eq!(export.disks().len(), 1, "a snapshot leaves an independent disk out");
     export.abort().await.unwrap();
     put(json!({"vm": VM, "disk": disks[1].key, "rdm": "physicalMode"})).await;

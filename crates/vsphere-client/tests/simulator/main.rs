@@ -6,6 +6,7 @@
 
 mod exports;
 mod failures;
+mod imports;
 mod lab;
 mod operations;
 mod scene;

@@ -260,7 +260,13 @@ async fn a_vm_is_changed_watched_and_destroyed() {
         extra_config: ExtraConfig([("a.b".to_owned(), "c".to_owned())].into()),
         devices: vec![
             DeviceChange::GrowDisk(DiskGrowth { disk, capacity_bytes }),
-            DeviceChange::AddNic(NewNic { key: -7, kind: NicKind::Vmxnet3, port: port.clone(), mac: None }),
+            DeviceChange::AddNic(NewNic {
+                key: -7,
+                kind: NicKind::Vmxnet3,
+                port: port.clone(),
+                plugged: true,
+                mac: None,
+            }),
         ],
         ..VmConfig::default()
     };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use vsphere_client::{
-    Client, Device, DeviceChange, Download, Export, ExportError, ExportTimeouts, Fault, Mor, NewDisk,
+    Client, Device, DeviceChange, Download, Export, Fault, LeaseError, LeaseTimeouts, Mor, NewDisk,
     NewSnapshot, Select, VmConfig,
 };
 
@@ -54,11 +54,11 @@ impl Scene {
         serde_json::from_str(&self.lab.admin("GET", path, "").await).unwrap()
     }
 
-    pub(crate) async fn open(&self) -> Result<Export, ExportError> {
-        self.open_within(ExportTimeouts { ready: secs(20), silence: secs(20) }).await
+    pub(crate) async fn open(&self) -> Result<Export, LeaseError> {
+        self.open_within(LeaseTimeouts { ready: secs(20), silence: secs(20) }).await
     }
 
-    pub(crate) async fn open_within(&self, timeouts: ExportTimeouts) -> Result<Export, ExportError> {
+    pub(crate) async fn open_within(&self, timeouts: LeaseTimeouts) -> Result<Export, LeaseError> {
         let lease = self.client.writer(&always).export_snapshot(&self.snapshot).await?;
         Export::open(self.client.clone(), lease, timeouts).await
     }
@@ -133,15 +133,15 @@ pub(crate) async fn read(download: Download) -> std::io::Result<String> {
 }
 
 /// As [`read`], of a download that must fail.
-pub(crate) async fn broken(export: &Export) -> ExportError {
+pub(crate) async fn broken(export: &Export) -> LeaseError {
     let error = match export.download(&export.disks()[0]).await {
         Ok(download) => read(download).await.unwrap_err(),
         Err(error) => return error,
     };
-    ExportError::within(&error).unwrap_or_else(|| panic!("{error:?}")).clone()
+    LeaseError::within(&error).unwrap_or_else(|| panic!("{error:?}")).clone()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

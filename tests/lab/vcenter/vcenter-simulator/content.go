@@ -40,13 +40,21 @@ type disk struct {
 	SHA256   string `json:"sha256,omitempty"`
 
 	seed    string
-	share   uint16          // of 65536 grains so many have content
-	written map[int64]int64 // how often a grain was written
+	share   uint16           // of 65536 grains so many have content
+	written map[int64]int64  // how often a grain was written
+	stored  map[int64][]byte // what came by an import, instead of the seed's; nil without one
 }
 
 // fill gives the content of a grain. The first one always has some.
 func (d *disk) fill(grain int64, into []byte) filling {
 	times := d.written[grain]
+	if d.stored != nil && times == 0 {
+		clear(into)
+		if copy(into, d.stored[grain]) == 0 {
+			return nothing
+		}
+		return text
+	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s/%d/%d", d.seed, grain, times))
 	if times == 0 && grain > 0 && binary.BigEndian.Uint16(sum[:]) >= d.share {
 		clear(into)
@@ -97,7 +105,9 @@ type contents struct {
 	// seeds has the name that a VM had when its disks were first looked at.
 	seeds   map[types.ManagedObjectReference]string
 	written map[types.ManagedObjectReference]map[int32]map[int64]int64
-	frozen  map[types.ManagedObjectReference][]*disk
+	// stored has what imports have brought, by VM, device key and grain.
+	stored map[types.ManagedObjectReference]map[int32]map[int64][]byte
+	frozen map[types.ManagedObjectReference][]*disk
 }
 
 func newContents(registry *simulator.Registry, longest, filled int64) *contents {
@@ -105,6 +115,7 @@ func newContents(registry *simulator.Registry, longest, filled int64) *contents 
 		registry: registry, longest: longest, filled: filled,
 		seeds:   map[types.ManagedObjectReference]string{},
 		written: map[types.ManagedObjectReference]map[int32]map[int64]int64{},
+		stored:  map[types.ManagedObjectReference]map[int32]map[int64][]byte{},
 		frozen:  map[types.ManagedObjectReference][]*disk{},
 	}
 	registry.AddHandler(c)
@@ -127,9 +138,29 @@ func (c *contents) PutObject(_ *simulator.Context, o mo.Reference) {
 		return
 	}
 	disks := c.disks(vm.Self, vm.Name, snapshot.Config.Hardware.Device)
+	snapshot.Config.Hardware.Device = asLongAs(disks, snapshot.Config.Hardware.Device)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.frozen[snapshot.Self] = disks
+}
+
+// asLongAs is a snapshot's hardware with disks as long as its export has them,
+// as they are in a real vSphere. The VM's own hardware stays.
+func asLongAs(disks []*disk, hardware []types.BaseVirtualDevice) []types.BaseVirtualDevice {
+	lengths := map[int32]int64{}
+	for _, d := range disks {
+		lengths[d.Key] = d.Bytes
+	}
+	devices := make([]types.BaseVirtualDevice, len(hardware))
+	for i, device := range hardware {
+		devices[i] = device
+		if d, ok := device.(*types.VirtualDisk); ok {
+			changed := *d
+			changed.CapacityInBytes, changed.CapacityInKB = lengths[d.Key], lengths[d.Key]>>10
+			devices[i] = &changed
+		}
+	}
+	return devices
 }
 
 // UpdateObject is part of the listener's interface.
@@ -160,7 +191,8 @@ func (c *contents) disks(vm types.ManagedObjectReference, name string, hardware 
 			capacity = d.CapacityInKB << 10
 		}
 		length := capacity
-		if c.longest > 0 {
+		stored := c.stored[vm][d.Key]
+		if c.longest > 0 && stored == nil {
 			length = min(length, c.longest)
 		}
 		label := ""
@@ -172,7 +204,7 @@ func (c *contents) disks(vm types.ManagedObjectReference, name string, hardware 
 		found = append(found, &disk{
 			Key: d.Key, Label: label, Bytes: length, Capacity: capacity,
 			seed: fmt.Sprintf("%s/%d", c.seeds[vm], d.Key), share: uint16(share * 65535),
-			written: maps.Clone(c.written[vm][d.Key]),
+			written: maps.Clone(c.written[vm][d.Key]), stored: stored,
 		})
 	}
 	return found
@@ -207,6 +239,23 @@ func (c *contents) write(vm types.ManagedObjectReference, d *disk, grains int64)
 	for i := range min(grains, all) {
 		c.written[vm][d.Key][i*all/min(grains, all)]++
 	}
+}
+
+// put replaces what is on a disk by these grains.
+func (c *contents) put(vm types.ManagedObjectReference, key int32, grains map[int64][]byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stored[vm] == nil {
+		c.stored[vm] = map[int32]map[int64][]byte{}
+	}
+	c.stored[vm][key] = grains
+}
+
+// forget drops what imports have brought to a VM.
+func (c *contents) forget(vm types.ManagedObjectReference) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.stored, vm)
 }
 
 // sizes sets how long and how full disks are from now on.

@@ -22,7 +22,8 @@ import (
 // datastores, which are empty; here a snapshot's disks have bytes, which leave
 // as they leave a real vSphere: stream-optimized, over HTTPS, from a host whose
 // certificate the vCenter's CA does not cover and whose thumbprint the lease
-// tells. The lease ends when no progress is reported.
+// tells. The lease ends when no progress is reported. Imports go the other way;
+// see imports.go.
 type exports struct {
 	// Searches read the first field of whatever is in the registry as its mo type.
 	mo.HistoryCollector
@@ -38,13 +39,13 @@ type exports struct {
 	leases  []*lease
 }
 
-// exportOrder says how exports are to go wrong, or only otherwise.
+// exportOrder says how exports or imports are to go wrong, or only otherwise.
 type exportOrder struct {
 	VM            string `json:"vm"`             // name of the VM, "*" for any
 	Max           int    `json:"max"`            // how many exports, 0 for all
 	PrepareMS     int    `json:"prepare_ms"`     // how long the lease is initializing
 	Fault         string `json:"fault"`          // the lease fails with this fault instead
-	Code          int    `json:"code"`           // the answer to a download
+	Code          int    `json:"code"`           // the answer to a download or upload
 	CutAfter      int64  `json:"cut_after"`      // the connection breaks after so many bytes of a disk
 	TruncateAfter int64  `json:"truncate_after"` // the answer ends, as if it were whole
 	StallAfter    int64  `json:"stall_after"`    // nothing more comes
@@ -68,13 +69,18 @@ func newExports(registry *simulator.Registry, contents *contents, host *nfcHost,
 func (e *exports) Lock()   {}
 func (e *exports) Unlock() {}
 
-// divert sends an export to us; the request's body still names the snapshot.
+// divert sends an export or import to us; the request's body still names the
+// snapshot or the pool.
 func (e *exports) divert(ctx *simulator.Context, method *simulator.Method) {
-	if method.Name != "ExportSnapshot" {
-		return
-	}
-	if _, ok := ctx.Map.Get(method.This).(*simulator.VirtualMachineSnapshot); ok {
-		method.This = e.Self
+	switch method.Name {
+	case "ExportSnapshot":
+		if _, ok := ctx.Map.Get(method.This).(*simulator.VirtualMachineSnapshot); ok {
+			method.This = e.Self
+		}
+	case "ImportVApp":
+		if _, ok := ctx.Map.Get(method.This).(*simulator.ResourcePool); ok {
+			method.This = e.Self
+		}
 	}
 }
 
@@ -87,16 +93,10 @@ func (e *exports) ExportSnapshot(ctx *simulator.Context, req *types.ExportSnapsh
 	disks, _ := e.contents.in(req.This)
 	vm := nameOfEntity(ctx.Map.Get(snapshot.Vm))
 	l := &lease{
-		exports: e, ctx: ctx, token: uuid.NewString(), vm: vm, snapshot: req.This,
-		files: filesOf(snapshot, disks), order: e.orderFor(vm),
+		exports: e, ctx: ctx, token: uuid.NewString(), vm: vm, snapshot: req.This, entity: snapshot.Vm,
+		files: filesOf(snapshot.Vm, snapshot.Config.Hardware.Device, disks), order: e.orderFor(vm),
 	}
-	l.Self = types.ManagedObjectReference{Type: "HttpNfcLease", Value: "session-" + uuid.NewString()}
-	l.State, l.Mode = types.HttpNfcLeaseStateInitializing, string(types.HttpNfcLeaseModePushOrGet)
-	l.running, l.stop = context.WithCancel(context.Background())
-	ctx.Session.Put(l)
-	e.mu.Lock()
-	e.leases = append(e.leases, l)
-	e.mu.Unlock()
+	e.begin(ctx, l)
 	time.AfterFunc(time.Duration(l.order.PrepareMS)*time.Millisecond, func() {
 		if l.order.Fault != "" {
 			fault, _ := faultOf(l.order.Fault)
@@ -108,11 +108,22 @@ func (e *exports) ExportSnapshot(ctx *simulator.Context, req *types.ExportSnapsh
 	return &methods.ExportSnapshotBody{Res: &types.ExportSnapshotResponse{Returnval: l.Self}}
 }
 
-// filesOf are the disks of a snapshot that an export has: not those that no
-// snapshot holds.
-func filesOf(snapshot *simulator.VirtualMachineSnapshot, disks []*disk) (files []*exported) {
+// begin makes a lease known to the session and to us.
+func (e *exports) begin(ctx *simulator.Context, l *lease) {
+	l.Self = types.ManagedObjectReference{Type: "HttpNfcLease", Value: "session-" + uuid.NewString()}
+	l.State, l.Mode = types.HttpNfcLeaseStateInitializing, string(types.HttpNfcLeaseModePushOrGet)
+	l.running, l.stop = context.WithCancel(context.Background())
+	ctx.Session.Put(l)
+	e.mu.Lock()
+	e.leases = append(e.leases, l)
+	e.mu.Unlock()
+}
+
+// filesOf are the disks of a VM or snapshot with this hardware that a lease has:
+// not those that no snapshot holds.
+func filesOf(vm types.ManagedObjectReference, hardware []types.BaseVirtualDevice, disks []*disk) (files []*exported) {
 	devices := map[int32]types.BaseVirtualDevice{}
-	for _, d := range snapshot.Config.Hardware.Device {
+	for _, d := range hardware {
 		devices[d.GetVirtualDevice().Key] = d
 	}
 	for _, content := range disks {
@@ -133,18 +144,11 @@ func filesOf(snapshot *simulator.VirtualMachineSnapshot, disks []*disk) (files [
 			kind = strings.TrimPrefix(fmt.Sprintf("%T", c), "*types.")
 		}
 		files = append(files, &exported{
-			key:    fmt.Sprintf("/%s/%s%d:%d", snapshot.Vm.Value, kind, bus, unit),
+			key:    fmt.Sprintf("/%s/%s%d:%d", vm.Value, kind, bus, unit),
 			target: fmt.Sprintf("disk-%d.vmdk", len(files)), disk: content,
 		})
 	}
 	return files
-}
-
-func (e *exports) vmOf(snapshot types.ManagedObjectReference) (vm types.ManagedObjectReference) {
-	if s, ok := e.registry.Get(snapshot).(*simulator.VirtualMachineSnapshot); ok {
-		vm = s.Vm
-	}
-	return vm
 }
 
 func (e *exports) patience() time.Duration {
@@ -249,6 +253,10 @@ func (e *exports) intercept(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		case l.refusal() != nil:
 			http.NotFound(w, r)
+		case l.imports && r.Method == http.MethodPost:
+			l.receive(w, r, f)
+		case l.imports:
+			http.Error(w, "the disk of an import is posted", http.StatusMethodNotAllowed)
 		case r.Method != http.MethodGet:
 			http.Error(w, "an export is only read", http.StatusMethodNotAllowed)
 		default:

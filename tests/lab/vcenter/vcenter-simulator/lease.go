@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/vmware/govmomi/simulator"
@@ -17,7 +18,8 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// lease is an export that goes on: an object of the session that asked for it.
+// lease is an export or import that goes on: an object of the session that asked
+// for it.
 type lease struct {
 	mo.HttpNfcLease
 
@@ -26,7 +28,9 @@ type lease struct {
 	order    exportOrder
 	token    string // in the URLs, which need no session
 	vm       string
-	snapshot types.ManagedObjectReference
+	imports  bool
+	snapshot types.ManagedObjectReference // of an export
+	entity   types.ManagedObjectReference // the VM; of an import, once it is made
 	files    []*exported
 	running  context.Context // until the lease ends
 	stop     context.CancelFunc
@@ -51,13 +55,17 @@ type exported struct {
 // ready gives the lease its URLs, as after the preparations of a real host.
 func (l *lease) ready() {
 	info := &types.HttpNfcLeaseInfo{
-		Lease: l.Self, Entity: l.exports.vmOf(l.snapshot), LeaseTimeout: int32(l.exports.patience().Seconds()),
+		Lease: l.Self, Entity: l.entity, LeaseTimeout: int32(l.exports.patience().Seconds()),
 	}
 	base, thumbprint := l.exports.address(l.order)
 	for _, f := range l.files {
 		info.TotalDiskCapacityInKB += f.disk.Bytes >> 10
+		importKey := ""
+		if l.imports {
+			importKey = strings.Replace(f.key, l.entity.Value, l.vm, 1)
+		}
 		info.DeviceUrl = append(info.DeviceUrl, types.HttpNfcLeaseDeviceUrl{
-			Key: f.key, Url: fmt.Sprintf("%s/nfc/%s/%s", base, l.token, f.target), SslThumbprint: thumbprint,
+			Key: f.key, ImportKey: importKey, Url: fmt.Sprintf("%s/nfc/%s/%s", base, l.token, f.target), SslThumbprint: thumbprint,
 			Disk: types.NewBool(true), TargetId: f.target,
 		})
 	}
@@ -70,6 +78,7 @@ func (l *lease) ready() {
 // fail ends the lease with a fault that its owner reads from it.
 func (l *lease) fail(how string, fault types.BaseMethodFault) {
 	if l.end(how) {
+		defer l.undo()
 		l.update(types.HttpNfcLeaseStateError, types.PropertyChange{
 			Name: "error", Val: &types.LocalizedMethodFault{Fault: fault, LocalizedMessage: "the lab has ended this lease"}})
 	}
@@ -148,6 +157,7 @@ func (l *lease) HttpNfcLeaseAbort(ctx *simulator.Context, req *types.HttpNfcLeas
 	if !l.end("aborted") {
 		return &methods.HttpNfcLeaseAbortBody{Fault_: simulator.Fault("", l.refusal())}
 	}
+	l.undo()
 	ctx.Session.Remove(ctx, req.This)
 	return &methods.HttpNfcLeaseAbortBody{Res: &types.HttpNfcLeaseAbortResponse{}}
 }
@@ -242,13 +252,15 @@ func (s *sender) Write(b []byte) (int, error) {
 }
 
 // wait lets time pass, unless the client or the lease is gone.
-func (s *sender) wait(d time.Duration) {
+func (s *sender) wait(d time.Duration) { s.lease.wait(d, s.asked) }
+
+func (l *lease) wait(d time.Duration, asked context.Context) {
 	if d <= 0 {
 		return
 	}
 	select {
 	case <-time.After(d):
-	case <-s.asked.Done():
-	case <-s.lease.running.Done():
+	case <-asked.Done():
+	case <-l.running.Done():
 	}
 }

@@ -34,6 +34,9 @@ func (w *world) onCall(ctx *simulator.Context, method *simulator.Method) (mo.Ref
 	if fault := w.hidden.check(method); fault != nil {
 		return nil, fault
 	}
+	if fault := w.exports.blocks(method); fault != nil {
+		return nil, fault
+	}
 	if w.faults.divert(ctx, method) {
 		return nil, nil
 	}

@@ -6,6 +6,7 @@ use vertskommune_core::backup::facts::{self, DiskBackup, Proof, ServerBackups};
 use vertskommune_core::backup::{Backups, Known, Report, report};
 use vertskommune_core::observation::Observation;
 use vertskommune_core::tenant::Server;
+use vertskommune_core::transfer::{Failed, Transfer, Work};
 
 use super::*;
 use crate::conditions::{BACKUP_READY, PROTECTED};
@@ -92,12 +93,17 @@ type Change = fn(&mut Plan);
 
 #[test]
 fn ready_waits_for_accounts_and_not_for_tonight() {
-    let cases: [(&str, Change, &str); 7] = [
+    let cases: [(&str, Change, &str); 8] = [
         ("all is well", |_| {}, "True Converged, True AllReady, True FreshAndProven"),
         (
             "tonight is yet to come",
             |it| *it = asking(judged(|seen| seen.backups.clear(), now())),
             "True Converged, True AllReady, False NoBackupYet",
+        ),
+        (
+            "another product takes the backups",
+            |it| drop(it.concerns.insert(Concern::Backup, Part::default())),
+            "True Converged, True External, True FreshAndProven",
         ),
         (
             "the repository is made next",
@@ -196,4 +202,72 @@ fn a_refused_manifest_says_nothing_of_it_and_keeps_what_is_known() {
     let next = status(Some(&first), &refused, now());
     assert_eq!(said(&next), "False Refused, Unknown Refused, Unknown Refused");
     assert_eq!(next.backup, first.backup);
+}
+
+#[test]
+fn what_failed_is_said_until_something_came_after_it() {
+    let failed = |work: Work, server: &str, at: &str| Failed {
+        transfer: Transfer {
+            due: now(),
+            provider: "second-room".into(),
+            tenant: "ibestad".into(),
+            server: server.to_owned(),
+            work,
+        },
+        at: at.parse().unwrap(),
+        why: "no room in the store".to_owned(),
+        again: now(),
+    };
+    let proof = || Work::Proof { disk: "system".to_owned() };
+    let plan = protected();
+    for (failed, expected) in [
+        (failed(Work::Backup, "ibe-fs01", "2026-11-24T22:10:00Z"), "False BackupFailed"),
+        (failed(Work::Backup, "ibe-fs01", "2026-11-23T22:00:00Z"), "True AllReady"),
+        (failed(proof(), "ibe-fs01", "2026-11-21T09:00:00Z"), "False ProofFailed"),
+        (failed(proof(), "ibe-fs01", "2026-11-19T09:00:00Z"), "True AllReady"),
+        (failed(Work::Backup, "of-yesterday", "2026-11-24T22:10:00Z"), "True AllReady"),
+    ] {
+        let status =
+            status(None, &StatusInput { failed: std::slice::from_ref(&failed), ..input(&plan) }, now());
+        assert_eq!(said(&status), format!("True Converged, {expected}, True FreshAndProven"), "{failed}");
+        let ready = find(&status.conditions, BACKUP_READY).unwrap();
+        assert_eq!(
+            ready.message.contains("no room in the store"),
+            expected.starts_with("False"),
+            "{}",
+            ready.message
+        );
+    }
+}
+
+#[test]
+fn what_is_moved_is_told_where_nothing_is_to_be_done_and_no_condition_follows_it() {
+    let underway = |server: &str, bytes, of| Underway {
+        transfer: Transfer {
+            due: now(),
+            provider: "room".into(),
+            tenant: "ibestad".into(),
+            server: server.to_owned(),
+            work: Work::Backup,
+        },
+        since: now(),
+        bytes,
+        of,
+    };
+    let moving = [underway("ibe-fs01", 62, 100), underway("ibe-db01", 0, 0)];
+    let mut plan = converged();
+    let resting = status(None, &input(&plan), now());
+    for (underway, expected) in [
+        (&moving[..0], "Converged"),
+        (&moving[..1], "Backing up ibe-fs01 (62%)"),
+        (&moving[1..], "Backing up ibe-db01"),
+        (&moving[..], "Backing up ibe-fs01 (62%), 1 more"),
+    ] {
+        let status = status(None, &StatusInput { underway, ..input(&plan) }, now());
+        assert_eq!(status.message.as_deref(), Some(expected));
+        assert_eq!(status.conditions, resting.conditions, "a backup at night is no transition");
+    }
+    plan.steps.push(step(Class::Create, None));
+    let busy = status(None, &StatusInput { underway: &moving, ..input(&plan) }, now());
+    assert!(busy.message.is_some_and(|it| !it.contains("Backing")), "what is to be done goes first");
 }

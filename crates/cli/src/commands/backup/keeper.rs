@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
-use keeper::{KeepAll, Report, Settings};
+use keeper::{ByPolicy, Report, Settings};
 use restic::Bounds;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::Format;
 use crate::exit::Exit;
+use crate::output::size;
 use crate::{embedded, interrupt, output};
 
 /// Keeps copies of all repositories that no account can write, puts back what went, and removes what is no longer asked for
@@ -63,7 +64,7 @@ impl Keeper {
         let settings = Settings {
             root,
             kept_bytes: self.limit.saturating_mul(1 << 30),
-            rule: Arc::new(KeepAll),
+            rule: Arc::new(ByPolicy),
             restic: self.restic.clone(),
             age: self.age.clone(),
         };
@@ -125,32 +126,4 @@ fn table(lines: &[Line]) -> anyhow::Result<()> {
         }
         Ok(())
     })
-}
-
-/// Bytes as people say them.
-fn size(bytes: u64) -> String {
-    let mut unit = ("B", 1_u64);
-    for next in [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)] {
-        if bytes >= next.1 {
-            unit = next;
-        }
-    }
-    let tenths = u128::from(bytes) * 10 / u128::from(unit.1);
-    if unit.1 == 1 { format!("{bytes} B") } else { format!("{}.{} {}", tenths / 10, tenths % 10, unit.0) }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn sizes_are_short() {
-        for (bytes, expected) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1 << 10, "1.0 KiB"),
-            (1_610_612_736, "1.5 GiB"),
-            (u64::MAX, "16777215.9 TiB"),
-        ] {
-            assert_eq!(super::size(bytes), expected);
-        }
-    }
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::Known;
 use super::super::facts::{Hindrance, Obstacle, Proof};
 use super::super::proving::{ProofRule, ProofScope};
 use super::super::testing::{at, backup, disk, hours, server, taken};
+use super::super::{Jobs, Known, Mode};
 use super::*;
+use crate::observation::Scope;
 
 const NIGHT: &str = "2026-11-24T22:00:00Z";
 const PROVEN: &str = "2026-11-23T09:00:00Z";
@@ -203,6 +204,64 @@ fn what_was_not_seen_is_unknown() {
     let start = look(&|it| *it = Observation::blind(&"second-room".into(), Blindness::NotYetObserved), now());
     assert!(start.is_not_yet_observed());
     assert_eq!(short(&report(&backup(), &tenant, &servers(), None, now())), "Unknown NoProvider");
+}
+
+#[test]
+fn a_job_of_another_product_is_judged_by_its_own_word() {
+    let tenant = "ibestad".into();
+    let mut backup = backup();
+    backup.mode = Mode::External { job: "nightly".to_owned() };
+    // What lies in a repository of ours from an earlier time says nothing of the job.
+    let mut seen = observation(sound());
+    seen.coverage.tenants.insert("ibestad".into(), Blindness::CredentialsRefused);
+    let judge = |seen: &Observation, later| report(&backup, &tenant, &servers(), Some(seen), now() + later);
+    assert_eq!(short(&judge(&seen, hours(0))), "Unknown NoJobStatus");
+    let leaves = |seen: &mut Observation, status| {
+        seen.jobs = Jobs { seen_at: now(), left: [("nightly".to_owned(), status)].into() };
+    };
+    leaves(&mut seen, JobStatus::Unreadable("it is empty".to_owned()));
+    let unreadable = judge(&seen, hours(0));
+    assert_eq!(short(&unreadable), "Unknown JobStatusUnreadable");
+    assert_eq!(
+        unreadable.line(),
+        r#"second-room: the status of the job "nightly" cannot be used: it is empty"#
+    );
+    leaves(&mut seen, JobStatus::Told(Arc::new(sound())));
+    assert_eq!(short(&judge(&seen, hours(0))), "Protected");
+    assert_eq!(short(&judge(&seen, hours(17))), "Unprotected BackupTooOld BackupTooOld");
+    // A look that fails leaves what was known, for an hour.
+    let mut cut = Observation::empty(&"second-room".into());
+    cut.coverage.kinds.insert(JOB.into(), Blindness::Incomplete("an older agent".to_owned()));
+    seen.absorb(cut, &Scope::default());
+    assert_eq!(short(&judge(&seen, hours(0))), "Protected");
+    assert_eq!(short(&judge(&seen, KEPT_SIGHT)), "Unknown Incomplete");
+    // A look at single tenants says nothing of it, a whole one says all.
+    seen.absorb(Observation::empty(&"second-room".into()), &Scope::of(["ibestad".into()]));
+    assert_eq!(short(&judge(&seen, hours(0))), "Protected");
+    seen.absorb(Observation::empty(&"second-room".into()), &Scope::default());
+    assert_eq!(short(&judge(&seen, hours(0))), "Unknown NoJobStatus");
+}
+
+#[test]
+fn a_server_that_is_told_as_a_whole_has_all_of_its_disks() {
+    let whole = |name: &str, backups: &mut Backups, proof| {
+        let disks = [("system".to_owned(), disk(NIGHT, proof))].into();
+        let known = ServerBackups { is_whole: true, ..ServerBackups { disks, ..taken(NIGHT, &[]) } };
+        backups.servers.insert(name.to_owned(), known);
+    };
+    let (mut backup, mut backups) = (backup(), sound());
+    whole("fs01", &mut backups, Some(PROVEN));
+    whole("db01", &mut backups, Some(PROVEN));
+    backup.proof.scope = ProofScope::EveryDisk;
+    assert_eq!(short(&judged(&backup, backups.clone(), now())), "Protected");
+    backup.selection.exclude.insert("fs01/system".into());
+    assert_eq!(short(&judged(&backup, backups.clone(), now())), "Protected", "one of its disks is left out");
+    whole("fs01", &mut backups, None);
+    assert_eq!(
+        short(&judged(&backup, backups, now())),
+        "Unprotected NeverProven",
+        "it must be proven all the same"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{ExportError, LeaseHandle, Moved};
+use super::{LeaseError, LeaseHandle, Moved};
 
 /// A lease that says nothing sensible is taken for one of vCenter's usual length.
 const USUAL: Duration = Duration::from_mins(5);
@@ -26,7 +26,7 @@ pub(super) async fn keep(
     lease: LeaseHandle,
     patience: Duration,
     moved: Arc<Moved>,
-    lost: watch::Sender<Option<ExportError>>,
+    lost: watch::Sender<Option<LeaseError>>,
 ) {
     let every = patience / 4;
     let (mut alive, mut pause) = (Instant::now(), every);
@@ -36,7 +36,7 @@ pub(super) async fn keep(
         let report = timeout(every, lease.call("HttpNfcLeaseProgress", Some(moved.percent())));
         match report.await {
             Ok(Ok(_)) => (alive, pause) = (Instant::now(), every),
-            Ok(Err(ExportError::Call(error))) if error.is_transient() => {
+            Ok(Err(LeaseError::Call(error))) if error.is_transient() => {
                 tracing::debug!(lease = %lease.mor, %error, "progress was not reported");
                 pause = every / 4;
             }
@@ -47,7 +47,7 @@ pub(super) async fn keep(
             Err(_) => pause = every / 4,
         }
         if alive.elapsed() >= patience {
-            lost.send_replace(Some(ExportError::LeaseExpired));
+            lost.send_replace(Some(LeaseError::LeaseExpired));
             return;
         }
     }

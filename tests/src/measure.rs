@@ -1,11 +1,14 @@
-//! What is measured of a process, and how figures are printed.
+//! What benchmarks measure of a process, and how they print figures.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 
 /// Memory of a process that is resident now, and the most that ever was, in KiB.
-pub(crate) fn memory(process: &str) -> anyhow::Result<(u64, u64)> {
+///
+/// # Errors
+/// Where there is no such process, or it has ended.
+pub fn memory(process: &str) -> anyhow::Result<(u64, u64)> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let field = |name: &str| {
         let line = status.lines().find(|line| line.starts_with(name)).context("a field of /proc")?;
@@ -16,7 +19,10 @@ pub(crate) fn memory(process: &str) -> anyhow::Result<(u64, u64)> {
 }
 
 /// Processor time that a process has used so far, in user and system mode.
-pub(crate) fn processor(process: &str) -> anyhow::Result<Duration> {
+///
+/// # Errors
+/// Where there is no such process.
+pub fn processor(process: &str) -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The name in parentheses may hold anything; the 14th and 15th field are behind it.
     let (_, fields) = stat.rsplit_once(')').context("a name in /proc")?;
@@ -27,23 +33,23 @@ pub(crate) fn processor(process: &str) -> anyhow::Result<Duration> {
 }
 
 /// KiB as MiB.
-pub(crate) fn mebibytes(kibibytes: u64) -> String {
+pub fn mebibytes(kibibytes: u64) -> String {
     format!("{}.{} MiB", kibibytes / 1024, kibibytes % 1024 * 10 / 1024)
 }
 
 /// A time as people read it.
-pub(crate) fn seconds(time: Duration) -> String {
+pub fn seconds(time: Duration) -> String {
     let millis = time.as_millis();
     if millis < 1000 { format!("{millis} ms") } else { format!("{:.1} s", time.as_secs_f64()) }
 }
 
 /// One number in relation to another.
-pub(crate) fn times(part: Duration, whole: Duration) -> String {
+pub fn times(part: Duration, whole: Duration) -> String {
     if whole.is_zero() { "-".to_owned() } else { format!("{:.2}", part.div_duration_f64(whole)) }
 }
 
 /// Prints a table as Markdown, with columns of one width.
-pub(crate) fn print(heads: &[&str], rows: &[Vec<String>]) {
+pub fn print(heads: &[&str], rows: &[Vec<String>]) {
     let widths: Vec<usize> = (0..heads.len())
         .map(|column| {
             let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());

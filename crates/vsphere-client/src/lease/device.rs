@@ -1,25 +1,25 @@
-//! The disks of a lease: where each is read from, and which of the VM's disks it is.
+//! The disks of a lease: where each is read from or written to, and which of the VM's disks it is.
 
 use reqwest::Url;
 
-use super::{ExportError, Pin};
+use super::{LeaseError, Pin};
 use crate::xml::Element;
 use crate::{Device, VirtualDisk};
 
-/// A disk that an export has.
+/// A disk that a lease has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExportDisk {
+pub struct LeaseDisk {
     /// As the lease names it, such as `/vm-42/ParaVirtualSCSIController0:1`.
     pub key: String,
     /// Where the disk hangs, read from the key.
     pub place: Place,
     /// The file's name, such as `disk-0.vmdk`.
     pub target: String,
-    pub(super) url: Url,
+    pub(crate) url: Url,
     /// The certificate that the host must show; none when vCenter's CA must cover it.
-    pub(super) pin: Option<Pin>,
-    /// Whether it is vCenter itself that sends.
-    pub(super) own: bool,
+    pub(crate) pin: Option<Pin>,
+    /// Whether it is vCenter itself that has it.
+    pub(crate) own: bool,
 }
 
 /// A place for a disk in a VM.
@@ -33,7 +33,7 @@ pub struct Place {
     pub unit_number: i32,
 }
 
-impl ExportDisk {
+impl LeaseDisk {
     /// Which of these devices it is: those of the snapshot, not of the VM as it is now.
     pub fn of<'a>(&self, devices: &'a [Device]) -> Option<&'a VirtualDisk> {
         let controller = devices.iter().find_map(|device| match device {
@@ -55,7 +55,7 @@ impl ExportDisk {
     }
 
     /// Host and port.
-    pub(super) fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         let host = self.url.host_str().unwrap_or_default();
         self.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
@@ -75,15 +75,15 @@ impl Place {
 }
 
 /// The disks in a lease's `info`; other files, such as `nvram`, are left out.
-pub(super) fn disks(info: &Element, vcenter: &str) -> Result<Vec<ExportDisk>, ExportError> {
+pub(crate) fn disks(info: &Element, vcenter: &str) -> Result<Vec<LeaseDisk>, LeaseError> {
     let is_disk = |file: &&Element| file.bool_at("disk").unwrap_or_else(|| file.get("targetId").is_some());
     info.all("deviceUrl").filter(is_disk).map(|file| read(file, vcenter)).collect()
 }
 
-fn read(file: &Element, vcenter: &str) -> Result<ExportDisk, ExportError> {
+fn read(file: &Element, vcenter: &str) -> Result<LeaseDisk, LeaseError> {
     let text = |path: &str| file.text_at(path).unwrap_or_default();
     let key = text("key");
-    let wrong = |what: &str| ExportError::Device(format!("{key}: {what}"));
+    let wrong = |what: &str| LeaseError::Device(format!("{key}: {what}"));
     let place = Place::read(key).ok_or_else(|| wrong("its key does not tell its controller and unit"))?;
     // The parser of URLs takes no `*`.
     let url = text("url").replacen("://*", &format!("://{vcenter}"), 1);
@@ -96,7 +96,7 @@ fn read(file: &Element, vcenter: &str) -> Result<ExportDisk, ExportError> {
         thumbprint => Some(Pin::read(thumbprint).ok_or_else(|| wrong("its thumbprint cannot be read"))?),
     };
     let own = pin.is_none() && url.host_str() == Some(vcenter);
-    Ok(ExportDisk { key: key.to_owned(), place, target: text("targetId").to_owned(), url, pin, own })
+    Ok(LeaseDisk { key: key.to_owned(), place, target: text("targetId").to_owned(), url, pin, own })
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
         )
     }
 
-    fn read_one(key: &str, url: &str, thumbprint: &str) -> Result<ExportDisk, ExportError> {
+    fn read_one(key: &str, url: &str, thumbprint: &str) -> Result<LeaseDisk, LeaseError> {
         let info =
             parse(&format!("<info>{}</info>", file(key, url, thumbprint, "<disk>true</disk>"))).unwrap();
         disks(&info, "vcenter.example").map(|mut disks| disks.remove(0))

@@ -1,0 +1,76 @@
+//! What an error of SSH, of the agent or of restic means in the words of the contract.
+
+use restic::Error as ResticError;
+use second_room::protocol::{Reason, Refusal};
+use ssh_session::{Error as SshError, ErrorKind};
+use vertskommune_core::names::Installation;
+use vertskommune_provider::ProviderError;
+
+/// What a connection failed of. `endpoint` is for people.
+pub(crate) fn of_ssh(endpoint: &str, error: &SshError) -> ProviderError {
+    match error {
+        SshError::HostKey { pinned, seen, .. } => {
+            ProviderError::Misidentified { expected: pinned.clone(), found: seen.clone() }
+        }
+        other => of_kind(endpoint, other.kind(), other.to_string()),
+    }
+}
+
+/// The same, told by the program between restic and SSH.
+pub(crate) fn of_kind(endpoint: &str, kind: ErrorKind, said: String) -> ProviderError {
+    match kind {
+        ErrorKind::HostKey => {
+            // Which keys they are stands in what was said, which is all that came over.
+            ProviderError::Misidentified { expected: "the pinned host key".to_owned(), found: said }
+        }
+        ErrorKind::Refused => ProviderError::CredentialsRefused,
+        ErrorKind::Denied => ProviderError::Permission(said),
+        ErrorKind::TimedOut => ProviderError::Timeout(said),
+        ErrorKind::Unreachable | ErrorKind::Closed => {
+            ProviderError::Unreachable { endpoint: endpoint.to_owned(), why: said }
+        }
+        ErrorKind::Key => ProviderError::Refused(said),
+        ErrorKind::File => ProviderError::Capacity(said),
+        ErrorKind::Cancelled => ProviderError::NotPermitted(said),
+        _ => ProviderError::Protocol(said),
+    }
+}
+
+/// Why the agent does not do it.
+pub(crate) fn of_refusal(installation: &Installation, refusal: Refusal) -> ProviderError {
+    let said = refusal.message;
+    match (refusal.reason, refusal.claimed) {
+        (Reason::Claimed, Some(claim)) => ProviderError::Claimed {
+            installation: installation.to_string(),
+            holder: claim.holder,
+            expires: claim.expires,
+        },
+        (Reason::Protocol | Reason::Malformed, _) => ProviderError::Protocol(said),
+        (Reason::Busy | Reason::Claimed, _) => ProviderError::Conflict(said),
+        (Reason::Full, _) => ProviderError::Capacity(said),
+        (Reason::Command | Reason::Installation | Reason::NotOurs | Reason::Quota | Reason::Host, _) => {
+            ProviderError::Refused(said)
+        }
+    }
+}
+
+/// Why restic does not do it. `secret` is the Secret that opens the repository.
+pub(crate) fn of_restic(endpoint: &str, secret: &str, error: &ResticError) -> ProviderError {
+    let said = error.to_string();
+    match error {
+        ResticError::Unreachable { .. } => {
+            ProviderError::Unreachable { endpoint: endpoint.to_owned(), why: said }
+        }
+        ResticError::WrongPassword => ProviderError::Permission(format!(
+            "the password of Secret {secret} does not open the repository: put the right one back, or take the escrow key"
+        )),
+        ResticError::NoRepository => ProviderError::NoSight("there is no repository".to_owned()),
+        // The keeper shuts an account out for a moment while it thins the repository.
+        ResticError::Locked(_) | ResticError::Denied { .. } => ProviderError::Conflict(said),
+        ResticError::NoRoom { .. } => ProviderError::Capacity(said),
+        ResticError::TimedOut { .. } => ProviderError::Timeout(said),
+        ResticError::Cancelled => ProviderError::NotPermitted("the process is stopping".to_owned()),
+        ResticError::Answer(_) | ResticError::Talk(_) => ProviderError::Protocol(said),
+        _ => ProviderError::Refused(said),
+    }
+}

@@ -1,0 +1,319 @@
+//! What the agent and restic tell, as an observation. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use second_room::protocol::{AccountState, Description, Job};
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use vertskommune_core::backup::facts::JOB;
+use vertskommune_core::backup::{Backups, Known};
+use vertskommune_core::names::{ProviderName, ResourceKey, TenantName};
+use vertskommune_core::observation::{Blindness, Capacity, Observation, Present, Seen};
+
+use crate::schema::{ACCOUNT, ANOTHER, OF_SECRET, REPOSITORY, field};
+use crate::{jobs, policy};
+
+/// What is left of this runs out: the file system of all backups.
+pub(crate) const DISK: &str = "disk";
+
+/// After so long without a run of the keeper a person should look: it runs every day.
+const KEEPER_LATE: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+/// What is known of one tenant besides what the agent tells.
+#[derive(Clone, Debug)]
+pub(crate) enum Inner {
+    /// There is no repository to be read.
+    Nothing {
+        /// Whether the Secret's key is one of those that the account is let in with.
+        fits: bool,
+    },
+    /// It was read.
+    Read {
+        /// Likewise.
+        fits: bool,
+        /// What lies in it.
+        backups: Arc<Backups>,
+        /// By server, when the last attempt began that came to nothing.
+        attempts: BTreeMap<String, Timestamp>,
+    },
+    /// It cannot be read before the account is let in with the Secret's key again.
+    ShutOut {
+        /// What lay in it when it was last read.
+        backups: Option<Arc<Backups>>,
+    },
+    /// It could not be.
+    Blind(Blindness),
+}
+
+/// What the keeper's report tells that is passed on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Keeper {
+    at: Option<Timestamp>,
+    tampering: Findings,
+    damage: Findings,
+    retention: Retention,
+    error: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Findings {
+    count: u64,
+    first: Vec<Finding>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Finding {
+    file: String,
+    what: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Retention {
+    state: String,
+    why: String,
+}
+
+impl Findings {
+    fn said(&self) -> String {
+        let first = self.first.first().map_or_else(String::new, |it| format!(": {} {}", it.file, it.what));
+        format!("{}{first}", self.count)
+    }
+}
+
+/// What was seen of the second room at this moment.
+pub(crate) struct View<'a> {
+    pub(crate) provider: &'a ProviderName,
+    pub(crate) description: &'a Description,
+    pub(crate) now: Timestamp,
+}
+
+impl View<'_> {
+    /// The observation of these tenants, and of what other products' jobs have left or why that is not seen; nothing of
+    /// it where only single tenants were looked at.
+    pub(crate) fn observation(
+        &self,
+        tenants: &[(AccountState, Inner)],
+        left: Option<Result<&[Job], String>>,
+    ) -> Observation {
+        let mut seen = Observation::empty(self.provider);
+        let Description { agent, restic, free_bytes, total_bytes, .. } = self.description;
+        seen.version = format!("agent {agent}, restic {}", restic.as_deref().unwrap_or("missing"));
+        seen.capacity.insert(DISK.to_owned(), Capacity { free: *free_bytes, total: *total_bytes });
+        let keeper = self.description.keeper.iter().cloned().collect();
+        seen.offered.insert(field::KEEPER_RECIPIENT.into(), keeper);
+        match left {
+            Some(Ok(left)) => seen.jobs = jobs::jobs(left, self.now),
+            Some(Err(why)) => {
+                seen.coverage.kinds.insert(JOB.into(), Blindness::Incomplete(why));
+            }
+            None => {}
+        }
+        for (state, inner) in tenants {
+            self.tenant(state, inner, &mut seen);
+        }
+        seen
+    }
+
+    fn tenant(&self, state: &AccountState, inner: &Inner, seen: &mut Observation) {
+        let tenant = TenantName::from(state.tenant.as_str());
+        let (fits, read) = match inner {
+            Inner::Nothing { fits } => (*fits, None),
+            Inner::Read { fits, backups, attempts } => (*fits, Some((backups, attempts))),
+            Inner::ShutOut { .. } => (false, None),
+            Inner::Blind(why) => {
+                seen.coverage.tenants.insert(tenant, why.clone());
+                return;
+            }
+        };
+        let keeper = keeper(state);
+        let things = seen.seen.entry(tenant.clone()).or_default();
+        let key = |kind: &str| ResourceKey::new(kind, tenant.as_str());
+        if state.complete {
+            things.insert(key(ACCOUNT), Seen::Present(Arc::new(self.account(state, fits))));
+        }
+        if let Some((backups, attempts)) = read {
+            let repository = self.repository(state, keeper.as_ref(), attempts);
+            things.insert(key(REPOSITORY), Seen::Present(Arc::new(repository)));
+            let mut backups = backups.clone();
+            if let Some(keeper) = keeper.filter(|keeper| keeper.damage.count > 0) {
+                Arc::make_mut(&mut backups).damage =
+                    Some(format!("the keeper found damage, {}", keeper.damage.said()));
+            }
+            seen.backups.insert(tenant, Known { seen_at: self.now, backups });
+        } else if let Inner::ShutOut { backups } = inner {
+            let why = "its account is not let in with the key of its Secret".to_owned();
+            things.insert(key(REPOSITORY), Seen::Unknown(Blindness::NoSight(why)));
+            if let Some(backups) = backups.clone() {
+                seen.backups.insert(tenant, Known { seen_at: self.now, backups });
+            }
+        } else if state.keeper.is_some() && had_a_repository(state) {
+            things.insert(key(REPOSITORY), Seen::Lost { identity: self.place(state) });
+        }
+    }
+
+    fn place(&self, state: &AccountState) -> String {
+        format!("{}/{}/{}", self.description.root, self.description.installation, state.tenant)
+    }
+
+    fn account(&self, state: &AccountState, fits: bool) -> Present {
+        let mut present = Present { identity: state.account.clone(), ..Present::default() };
+        present.fields.insert(field::KEY, if fits { OF_SECRET } else { ANOTHER });
+        if let Some(limit) = state.limit_bytes {
+            present.fields.insert(field::QUOTA, limit);
+        }
+        if let Some(problem) = &self.description.quota_problem {
+            present.fields.insert(field::QUOTA_PROBLEM, problem.clone());
+            present.notices.push(format!("no quota binds it: {problem}"));
+        }
+        present
+    }
+
+    fn repository(
+        &self,
+        state: &AccountState,
+        keeper: Option<&Keeper>,
+        attempts: &BTreeMap<String, Timestamp>,
+    ) -> Present {
+        let mut present = Present { identity: self.place(state), ..Present::default() };
+        let fields = &mut present.fields;
+        fields.insert(field::ESCROW, state.escrow);
+        fields.insert(field::KEEPER, state.keeper_key);
+        if let Some(recipient) = &self.description.keeper {
+            fields.insert(field::KEEPER_RECIPIENT, recipient.clone());
+        }
+        for (server, begun) in attempts {
+            fields.insert(format!("{}{server}", field::ATTEMPTS), json!(begun));
+        }
+        if let Some(policy) = &state.policy {
+            fields.extend(policy::fields(policy));
+            present.retired_at = policy.left_at;
+        }
+        self.notices(keeper, &mut present.notices);
+        present
+    }
+
+    /// What people should know of the keeper.
+    fn notices(&self, keeper: Option<&Keeper>, notices: &mut Vec<String>) {
+        if self.description.keeper.is_none() {
+            notices.push(
+                "the keeper has never run in the second room, so that no copy is safe from the account itself: enable \
+                 vertskommune-keeper.timer there, see deploy/second-room"
+                    .to_owned(),
+            );
+            return;
+        }
+        // A new repository has no report until the keeper's next run.
+        let Some(keeper) = keeper else { return };
+        if let Some(at) = keeper.at.filter(|at| self.now.duration_since(*at) > KEEPER_LATE) {
+            notices.push(format!("the keeper last ran at {at:.0}: see its timer in the second room"));
+        }
+        if keeper.tampering.count > 0 {
+            notices
+                .push(format!("the keeper put back what went or was altered, {}", keeper.tampering.said()));
+        }
+        if let Some(error) = &keeper.error {
+            notices.push(format!("the keeper's last run failed: {error}"));
+        }
+        if keeper.retention.state == "Stopped" {
+            notices.push(format!(
+                "the keeper removes nothing until a person has looked: {}",
+                keeper.retention.why
+            ));
+        }
+    }
+}
+
+fn keeper(state: &AccountState) -> Option<Keeper> {
+    serde_json::from_value(state.keeper.clone()?).ok()
+}
+
+/// Whether there once was a repository that is gone now: the keeper has a copy of it.
+pub(crate) fn had_a_repository(state: &AccountState) -> bool {
+    let kept =
+        |name: &str| state.keeper.as_ref().and_then(|it| it.get(name)).and_then(Json::as_u64).unwrap_or(0);
+    kept("keptBytes") > 0 || state.snapshots.as_ref().is_none_or(|snapshots| snapshots.count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use vertskommune_core::observation::Scope;
+
+    use super::*;
+    use crate::testing::{description, state};
+
+    fn look(description: &Description, tenants: &[(AccountState, Inner)]) -> Observation {
+        let now = "2026-11-28T12:00:00Z".parse().unwrap();
+        View { provider: &"room-2".into(), description, now }.observation(tenants, None)
+    }
+
+    fn read() -> Inner {
+        Inner::Read { fits: true, backups: Arc::default(), attempts: BTreeMap::new() }
+    }
+
+    #[test]
+    fn a_tenant_is_seen_as_far_as_it_is_there() {
+        let tenant = TenantName::from("ibestad");
+        let key = |kind: &str| ResourceKey::new(kind, "ibestad");
+        let seen = look(&description(), &[]);
+        assert_eq!((seen.of(&tenant, &key(ACCOUNT)), seen.capacity[DISK].free), (None, 1 << 40));
+        let half = AccountState { complete: false, ..state() };
+        let seen = look(&description(), &[(half, Inner::Nothing { fits: true })]);
+        assert_eq!(seen.of(&tenant, &key(ACCOUNT)), None, "half of one is none, and is made whole");
+        let bare = AccountState { repository: false, ..state() };
+        let seen = look(&description(), &[(bare, Inner::Nothing { fits: true })]);
+        assert!(seen.present(&tenant, &key(ACCOUNT)).is_some());
+        assert_eq!(seen.of(&tenant, &key(REPOSITORY)), None);
+        let seen = look(&description(), &[(state(), read())]);
+        let repository = seen.present(&tenant, &key(REPOSITORY)).unwrap();
+        assert_eq!(repository.fields.get(field::ESCROW), Some(&json!(true)));
+        assert_eq!(repository.fields.get("policy.daily"), Some(&json!(7)));
+        assert!(seen.backups.contains_key(&tenant));
+        let seen = look(&description(), &[(state(), Inner::Blind(Blindness::CredentialsRefused))]);
+        assert_eq!(seen.of(&tenant, &key(ACCOUNT)), Some(Seen::Unknown(Blindness::CredentialsRefused)));
+        // What was known outlives it.
+        let mut before = look(&description(), &[(state(), read())]);
+        before.absorb(seen, &Scope::default());
+        assert!(before.backups.contains_key(&tenant));
+    }
+
+    #[test]
+    fn a_repository_that_is_gone_is_lost_and_not_absent() {
+        let keeper = Some(json!({"keptBytes": 100, "keptSnapshots": 2}));
+        let gone = AccountState { repository: false, keeper, ..state() };
+        let seen = look(&description(), &[(gone, Inner::Nothing { fits: true })]);
+        let key = ResourceKey::new(REPOSITORY, "ibestad");
+        let lost = seen.of(&"ibestad".into(), &key);
+        assert_eq!(lost, Some(Seen::Lost { identity: "/srv/vertskommune/nord/ibestad".to_owned() }));
+    }
+
+    #[test]
+    fn what_the_keeper_found_is_said() {
+        let report = json!({
+            "at": "2026-11-20T01:00:00Z",
+            "tampering": {"count": 2, "first": [{"file": "data/aa/aa", "what": "went"}]},
+            "damage": {"count": 1, "first": [{"file": "data/bb/bb", "what": "is not what it was"}]},
+            "retention": {"state": "Stopped", "why": "the clock jumped"},
+            "error": null,
+        });
+        let troubled = AccountState { keeper: Some(report), ..state() };
+        let seen = look(&description(), &[(troubled, read())]);
+        let tenant = TenantName::from("ibestad");
+        let present = seen.present(&tenant, &ResourceKey::new(REPOSITORY, "ibestad")).unwrap();
+        let notices = present.notices.join("\n");
+        for said in ["last ran at 2026-11-20", "2: data/aa/aa went", "the clock jumped"] {
+            assert!(notices.contains(said), "{said}: {notices}");
+        }
+        let damage = seen.backups[&tenant].backups.damage.clone().unwrap();
+        assert!(damage.contains("data/bb/bb is not what it was"), "{damage}");
+        let never = Description { keeper: None, ..description() };
+        let seen = look(&never, &[(state(), read())]);
+        let present = seen.present(&tenant, &ResourceKey::new(REPOSITORY, "ibestad")).unwrap();
+        assert!(present.notices[0].contains("has never run"), "{:?}", present.notices);
+    }
+}

@@ -1,0 +1,452 @@
+//! What lies in a repository, told by the tags of its snapshots, and the tags that tell it. Pure.
+//!
+//! A run of a server is a snapshot for each disk, and one of the machine's configuration, written last, which makes the run
+//! whole. Its tags tell size and hash of every disk, so that one list of snapshots tells everything. A proof and an attempt
+//! that came to nothing are small snapshots too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use restic::Snapshot;
+use vertskommune_core::backup::Backups;
+use vertskommune_core::backup::facts::{DiskBackup, Hindrance, Obstacle, Outcome, Proof, ServerBackups};
+use vertskommune_core::names::{Installation, TenantName};
+use vertskommune_provider::RunDisk;
+
+/// So many of the last runs tell the throughput.
+const MEASURED: usize = 20;
+
+/// Bytes of the smallest run that tells anything of it: a smaller one measures how long everything takes to begin and to end.
+const MEASURABLE: u64 = 1 << 30;
+
+/// The longest detail in a tag, in characters.
+const DETAIL: usize = 200;
+
+/// All hindrances, to be known again by their words.
+const HINDRANCES: [Hindrance; 7] = [
+    Hindrance::QuiesceFailed,
+    Hindrance::RawDeviceMapping,
+    Hindrance::IndependentDisk,
+    Hindrance::Encrypted,
+    Hindrance::SharedDisk,
+    Hindrance::SnapshotRefused,
+    Hindrance::ExportRefused,
+];
+
+/// A run's id: the moment it began as compact UTC, such as `20261128T221500Z`.
+pub(crate) fn run_id(begun: Timestamp) -> String {
+    begun.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// The moment that a run's id names.
+pub(crate) fn begun(run: &str) -> Option<Timestamp> {
+    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", run).ok()?;
+    time.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+/// The path of a disk in a snapshot.
+pub(crate) fn disk_path(server: &str, disk: &str) -> String {
+    format!("/{server}/{disk}.raw")
+}
+
+/// The path of a machine's configuration.
+pub(crate) fn configuration_path(server: &str) -> String {
+    format!("/{server}/vm.json")
+}
+
+/// The path of a proof.
+pub(crate) fn proof_path(server: &str, disk: &str) -> String {
+    format!("/{server}/{disk}.proof.json")
+}
+
+/// The path of an attempt.
+pub(crate) fn attempt_path(server: &str) -> String {
+    format!("/{server}/attempt.json")
+}
+
+/// What all snapshots of a server are tagged with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whose<'a> {
+    pub(crate) installation: &'a Installation,
+    pub(crate) tenant: &'a TenantName,
+    pub(crate) server: &'a str,
+}
+
+impl Whose<'_> {
+    fn tags(self) -> Vec<String> {
+        let Self { installation, tenant, server } = self;
+        vec![format!("installation={installation}"), format!("tenant={tenant}"), format!("server={server}")]
+    }
+
+    /// The tags of a disk.
+    pub(crate) fn disk(self, run: &str, disk: &str, revision: &str) -> Vec<String> {
+        let mut tags = self.tags();
+        tags.extend([format!("run={run}"), format!("disk={disk}"), format!("revision={revision}")]);
+        tags
+    }
+
+    /// The tags of the configuration, which tell the whole run.
+    pub(crate) fn configuration(
+        self,
+        run: &str,
+        revision: &str,
+        disks: &BTreeMap<String, Sum>,
+        seconds: u64,
+        obstacles: &[Obstacle],
+    ) -> Vec<String> {
+        let mut tags = self.tags();
+        tags.extend([format!("run={run}"), format!("revision={revision}"), format!("seconds={seconds}")]);
+        tags.extend(disks.iter().map(|(name, sum)| format!("disk.{name}={}:{}", sum.bytes, sum.sha256)));
+        tags.extend(obstacles.iter().map(obstacle_tag));
+        tags
+    }
+
+    /// The tags of an attempt that came to nothing.
+    pub(crate) fn attempt(self, run: &str, obstacles: &[Obstacle]) -> Vec<String> {
+        let mut tags = self.tags();
+        tags.push(format!("attempt={run}"));
+        tags.extend(obstacles.iter().map(obstacle_tag));
+        tags
+    }
+
+    /// The tags of a proof.
+    pub(crate) fn proof(self, run: &str, disk: &str, outcome: &Outcome) -> Vec<String> {
+        let mut tags = self.tags();
+        tags.extend([format!("proof={run}"), format!("disk={disk}")]);
+        match outcome {
+            Outcome::Intact => tags.push("outcome=intact".to_owned()),
+            Outcome::Damaged(why) => {
+                tags.push("outcome=damaged".to_owned());
+                // restic parts tags at commas.
+                let plain = |c: char| if c == ',' { ';' } else { c };
+                let why: String = why.chars().filter(|c| !c.is_control()).map(plain).take(DETAIL).collect();
+                tags.push(format!("detail={why}"));
+            }
+        }
+        tags
+    }
+}
+
+fn obstacle_tag(obstacle: &Obstacle) -> String {
+    match &obstacle.disk {
+        Some(disk) => format!("obstacle=disk.{disk}:{}", obstacle.why.word()),
+        None => format!("obstacle={}", obstacle.why.word()),
+    }
+}
+
+/// Size and hash of a disk's raw bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub(crate) bytes: u64,
+    /// 64 hexadecimal digits.
+    pub(crate) sha256: String,
+}
+
+/// A run that is whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) server: String,
+    pub(crate) id: String,
+    pub(crate) begun: Timestamp,
+    pub(crate) disks: BTreeMap<String, Sum>,
+    /// The disks' snapshots, by their names.
+    pub(crate) snapshots: BTreeMap<String, String>,
+    /// The configuration's snapshot.
+    pub(crate) configuration: String,
+    seconds: u64,
+    pub(crate) obstacles: Vec<Obstacle>,
+}
+
+/// What lies in a repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Records {
+    /// The whole runs, the oldest first.
+    pub(crate) runs: Vec<Run>,
+    /// By server and disk, then by run: what the last restore of it showed.
+    proofs: BTreeMap<(String, String), BTreeMap<String, Proof>>,
+    /// By server: the last attempt that came to nothing.
+    pub(crate) attempts: BTreeMap<String, Attempt>,
+}
+
+/// An attempt that came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    pub(crate) begun: Timestamp,
+    obstacles: Vec<Obstacle>,
+}
+
+impl Records {
+    /// Reads the snapshots of a repository, in any order.
+    pub(crate) fn read(snapshots: &[Snapshot]) -> Self {
+        let mut records = Self::default();
+        let mut disks: BTreeMap<(&str, &str), BTreeMap<&str, &str>> = BTreeMap::new();
+        for snapshot in snapshots {
+            if let (Some(server), Some(run), Some(disk)) =
+                (snapshot.tag("server"), snapshot.tag("run"), snapshot.tag("disk"))
+                && snapshot.paths.contains(&disk_path(server, disk))
+            {
+                disks.entry((server, run)).or_default().insert(disk, &snapshot.id);
+            }
+        }
+        for snapshot in snapshots {
+            let Some(server) = snapshot.tag("server") else { continue };
+            let is = |path: &str| snapshot.paths.iter().any(|it| it == path);
+            if let Some(run) = snapshot.tag("run").filter(|_| is(&configuration_path(server))) {
+                let there = disks.get(&(server, run));
+                records.runs.extend(whole(snapshot, server, run, there));
+            } else if let Some(run) = snapshot.tag("attempt").filter(|_| is(&attempt_path(server))) {
+                let begun = begun(run).unwrap_or(snapshot.time);
+                let attempt = Attempt { begun, obstacles: obstacles(snapshot) };
+                let last = records.attempts.entry(server.to_owned()).or_insert_with(|| attempt.clone());
+                if attempt.begun > last.begun {
+                    *last = attempt;
+                }
+            } else if let (Some(run), Some(disk)) = (snapshot.tag("proof"), snapshot.tag("disk")) {
+                records.prove(snapshot, server, disk, run);
+            }
+        }
+        records.runs.sort_by(|a, b| (a.begun, &a.server, &a.id).cmp(&(b.begun, &b.server, &b.id)));
+        records
+    }
+
+    fn prove(&mut self, snapshot: &Snapshot, server: &str, disk: &str, run: &str) {
+        let outcome = match snapshot.tag("outcome") {
+            Some("intact") => Outcome::Intact,
+            Some("damaged") => {
+                Outcome::Damaged(snapshot.tag("detail").unwrap_or("it is not what was sent").to_owned())
+            }
+            _ => return,
+        };
+        let proof = Proof { at: snapshot.time, outcome };
+        let of_disk = self.proofs.entry((server.to_owned(), disk.to_owned())).or_default();
+        let last = of_disk.entry(run.to_owned()).or_insert_with(|| proof.clone());
+        if proof.at >= last.at {
+            *last = proof;
+        }
+    }
+
+    /// The run with that disk: the one of this id, or the last.
+    pub(crate) fn find(&self, server: &str, disk: &str, run: Option<&str>) -> Option<&Run> {
+        self.runs.iter().rev().find(|it| {
+            it.server == server && it.disks.contains_key(disk) && run.is_none_or(|run| it.id == run)
+        })
+    }
+
+    /// The run of a server: the one of this id, or the last.
+    pub(crate) fn find_whole(&self, server: &str, run: Option<&str>) -> Option<&Run> {
+        self.runs.iter().rev().find(|it| it.server == server && run.is_none_or(|run| it.id == run))
+    }
+
+    /// What is to be known of it.
+    pub(crate) fn backups(&self) -> Backups {
+        let mut servers: BTreeMap<String, ServerBackups> = BTreeMap::new();
+        for run in &self.runs {
+            let server = servers.entry(run.server.clone()).or_default();
+            // The oldest comes first, so that what is said last is the newest.
+            server.last_good = Some(run.begun);
+            server.obstacles.clone_from(&run.obstacles);
+            for (name, sum) in &run.disks {
+                let of_disk = self.proofs.get(&(run.server.clone(), name.clone()));
+                let proof = of_disk.and_then(|runs| runs.values().max_by_key(|proof| proof.at)).cloned();
+                server.disks.insert(name.clone(), DiskBackup { bytes: sum.bytes, taken: run.begun, proof });
+            }
+        }
+        for (name, attempt) in &self.attempts {
+            let server = servers.entry(name.clone()).or_default();
+            if server.last_good.is_none_or(|last| last < attempt.begun) {
+                server.obstacles.clone_from(&attempt.obstacles);
+            }
+        }
+        Backups { servers, throughput: self.throughput(), damage: None }
+    }
+
+    /// The whole runs, the newest first, as they are listed.
+    pub(crate) fn listed(&self) -> Vec<vertskommune_provider::Run> {
+        let disk = |run: &Run, name: &String, sum: &Sum| {
+            let of_disk = self.proofs.get(&(run.server.clone(), name.clone()));
+            let proof = of_disk.and_then(|runs| runs.get(&run.id)).cloned();
+            (name.clone(), RunDisk { bytes: sum.bytes, proof })
+        };
+        let listed = self.runs.iter().rev().map(|run| vertskommune_provider::Run {
+            run: run.id.clone(),
+            server: run.server.clone(),
+            begun: run.begun,
+            disks: run.disks.iter().map(|(name, sum)| disk(run, name, sum)).collect(),
+        });
+        listed.collect()
+    }
+
+    fn throughput(&self) -> Option<u64> {
+        let bytes = |run: &Run| run.disks.values().map(|sum| sum.bytes).fold(0, u64::saturating_add);
+        let last = self.runs.iter().rev().map(|run| (bytes(run), run.seconds));
+        let last = last.filter(|(bytes, _)| *bytes >= MEASURABLE).take(MEASURED);
+        let (bytes, seconds) =
+            last.fold((0_u64, 0_u64), |sum, run| (sum.0.saturating_add(run.0), sum.1.saturating_add(run.1)));
+        (bytes > 0).then(|| bytes / seconds.max(1))
+    }
+}
+
+/// A run, where everything that its configuration names is there.
+fn whole(snapshot: &Snapshot, server: &str, run: &str, there: Option<&BTreeMap<&str, &str>>) -> Option<Run> {
+    let mut disks = BTreeMap::new();
+    for tag in &snapshot.tags {
+        let Some((name, sum)) = tag.strip_prefix("disk.").and_then(|rest| rest.rsplit_once('=')) else {
+            continue;
+        };
+        let (bytes, sha256) = sum.split_once(':')?;
+        disks.insert(name.to_owned(), Sum { bytes: bytes.parse().ok()?, sha256: sha256.to_owned() });
+    }
+    let names: BTreeSet<&str> = disks.keys().map(String::as_str).collect();
+    let snapshots: BTreeMap<String, String> = there
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| names.contains(*name))
+        .map(|(name, id)| ((*name).to_owned(), (*id).to_owned()))
+        .collect();
+    (snapshots.len() == disks.len() && !disks.is_empty()).then(|| Run {
+        server: server.to_owned(),
+        id: run.to_owned(),
+        begun: begun(run).unwrap_or(snapshot.time),
+        disks,
+        snapshots,
+        configuration: snapshot.id.clone(),
+        seconds: snapshot.tag("seconds").and_then(|seconds| seconds.parse().ok()).unwrap_or(0),
+        obstacles: obstacles(snapshot),
+    })
+}
+
+fn obstacles(snapshot: &Snapshot) -> Vec<Obstacle> {
+    let words = snapshot.tags.iter().filter_map(|tag| tag.strip_prefix("obstacle="));
+    words
+        .filter_map(|said| {
+            let (disk, word) = match said.strip_prefix("disk.").and_then(|rest| rest.rsplit_once(':')) {
+                Some((disk, word)) => (Some(disk.to_owned()), word),
+                None => (None, said),
+            };
+            let why = HINDRANCES.into_iter().find(|hindrance| hindrance.word() == word)?;
+            Some(Obstacle { disk, why, detail: None })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn snapshot(path: String, time: &str, tags: Vec<String>) -> Snapshot {
+        let id = format!("{path} {time}");
+        Snapshot { id, time: at(time), hostname: "fs01".to_owned(), paths: vec![path], tags }
+    }
+
+    struct Maker {
+        installation: Installation,
+        tenant: TenantName,
+    }
+
+    impl Maker {
+        fn new() -> Self {
+            Self { installation: "nord".into(), tenant: "ibestad".into() }
+        }
+
+        fn whose(&self) -> Whose<'_> {
+            Whose { installation: &self.installation, tenant: &self.tenant, server: "fs01" }
+        }
+
+        fn run(&self, time: &str, disks: &[&str], obstacles: &[Obstacle]) -> Vec<Snapshot> {
+            let run = run_id(at(time));
+            let sum = Sum { bytes: 600 << 20, sha256: "ab".repeat(32) };
+            let sums = disks.iter().map(|disk| ((*disk).to_owned(), sum.clone())).collect();
+            let mut all: Vec<_> = disks
+                .iter()
+                .map(|disk| snapshot(disk_path("fs01", disk), time, self.whose().disk(&run, disk, "r1")))
+                .collect();
+            let tags = self.whose().configuration(&run, "r1", &sums, 10, obstacles);
+            all.push(snapshot(configuration_path("fs01"), time, tags));
+            all
+        }
+    }
+
+    const NIGHT: &str = "2026-11-24T22:15:00Z";
+    const NEXT: &str = "2026-11-25T22:15:00Z";
+
+    #[test]
+    fn a_run_is_known_by_the_moment_it_began() {
+        assert_eq!(run_id(at("2026-11-28T22:15:00.9Z")), "20261128T221500Z");
+        assert_eq!(begun("20261128T221500Z"), Some(at("2026-11-28T22:15:00Z")));
+        assert_eq!(begun("yesterday"), None);
+    }
+
+    #[test]
+    fn tags_tell_what_was_written() {
+        let maker = Maker::new();
+        let rdm = Obstacle { disk: Some("logs".to_owned()), why: Hindrance::RawDeviceMapping, detail: None };
+        let mut all = maker.run(NIGHT, &["data", "system"], std::slice::from_ref(&rdm));
+        let proven = maker.whose().proof("20261124T221500Z", "data", &Outcome::Intact);
+        all.push(snapshot(proof_path("fs01", "data"), "2026-11-25T08:00:00Z", proven));
+        all.reverse();
+        let records = Records::read(&all);
+        let backups = records.backups();
+        let server = &backups.servers["fs01"];
+        assert_eq!((server.last_good, server.obstacles.as_slice()), (Some(at(NIGHT)), [rdm].as_slice()));
+        assert_eq!(
+            server.disks["data"].proof,
+            Some(Proof { at: at("2026-11-25T08:00:00Z"), outcome: Outcome::Intact })
+        );
+        assert_eq!((server.disks["system"].bytes, &server.disks["system"].proof), (600 << 20, &None));
+        assert_eq!(backups.throughput, Some(120 << 20));
+        let small = Records::read(&maker.run(NIGHT, &["data"], &[]));
+        assert_eq!(small.backups().throughput, None, "it measures little but its beginning");
+        let run = records.find("fs01", "data", None).unwrap();
+        assert_eq!(run.snapshots["data"], format!("/fs01/data.raw {NIGHT}"));
+        assert_eq!(records.find("fs01", "data", Some("20261101T000000Z")), None);
+        let listed = records.listed();
+        assert_eq!((listed[0].run.as_str(), listed[0].disks.len()), ("20261124T221500Z", 2));
+        assert!(listed[0].disks["data"].proof.is_some() && listed[0].disks["system"].proof.is_none());
+    }
+
+    #[test]
+    fn what_is_not_whole_is_no_backup() {
+        let maker = Maker::new();
+        let whole = maker.run(NIGHT, &["data", "system"], &[]);
+        for missing in 0..whole.len() {
+            let mut part = whole.clone();
+            part.remove(missing);
+            assert!(Records::read(&part).runs.is_empty(), "without {:?}", whole[missing].paths);
+        }
+        let mut elsewhere = whole;
+        elsewhere[0].paths = vec!["/db01/data.raw".to_owned()];
+        assert!(Records::read(&elsewhere).runs.is_empty(), "a tag that its path does not bear out");
+    }
+
+    #[test]
+    fn the_newest_word_counts() {
+        let maker = Maker::new();
+        let quiesce = Obstacle { disk: None, why: Hindrance::QuiesceFailed, detail: None };
+        let mut all = maker.run(NIGHT, &["data"], &[]);
+        let failed = maker.whose().attempt(&run_id(at(NEXT)), std::slice::from_ref(&quiesce));
+        all.push(snapshot(attempt_path("fs01"), NEXT, failed));
+        let damaged = Outcome::Damaged("pack 12, and more".to_owned());
+        for (time, outcome) in
+            [("2026-11-26T09:00:00Z", &damaged), ("2026-11-26T08:00:00Z", &Outcome::Intact)]
+        {
+            let tags = maker.whose().proof("20261124T221500Z", "data", outcome);
+            assert!(tags.iter().all(|tag| !tag.contains(',')), "{tags:?}");
+            all.push(snapshot(proof_path("fs01", "data"), time, tags));
+        }
+        let records = Records::read(&all);
+        assert_eq!(records.attempts["fs01"].begun, at(NEXT));
+        let server = records.backups().servers.remove("fs01").unwrap();
+        assert_eq!((server.last_good, server.obstacles), (Some(at(NIGHT)), vec![quiesce]));
+        let proof = server.disks["data"].proof.clone().unwrap();
+        assert_eq!(proof.outcome, Outcome::Damaged("pack 12; and more".to_owned()));
+        // A run after it makes it obsolete.
+        all.extend(maker.run("2026-11-26T22:15:00Z", &["data"], &[]));
+        let server = Records::read(&all).backups().servers.remove("fs01").unwrap();
+        assert_eq!((server.last_good, server.obstacles), (Some(at("2026-11-26T22:15:00Z")), Vec::new()));
+    }
+}

@@ -1,0 +1,198 @@
+//! A tenant's repository, opened: with restic, through the program that joins it with SFTP, and with the Secret that has its
+//! password and the account's key.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use restic::{Bounds, Error as ResticError, Location, Password, Repository, Restic};
+use second_room::account_name;
+use sha2::{Digest as _, Sha256};
+use ssh_session::{PrivateKey, Report};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use vertskommune_core::names::TenantName;
+use vertskommune_provider::secrets::{Secret, SecretError};
+use vertskommune_provider::{Ctx, ProviderError};
+
+use crate::failure;
+use crate::memory::Memory;
+use crate::room::{KEY, Room, label, of_secret, secret_name};
+use crate::settings::Settings;
+
+/// The entry of a Secret with a repository's password.
+pub(crate) const PASSWORD: &str = "password";
+
+/// So long nothing at all may be heard of the host, and one request may stay without an answer, in seconds.
+const SILENCE: u16 = 30;
+const ANSWER: u16 = 180;
+
+/// Opens repositories.
+#[derive(Debug)]
+pub(crate) struct Vaults {
+    restic: OnceCell<Restic>,
+}
+
+impl Vaults {
+    pub(crate) fn new() -> Self {
+        Self { restic: OnceCell::new() }
+    }
+
+    /// The restic program, asked once for its version.
+    pub(crate) async fn restic(&self, settings: &Settings) -> Result<Restic, ProviderError> {
+        let found = self.restic.get_or_try_init(|| async {
+            let restic = Restic::find(&settings.restic, &settings.temporary).await?;
+            Ok(match &settings.cache {
+                Some(cache) => restic.with_cache(cache),
+                None => restic,
+            })
+        });
+        found.await.cloned().map_err(|error: ResticError| ProviderError::Refused(error.to_string()))
+    }
+
+    /// A tenant's repository, with the Secret that is there. Asks nothing of the second room yet.
+    pub(crate) async fn open(
+        &self,
+        settings: &Settings,
+        room: &Room,
+        tenant: &TenantName,
+        ctx: &Ctx,
+    ) -> Result<Vault, ProviderError> {
+        let name = secret_name(tenant);
+        let secret = ctx.secrets.get(&name).await.map_err(|error| missing(&name, &error))?;
+        self.open_with(settings, room, tenant, &secret).await
+    }
+
+    /// The same with this Secret.
+    pub(crate) async fn open_with(
+        &self,
+        settings: &Settings,
+        room: &Room,
+        tenant: &TenantName,
+        secret: &Secret,
+    ) -> Result<Vault, ProviderError> {
+        let name = secret_name(tenant);
+        let keys = Keys::read(&name, secret)?;
+        let restic = self.restic(settings).await?;
+        let unusable = |error: std::io::Error| {
+            ProviderError::Refused(format!("no anonymous file is to be had: {error}"))
+        };
+        let key = Memory::of(keys.key.expose()).map_err(unusable)?;
+        let report = Memory::empty().map_err(unusable)?;
+        let target = room.target(&account_name(&label(tenant.as_str())?));
+        let pipe = settings.pipe.to_string_lossy().into_owned();
+        let mut command = vec![pipe, "backup".to_owned(), "pipe".to_owned()];
+        for (option, value) in [
+            ("--host", target.host),
+            ("--port", target.port.to_string()),
+            ("--user", target.user.clone()),
+            ("--host-key", target.host_key.to_string()),
+            ("--key", key.path()),
+            ("--report", report.path()),
+            ("--silence", SILENCE.to_string()),
+            ("--answer", ANSWER.to_string()),
+        ] {
+            command.extend([option.to_owned(), value]);
+        }
+        let path = second_room::protocol::REPOSITORY.to_owned();
+        let location = Location::Sftp { host: target.user, path, command };
+        let repository = Repository::new(restic, location, keys.password.clone());
+        Ok(Vault { repository, keys, endpoint: room.endpoint.clone(), secret: name, report, _key: key })
+    }
+}
+
+/// A tenant's repository, opened.
+pub(crate) struct Vault {
+    pub(crate) repository: Repository,
+    pub(crate) keys: Keys,
+    endpoint: String,
+    secret: String,
+    report: Memory,
+    _key: Memory,
+}
+
+impl Vault {
+    /// What an error of restic means. What the program between it and SSH has reported tells more than its last words.
+    pub(crate) fn error(&self, error: &ResticError) -> ProviderError {
+        let cut = matches!(
+            error,
+            ResticError::Unreachable { .. }
+                | ResticError::Failed { .. }
+                | ResticError::NoRoom { sure: false, .. }
+        );
+        let report = self.report.read().ok().and_then(|text| serde_json::from_slice::<Report>(&text).ok());
+        // What was reported is of this call alone.
+        let _ = self.report.clear();
+        match report.and_then(|report| report.error) {
+            Some(reported) if cut => {
+                match failure::of_kind(&self.endpoint, reported.kind, reported.message) {
+                    ProviderError::CredentialsRefused => ProviderError::Permission(format!(
+                        "the second room does not let the key of Secret {} in: put the right Secret back, or let the \
+                     account be made anew",
+                        self.secret
+                    )),
+                    error => error,
+                }
+            }
+            _ => failure::of_restic(&self.endpoint, &self.secret, error),
+        }
+    }
+}
+
+/// Why a tenant's Secret cannot be had, where there must be one.
+pub(crate) fn missing(name: &str, error: &SecretError) -> ProviderError {
+    match error {
+        SecretError::NotFound(_) => ProviderError::NoSight(format!(
+            "Secret {name}, which opens the repository, is gone: put it back from your copy, or make it from the escrow key"
+        )),
+        error => of_secret(name, error),
+    }
+}
+
+/// What a tenant's Secret holds, and what follows from it.
+pub(crate) struct Keys {
+    pub(crate) password: Password,
+    pub(crate) key: PrivateKey,
+}
+
+impl Keys {
+    /// Reads a Secret.
+    pub(crate) fn read(name: &str, secret: &Secret) -> Result<Self, ProviderError> {
+        let entry = |entry: &str| secret.text(entry).map_err(|error| of_secret(name, &error));
+        let wrong = |error: &dyn std::fmt::Display| ProviderError::Refused(format!("Secret {name}: {error}"));
+        let password = Password::new(entry(PASSWORD)?).map_err(|error| wrong(&error))?;
+        let key = PrivateKey::new(format!("{}\n", entry(KEY)?)).map_err(|error| wrong(&error))?;
+        Ok(Self { password, key })
+    }
+
+    /// New ones, as they are written into a Secret.
+    pub(crate) fn random() -> std::io::Result<BTreeMap<String, Vec<u8>>> {
+        Ok(BTreeMap::from([
+            (PASSWORD.to_owned(), Password::random()?.expose()?.into_bytes()),
+            (KEY.to_owned(), PrivateKey::random()?.expose().as_bytes().to_vec()),
+        ]))
+    }
+
+    /// The password of another key of the repository. It follows from the first by a hash that leads no way back, so that one
+    /// who ends anywhere leaves no key that nobody knows, and the next makes the same.
+    pub(crate) fn derived(&self, what: &str) -> std::io::Result<Password> {
+        let hash = Sha256::digest(format!("vertskommune {what} 1\0{}", self.password.expose()?));
+        Password::new(&hex(&hash))
+    }
+}
+
+/// Hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Until the call has to end, or the process stops.
+pub(crate) fn bounds(ctx: &Ctx) -> Bounds {
+    Bounds {
+        within: ctx.deadline.saturating_duration_since(Instant::now()),
+        cancel: ctx.cancel.child_token(),
+    }
+}
