@@ -160,7 +160,11 @@ impl<'a> Convergence<'a> {
         let under_way = |planned: &PlannedStep| {
             matches!(
                 planned.wait,
-                Some(Wait::InProgress { .. } | Wait::Busy(Busy::Task { .. }) | Wait::Budget { .. })
+                Some(
+                    Wait::InProgress { .. }
+                        | Wait::Busy(Busy::Backup | Busy::Task { .. })
+                        | Wait::Budget { .. }
+                )
             )
         };
         let failed = |planned: &PlannedStep| matches!(planned.wait, Some(Wait::Backoff { .. }));

@@ -9,7 +9,7 @@ use futures::channel::mpsc::UnboundedSender;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
-use vertskommune_core::backup::JobStatus;
+use vertskommune_core::backup::{Backups, JobStatus};
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::observation::{Coverage, Foreign, Things};
 use vertskommune_engine::{Changed, World};
@@ -97,6 +97,7 @@ struct Sight {
     seen: BTreeMap<TenantName, Things>,
     foreign: Vec<Foreign>,
     jobs: BTreeMap<String, JobStatus>,
+    backups: BTreeMap<TenantName, Arc<Backups>>,
 }
 
 impl Sight {
@@ -108,6 +109,11 @@ impl Sight {
             foreign: observation.foreign.clone(),
             // When it was seen is no news.
             jobs: observation.jobs.left.clone(),
+            backups: observation
+                .backups
+                .iter()
+                .map(|(name, known)| (name.clone(), known.backups.clone()))
+                .collect(),
         }
     }
 }
@@ -127,7 +133,10 @@ fn concerned(changed: &Changed, before: &Sight, now: &Sight, world: &World) -> B
                 let job = world.tenant(name).and_then(|tenant| tenant.backup.as_ref()?.job());
                 job.is_some_and(|job| before.jobs.get(job) != now.jobs.get(job))
             };
-            let differs = |name: &&TenantName| before.seen.get(*name) != now.seen.get(*name);
+            let differs = |name: &&TenantName| {
+                before.seen.get(*name) != now.seen.get(*name)
+                    || before.backups.get(*name) != now.backups.get(*name)
+            };
             known.filter(|name| differs(name) || watches_another(name)).cloned().collect()
         }
     }
@@ -172,5 +181,10 @@ mod tests {
         assert_eq!(concerned(&Sight::default(), &left("it is empty")), ["ibestad"]);
         assert_eq!(concerned(&left("it is empty"), &left("it is too long")), ["ibestad"]);
         assert_eq!(concerned(&left("it is empty"), &left("it is empty")), [""; 0]);
+        // A report of the keeper that comes with it concerns its tenant as well.
+        let found = Backups { damage: Some("a pack is gone".to_owned()), ..Backups::default() };
+        let mut both = left("it is too long");
+        both.backups.insert("gratangen".into(), Arc::new(found));
+        assert_eq!(concerned(&left("it is empty"), &both), ["gratangen", "ibestad"]);
     }
 }

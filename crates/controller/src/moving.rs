@@ -9,6 +9,7 @@ use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use vertskommune_api::Tenant;
 use vertskommune_core::names::TenantName;
 use vertskommune_engine::{Transferred, World};
@@ -28,7 +29,7 @@ pub(crate) async fn run(
     triggers: Triggers,
     stop: CancellationToken,
 ) {
-    let mut moving = Moving { ctx, tenants, triggers, running: JoinSet::new() };
+    let mut moving = Moving { ctx, tenants, triggers, running: JoinSet::new(), tidying: None };
     let mut progress = interval(ctx.pace);
     progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut ask_at = Instant::now();
@@ -63,6 +64,8 @@ struct Moving<'a> {
     triggers: Triggers,
     /// Dropped, all of them are broken off.
     running: JoinSet<Transferred>,
+    /// Removes what is left on servers.
+    tidying: Option<AbortOnDropHandle<()>>,
 }
 
 impl Moving<'_> {
@@ -70,6 +73,7 @@ impl Moving<'_> {
     fn ask(&mut self) -> Instant {
         let ctx = self.ctx;
         ctx.engine.end_held(&self.world());
+        self.tidy();
         let with_backup = |world: &World| -> Vec<TenantName> {
             let all = world.tenants().iter().filter(|(_, tenant)| tenant.backup.is_some());
             all.map(|(name, _)| name.clone()).collect()
@@ -94,6 +98,25 @@ impl Moving<'_> {
             self.running.spawn(async move { ctx.engine.transfer(&*ctx.world, turn).await });
         }
         Instant::now() + until(next, Timestamp::now())
+    }
+
+    /// Removes what backups have left on servers, one tenant after the other and beside all else.
+    fn tidy(&mut self) {
+        if self.tidying.as_ref().is_some_and(|tidying| !tidying.is_finished()) {
+            return;
+        }
+        let leftovers = self.ctx.engine.leftovers(&self.world());
+        if leftovers.is_empty() {
+            return;
+        }
+        let ctx = self.ctx.clone();
+        self.tidying = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            for leftover in leftovers {
+                if let Err(error) = ctx.engine.tidy(&leftover).await {
+                    tracing::warn!(tenant = %leftover.tenant(), %error, "what a backup left on servers is still there");
+                }
+            }
+        })));
     }
 
     /// Takes in one that has ended. Says whether it came to its end.

@@ -134,6 +134,8 @@ pub struct Present {
 pub enum Busy {
     /// Somebody's snapshot is on it.
     Snapshot,
+    /// A snapshot of ours is on it, for a backup that is taken or was broken off.
+    Backup,
     /// A task of the system is on it.
     Task {
         /// What it does, as the system calls it.

@@ -236,6 +236,7 @@ impl Wait {
             Self::Together(_) => "WaitingForBatch",
             Self::InProgress { .. } => "InProgress",
             Self::Busy(Busy::Snapshot) => "SnapshotPresent",
+            Self::Busy(Busy::Backup) => "BackupRunning",
             Self::Busy(Busy::Task { .. }) => "TaskRunning",
             Self::MaintenanceWindow { .. } => "MaintenanceWindow",
             Self::Group { .. } => "OneAtATime",
@@ -271,6 +272,7 @@ impl fmt::Display for Wait {
             Self::Busy(Busy::Snapshot) => {
                 write!(f, "a snapshot is on it: it is left alone until that is removed")
             }
+            Self::Busy(Busy::Backup) => write!(f, "Backing up"),
             Self::MaintenanceWindow { opens: Some(at) } => {
                 write!(
                     f,

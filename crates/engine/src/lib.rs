@@ -30,7 +30,7 @@ use vertskommune_provider::{Permit, Plugins};
 use endpoint::Endpoint;
 pub use endpoint::{EndpointHealth, Health};
 pub use report::{Outcome, RunReport};
-pub use transfers::{Ended, Held, Transferred, Turn};
+pub use transfers::{Ended, Held, Leftover, Transferred, Turn};
 pub use watch::Changed;
 pub use world::{Scopes, World};
 

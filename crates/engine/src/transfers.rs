@@ -5,7 +5,9 @@
 //! systems, and ended in good order when the permit, the claim or a person's word is gone.
 
 mod held;
+mod leftover;
 mod turns;
+mod under;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,7 +24,8 @@ use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::tenant::ValidatedTenant;
 use vertskommune_core::transfer::{Due, Failed, Transfer, Underway, Work};
 use vertskommune_provider::{
-    Around, Ctx, Fenced, Moved, Permit, ProviderError, Restore, RestoreServer, Restored, Run, Transfers,
+    Around, Ctx, Exports, Fenced, Moved, Permit, ProviderError, Restore, RestoreServer, Restored, Run,
+    Transfers,
 };
 
 use crate::claim::Claimed;
@@ -30,7 +33,9 @@ use crate::endpoint::Endpoint;
 use crate::{Engine, Scopes, World};
 
 pub use held::Held;
+pub use leftover::Leftover;
 use turns::{Taken, Turns};
+use under::Under;
 
 /// How long one piece of work may take at all: 20 TiB at 80 MiB a second. Silence is the plugin's to notice.
 const LIMIT: Duration = Duration::from_hours(72);
@@ -318,20 +323,23 @@ impl Engine {
         for endpoint in &endpoints {
             self.ensure_claim(endpoint).await?;
         }
-        let permit = Arc::new(Every(
-            endpoints
-                .iter()
-                .map(|it| Claimed { permit: self.settings.permit.clone(), endpoint: (*it).clone() })
-                .collect(),
-        ));
+        let permit = Arc::new(Every(endpoints.iter().map(|it| self.claimed(it)).collect()));
         let deadline = Instant::now() + LIMIT;
         let ctx =
             Ctx { deadline, cancel: turn.cancel.clone(), permit: permit.clone(), ..self.ctx(&turn.room) };
         let progress = |moved| self.moving.turns.moved(&turn.transfer, moved);
-        let servers = turn.servers.as_ref().and_then(|servers| servers.provider.exports());
+        let servers = turn.servers.as_ref().and_then(|servers| {
+            let exports = servers.provider.exports()?;
+            Some(Under { exports, permit: Arc::new(self.claimed(servers)) })
+        });
+        let servers = servers.as_ref().map(|it| it as &dyn Exports);
         let around = Around { servers, progress: &progress };
         let work = moves(&turn.room)?.carry_out(&turn.transfer, &turn.tenant, &around, &ctx);
         self.hold(work, &endpoints, &*permit, &ctx, "it is not to go on").await
+    }
+
+    fn claimed(&self, endpoint: &Arc<Endpoint>) -> Claimed {
+        Claimed { permit: self.settings.permit.clone(), endpoint: endpoint.clone() }
     }
 
     /// Waits for the work under our claims on these. Two questions are asked meanwhile: whether it may go on, and whether it
@@ -362,12 +370,14 @@ impl Engine {
     async fn keep_claims(&self, endpoints: &[&Arc<Endpoint>], permit: &dyn Permit) -> Fenced {
         loop {
             sleep(BEAT).await;
-            for endpoint in endpoints {
+            // At once: one that does not answer must not cost us the other.
+            futures::future::join_all(endpoints.iter().map(|endpoint| async move {
                 if let Err(error) = self.ensure_claim(endpoint).await {
                     // What we hold, we hold until it ends.
                     tracing::warn!(provider = %endpoint.host().name, %error, "the claim could not be renewed");
                 }
-            }
+            }))
+            .await;
             if let Err(fenced) = permit.check() {
                 return fenced;
             }

@@ -121,6 +121,19 @@ impl Lab {
         self.engine.observe(&self.world).await;
     }
 
+    /// Another process of another holder, such as a second cluster; it knows no host yet.
+    fn another(&self) -> Engine {
+        let plugin = MemoryPlugin::default().with("vc", self.servers.clone()).with("room", self.room.clone());
+        Engine::new(Settings {
+            installation: "nord".into(),
+            holder: "another".to_owned(),
+            plugins: Plugins::default().with(plugin),
+            secrets: Arc::new(FolderSecrets::new("/nonexistent")),
+            permit: Arc::new(Lease::default()),
+            now: Timestamp::now,
+        })
+    }
+
     fn due(&self, tenant: &str) -> Result<Due, Held> {
         self.engine.due(&self.world, &tenant.into())
     }
@@ -504,19 +517,50 @@ async fn what_may_not_go_on_ends_in_good_order_and_a_restart_goes_on() {
     assert_eq!(lab.snapshots(), 0, "what was left is removed");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_room_that_is_lost_costs_no_server_its_rest() {
+    let lab = Lab::new(&[("ibe", 1)], 4).await;
+    let mut room_alone = lab.hosts.clone();
+    room_alone.remove("vc");
+    let other = lab.another();
+    other.configure(&room_alone);
+    let ended = lab.in_the_middle(async || other.take_over().await.unwrap()).await;
+    assert!(matches!(ended, Ended::Stopped(_)), "{ended:?}");
+    assert_eq!(lab.snapshots(), 0, "our claim on the servers still stands");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_backup_left_on_a_server_goes_without_another_backup() {
+    let mut lab = Lab::new(&[("ibe", 1)], 4).await;
+    let running = |lab: &Lab| lab.engine.leftovers(&lab.world).len();
+    lab.in_the_middle(async || {
+        lab.engine.observe(&lab.world).await;
+        assert_eq!((lab.snapshots(), running(&lab)), (1, 0), "what is open is in use");
+        lab.lease.0.store(true, Ordering::SeqCst);
+    })
+    .await;
+    lab.lease.0.store(false, Ordering::SeqCst);
+    lab.restart().await;
+    // Nobody asks whether a backup is due, or for one at all.
+    let mut manifest = tenant("ibe", 1);
+    manifest.backup = None;
+    manifest.suspend = true;
+    lab.world.insert(manifest.clone(), false);
+    assert_eq!(running(&lab), 0, "on a suspended tenant nothing is done");
+    manifest.suspend = false;
+    lab.world.insert(manifest, false);
+    let leftovers = lab.engine.leftovers(&lab.world);
+    assert_eq!((lab.snapshots(), leftovers.len()), (1, 1));
+    lab.engine.tidy(&leftovers[0]).await.unwrap();
+    assert_eq!(lab.snapshots(), 0);
+    lab.engine.observe(&lab.world).await;
+    assert_eq!(running(&lab), 0);
+}
+
 #[tokio::test]
 async fn who_lost_the_claim_of_either_system_moves_nothing() {
     let lab = Lab::new(&[("ibe", 1)], 4).await;
-    // Another process of another holder, such as a second cluster.
-    let plugin = MemoryPlugin::default().with("vc", lab.servers.clone()).with("room", lab.room.clone());
-    let other = Engine::new(Settings {
-        installation: "nord".into(),
-        holder: "another".to_owned(),
-        plugins: Plugins::default().with(plugin),
-        secrets: Arc::new(FolderSecrets::new("/nonexistent")),
-        permit: Arc::new(Lease::default()),
-        now: Timestamp::now,
-    });
+    let other = lab.another();
     other.configure(&lab.hosts);
     other.observe(&lab.world).await;
     let mut due = other.due(&lab.world, &"ibe".into()).unwrap().now;

@@ -19,9 +19,6 @@ use crate::marks::{self, ANTI_AFFINITY, FOLDER, NETWORK, POOL, REF, SERVER, port
 use crate::rows::{Portgroup, Vm};
 use crate::settings::Settings;
 
-/// What a server is busy with while a backup is taken of it.
-const BACKING_UP: &str = "Backing up";
-
 /// What an observation is made from.
 pub(crate) struct View<'a> {
     pub(crate) provider: &'a ProviderName,
@@ -138,10 +135,7 @@ impl<'a> View<'a> {
             |description: &String| marks::read_backup_mark(self.ground.installation, description).is_some();
         match &vm.slim.snapshots[..] {
             [] => None,
-            // Ours is no stranger's, and goes by itself.
-            all if all.iter().all(of_backup) => {
-                Some(Busy::Task { operation: BACKING_UP.to_owned(), percent: None })
-            }
+            all if all.iter().all(of_backup) => Some(Busy::Backup),
             _ => Some(Busy::Snapshot),
         }
     }

@@ -145,7 +145,7 @@ impl Engine {
         self.stands(tenant, &room)?;
         let servers = match &tenant.compute {
             Some(compute) => self.gives_out(&compute.provider),
-            None => Err(Held::NoBackup(name.clone())),
+            None => Err(Held::NoCompute(name.clone())),
         };
         Ok(Ground { tenant, room, servers })
     }
@@ -222,6 +222,9 @@ impl Ground<'_> {
         let servers = self.servers.clone()?;
         let key = ResourceKey::new("server", transfer.server.as_str());
         let seen = servers.observation();
+        if let Some(why) = seen.coverage.gap(&self.tenant.name, &key.kind) {
+            return Err(Held::Unseen { provider: servers.host().name.clone(), why: why.clone() });
+        }
         let things = seen.seen.get(&self.tenant.name);
         match things.and_then(|things| things.get(&key)) {
             Some(Seen::Present(_)) => Ok(Some(servers)),

@@ -195,8 +195,7 @@ async fn a_backup_on_a_server_is_waited_for_as_what_it_is() {
     assert!(plan.is_empty(), "a server that is as it should be stays so: {plan:#?}");
     drive.tenant.servers[0].disks.push(tenant::disk("more", 1, None));
     let plan = drive.look().await;
-    let wait = |operation: &str| Wait::Busy(Busy::Task { operation: operation.to_owned(), percent: None });
-    assert_eq!(plan.steps[0].wait, Some(wait("Backing up")), "{plan:#?}");
+    assert_eq!(plan.steps[0].wait, Some(Wait::Busy(Busy::Backup)), "{plan:#?}");
     // With somebody else's beside it, somebody has to look.
     scene.take("before the patch").await;
     assert_eq!(drive.look().await.steps[0].wait, Some(Wait::Busy(Busy::Snapshot)));

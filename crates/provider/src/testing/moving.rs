@@ -19,7 +19,7 @@ use super::memory::{Memory, path};
 use super::system::{MemorySystem, Thing};
 use super::vault::{KeptDisk, run_id};
 use crate::{
-    Around, Ctx, Export, ExportError, ExportedDisk, Exports, Import, Imports, Moved, NewServer,
+    Around, Ctx, Export, ExportError, ExportedDisk, Exports, Import, Imports, Moved, NewServer, Permit,
     ProviderError, Restore, RestoreServer, Restored, Run, Transfers, Wanted,
 };
 
@@ -87,6 +87,7 @@ impl Exports for Memory {
                 disks,
                 written: thing.disks,
                 path,
+                permit: ctx.permit.clone(),
             };
             Ok(Box::new(export) as Box<dyn Export>)
         })
@@ -114,6 +115,8 @@ struct MemoryExport {
     configuration: Json,
     disks: Vec<ExportedDisk>,
     written: BTreeMap<String, Vec<u8>>,
+    /// Also what a stop ends is removed, but only under the claim.
+    permit: Arc<dyn Permit>,
 }
 
 impl Drop for MemoryExport {
@@ -142,7 +145,10 @@ impl Export for MemoryExport {
     }
 
     fn close(self: Box<Self>, _: bool) -> BoxFuture<'static, Result<(), ProviderError>> {
-        Box::pin(async move { self.system.snapshot(&self.path, false) })
+        Box::pin(async move {
+            self.permit.check().map_err(|fenced| ProviderError::NotPermitted(fenced.to_string()))?;
+            self.system.snapshot(&self.path, false)
+        })
     }
 }
 

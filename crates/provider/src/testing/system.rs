@@ -29,7 +29,7 @@ pub struct Thing {
     pub applied: Facts,
     /// When it was retired.
     pub retired_at: Option<Timestamp>,
-    /// Somebody's snapshot is on it.
+    /// A backup's snapshot is on it.
     pub snapshot: bool,
     /// What people should know of it.
     pub notices: Vec<String>,

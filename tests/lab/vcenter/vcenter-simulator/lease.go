@@ -190,7 +190,7 @@ func (l *lease) send(w http.ResponseWriter, r *http.Request, f *exported) {
 	w.Header().Set("Content-Type", "application/x-vnd.vmware-streamVmdk")
 	s := &sender{lease: l, file: f, out: w, asked: r.Context(), sha1: sha1.New(), begun: time.Now()}
 	buffered := bufio.NewWriterSize(s, 64<<10)
-	err := f.disk.stream(buffered)
+	err := l.exports.contents.stream(f.disk, buffered)
 	if err == nil {
 		err = buffered.Flush()
 	}

@@ -255,6 +255,13 @@ func adminProtection(mux *http.ServeMux, w *world) {
 		}
 		done(out, nil)
 	})
+	mux.HandleFunc("POST /disks/prepare", func(out http.ResponseWriter, r *http.Request) {
+		disks, err := w.disksAsked(r)
+		for i := 0; err == nil && i < len(disks); i++ {
+			err = w.contents.prepare(disks[i])
+		}
+		done(out, err)
+	})
 	mux.HandleFunc("POST /disks/size", func(out http.ResponseWriter, r *http.Request) {
 		longest, err := strconv.ParseInt(r.URL.Query().Get("longest"), 10, 64)
 		filled, err2 := strconv.ParseInt(r.URL.Query().Get("filled"), 10, 64)
