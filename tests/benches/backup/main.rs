@@ -1,6 +1,6 @@
 //! What the stream of a backup costs beside the stock program alone, against the lab's real peers: `make bench`, or
 //! `BENCH_PART=backup make bench` for this alone. Figures are printed beside their targets; nothing fails because something is
-//! slow. It needs root, for the second room.
+//! slow, but it does where memory grows with the disk or a second backup stores what is there. It needs root, for the second room.
 //!
 //! *Ours* is `vertskommune backup run` as a user has it: the disk comes from the vCenter simulator as a stream-optimized VMDK over
 //! TLS, is decoded, hashed, given to restic and moved to the second room. *By hand* is `restic backup --stdin` of a file with the
@@ -23,6 +23,10 @@ use watch::Watched;
 const LARGER: u64 = 10;
 /// How often each way is gone.
 const TURNS: usize = 5;
+/// The same with `BENCH_QUICKLY`.
+const FEW: usize = 3;
+/// How much more of memory may be taken for a disk that is several times as large, in KiB.
+const MORE: u64 = 24 << 10;
 const GIB: u64 = 1 << 30;
 
 fn main() -> anyhow::Result<()> {
@@ -33,9 +37,11 @@ fn main() -> anyhow::Result<()> {
         return Ok(());
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let is_quick = std::env::var_os("BENCH_QUICKLY").is_some();
+    let turns = if is_quick { FEW } else { TURNS };
     let larger = match std::env::var("BENCH_GIB") {
         Ok(gib) => gib.parse()?,
-        Err(_) if std::env::var_os("BENCH_QUICKLY").is_some() => 1,
+        Err(_) if is_quick => 1,
         Err(_) => LARGER,
     };
     println!("## A backup's stream\n");
@@ -43,10 +49,26 @@ fn main() -> anyhow::Result<()> {
     let smaller = if larger > 1 { GIB } else { GIB / 4 };
     let mut disks = Vec::new();
     for bytes in [smaller, larger * GIB] {
-        let Some(disk) = measure(bytes)? else { return Ok(()) };
+        let Some(disk) = measure(bytes, turns)? else { return Ok(()) };
         disks.push(disk);
     }
     tell(&disks);
+    hold(&disks)
+}
+
+/// What has to be so on any machine.
+fn hold(disks: &[Disk]) -> anyhow::Result<()> {
+    let most = |disk: &Disk, of: &dyn Fn(&Watched) -> u64| disk.turns.iter().map(|turn| of(&turn.ours)).max();
+    let whose: [(&str, &dyn Fn(&Watched) -> u64); 2] =
+        [("vertskommune", &|ours| ours.program.memory), ("what moves its bytes", &|ours| ours.ssh.memory)];
+    for (name, of) in whose {
+        let (smaller, larger) = (most(&disks[0], of), most(&disks[1], of));
+        ensure!(larger <= smaller.map(|it| it + MORE), "the memory of {name} grows with the disk");
+    }
+    for disk in disks {
+        let stored = disk.after.blobs - disk.before.blobs;
+        ensure!(stored * 100 < disk.bytes, "a second backup of {} stored {stored} bytes", size(disk.bytes));
+    }
     Ok(())
 }
 
@@ -81,10 +103,10 @@ impl Turn {
     }
 }
 
-fn measure(bytes: u64) -> anyhow::Result<Option<Disk>> {
+fn measure(bytes: u64, count: usize) -> anyhow::Result<Option<Disk>> {
     let Some(peers) = Peers::start(bytes)? else { return Ok(None) };
     let mut turns = Vec::new();
-    for turn in 0..TURNS {
+    for turn in 0..count {
         // The one that goes first may find the machine otherwise than the second.
         let (ours, by_hand) = if turn.is_multiple_of(2) {
             (peers.ours()?, peers.by_hand()?)
@@ -114,7 +136,10 @@ fn measure(bytes: u64) -> anyhow::Result<Option<Disk>> {
 }
 
 fn tell(disks: &[Disk]) {
-    println!("\nThe stream, {TURNS} turns, the one in the middle by its ratio. Target: ratio at most 1.1.\n");
+    println!(
+        "\nThe stream, {} turns, the one in the middle by its ratio. Target: ratio at most 1.1.\n",
+        disks[0].turns.len()
+    );
     let rows: Vec<Vec<String>> = disks.iter().map(stream).collect();
     print(
         &[
