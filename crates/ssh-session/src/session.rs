@@ -18,7 +18,8 @@ const WINDOW: u32 = 8 << 20;
 /// The largest packet that we take, in bytes; OpenSSH sends no larger ones.
 const PACKET: u32 = 32 << 10;
 
-/// Ciphers and integrity, fastest first with the processors of today; all are OpenSSH's defaults.
+/// Ciphers and integrity, fastest first: libssh2 hands over 16 bytes at a time, which costs most with GCM. All are OpenSSH's
+/// defaults.
 const CIPHERS: &str = "aes128-ctr,aes256-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com";
 const INTEGRITY: &str =
     "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
