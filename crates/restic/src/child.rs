@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
@@ -15,6 +16,9 @@ use tokio::sync::oneshot;
 use crate::error::{Error, Words};
 use crate::output::{CHUNK, Output, lines};
 use crate::repository::Bounds;
+
+/// What lies between us and a child that is given a stream, in bytes: as much as any user may have.
+const PIPE: usize = 1 << 20;
 
 /// How long restic has to remove its lock before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -166,6 +170,10 @@ impl Running {
         })?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        if let Some(stdin) = &stdin {
+            // Both sides wake up less often. One that may not grow works as well.
+            let _ = fcntl_setpipe_size(stdin, PIPE);
+        }
         Ok(Self { child, group, stdin, stdout, stderr, _parent: parent })
     }
 
