@@ -23,16 +23,8 @@ const MEASURABLE: u64 = 1 << 30;
 /// The longest detail in a tag, in characters.
 const DETAIL: usize = 200;
 
-/// All hindrances, to be known again by their words.
-const HINDRANCES: [Hindrance; 7] = [
-    Hindrance::QuiesceFailed,
-    Hindrance::RawDeviceMapping,
-    Hindrance::IndependentDisk,
-    Hindrance::Encrypted,
-    Hindrance::SharedDisk,
-    Hindrance::SnapshotRefused,
-    Hindrance::ExportRefused,
-];
+/// The server that the note of a check names. None is called so.
+const CHECKED: &str = ".repository";
 
 /// A run's id: the moment it began as compact UTC, such as `20261128T221500Z`.
 pub(crate) fn run_id(begun: Timestamp) -> String {
@@ -319,13 +311,16 @@ fn whole(snapshot: &Snapshot, server: &str, run: &str, there: Option<&BTreeMap<&
 fn obstacles(snapshot: &Snapshot) -> Vec<Obstacle> {
     let words = snapshot.tags.iter().filter_map(|tag| tag.strip_prefix("obstacle="));
     words
-        .filter_map(|said| {
+        .map(|said| {
             let (disk, word) = match said.strip_prefix("disk.").and_then(|rest| rest.rsplit_once(':')) {
                 Some((disk, word)) => (Some(disk.to_owned()), word),
                 None => (None, said),
             };
-            let why = HINDRANCES.into_iter().find(|hindrance| hindrance.word() == word)?;
-            Some(Obstacle { disk, why, detail: None })
+            // A word that a newer version wrote is an obstacle all the same.
+            match Hindrance::read(word) {
+                Some(why) => Obstacle { disk, why, detail: None },
+                None => Obstacle { disk, why: Hindrance::Other, detail: Some(word.to_owned()) },
+            }
         })
         .collect()
 }

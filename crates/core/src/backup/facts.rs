@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde::de::IntoDeserializer as _;
+use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 
 use super::Selection;
@@ -134,6 +136,8 @@ pub enum Hindrance {
     ExportRefused,
     /// Another product's job says so.
     JobReports,
+    /// Something that this version has no name for. The detail has the word.
+    Other,
 }
 
 impl Hindrance {
@@ -148,7 +152,14 @@ impl Hindrance {
             Self::SnapshotRefused => "SnapshotRefused",
             Self::ExportRefused => "ExportRefused",
             Self::JobReports => "JobReports",
+            Self::Other => "Other",
         }
+    }
+
+    /// The reason that is written as this word.
+    pub fn read(word: &str) -> Option<Self> {
+        let word: StrDeserializer<'_, serde::de::value::Error> = word.into_deserializer();
+        Self::deserialize(word).ok()
     }
 }
 
@@ -174,6 +185,7 @@ impl fmt::Display for Hindrance {
             Self::SnapshotRefused => "a snapshot is refused: see the events of the machine",
             Self::ExportRefused => "the disk is not given out: see the events of the machine",
             Self::JobReports => "the job that backs it up reports an obstacle: see it in that product",
+            Self::Other => "a newer version of vertskommune wrote down an obstacle that this one does not know: update it",
         })
     }
 }
@@ -224,6 +236,29 @@ mod tests {
         assert_eq!(names(&Selection::default()), ["data", "logs", "system"]);
         let exclude = ["fs01/logs".into()].into();
         assert_eq!(names(&Selection { exclude, ..Selection::default() }), ["data", "system"]);
+    }
+
+    #[test]
+    fn a_hindrance_is_known_again_by_its_word() {
+        let first = Hindrance::QuiesceFailed as usize;
+        let mut known = Vec::new();
+        for word in [
+            "QuiesceFailed",
+            "RawDeviceMapping",
+            "IndependentDisk",
+            "Encrypted",
+            "SharedDisk",
+            "SnapshotRefused",
+            "ExportRefused",
+            "JobReports",
+            "Other",
+        ] {
+            let hindrance = Hindrance::read(word).unwrap();
+            assert_eq!(hindrance.word(), word);
+            known.push(hindrance as usize);
+        }
+        assert_eq!(known, (first..=Hindrance::Other as usize).collect::<Vec<_>>(), "all of them");
+        assert_eq!(Hindrance::read("OnTheMoon"), None);
     }
 
     #[test]
