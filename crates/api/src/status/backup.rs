@@ -39,7 +39,9 @@ pub(super) fn say(
         Verdict::Unknown => Truth::Unknown,
     };
     conditions.set(PROTECTED, truth, report.word(), &sentence(report));
-    Some(known(report))
+    // What lies there is not seen, which does not make it nothing.
+    let said = before.backup.as_ref().filter(|_| report.knows_nothing());
+    Some(said.cloned().unwrap_or_else(|| known(report)))
 }
 
 /// A refused manifest says nothing of what lies in the second room, which is still shown.

@@ -13,6 +13,18 @@ use serde::{Deserialize, Serialize};
 use super::Selection;
 use crate::tenant::Server;
 
+/// How far something may lie in the future before a clock is taken to be wrong.
+const AHEAD: SignedDuration = SignedDuration::from_mins(10);
+
+/// What a plugin calls the place where a tenant's backups lie. While that is lost or unknown, nothing is said of what lies
+/// in it.
+pub const REPOSITORY: &str = "repository";
+
+/// From when on something of that time is no longer taken to be of the future.
+pub(super) fn believed(at: Timestamp) -> Timestamp {
+    at.checked_sub(AHEAD).unwrap_or(at)
+}
+
 /// What is known of a tenant's backups, and since when. A copy is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
@@ -99,7 +111,20 @@ pub enum Outcome {
     Damaged(String),
 }
 
+impl DiskBackup {
+    /// What the last restore of it showed. A proof of a time that is yet to come is none: by a wrong clock the next one
+    /// would never be due.
+    pub fn proof_by(&self, now: Timestamp) -> Option<&Proof> {
+        self.proof.as_ref().filter(|proof| !proof.is_ahead(now))
+    }
+}
+
 impl Proof {
+    /// Whether it is of a time that is yet to come.
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        now < believed(self.at)
+    }
+
     /// When it was proven to be intact.
     pub fn intact(&self) -> Option<Timestamp> {
         (self.outcome == Outcome::Intact).then_some(self.at)
