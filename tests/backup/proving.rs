@@ -1,9 +1,11 @@
 //! Proofs: every byte comes back, or it is said that it does not.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use vertskommune_core::backup::facts::{Outcome, Proof};
 use vertskommune_core::backup::{self};
 use vertskommune_core::names::TenantName;
-use vertskommune_provider::Provider;
+use vertskommune_provider::{Moved, Provider, ProviderError};
 
 use crate::servers::Servers;
 use crate::stage::{SERVER, Stage, tenant};
@@ -13,6 +15,26 @@ const MIB: u64 = 1 << 20;
 async fn proof(stage: &Stage, provider: &dyn Provider, disk: &str) -> Option<Proof> {
     let seen = stage.look(provider).await;
     seen.backups[&TenantName::from("ibestad")].backups.servers[SERVER].disks[disk].proof.clone()
+}
+
+/// What is known to be damaged in the repository.
+async fn damage(stage: &Stage, provider: &dyn Provider) -> Option<String> {
+    let seen = stage.look(provider).await;
+    seen.backups[&TenantName::from("ibestad")].backups.damage.clone()
+}
+
+/// Proves a disk in another second than the last: times are told by seconds.
+async fn prove(stage: &Stage, provider: &dyn Provider, disk: &str) -> Result<Moved, ProviderError> {
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    stage.prove(provider, disk).await
+}
+
+/// Flips a bit of a disk, or flips it back.
+fn flip(stage: &Stage) {
+    let flip = "cd /srv/vertskommune/lab/ibestad/repository/data && pack=$(find . -type f -size +4M | sort | head -1) &&
+        byte=$(dd if=$pack bs=1 skip=1000000 count=1 status=none | od -An -tu1) &&
+        printf \"\\\\x$(printf %02x $((byte ^ 1)))\" | dd of=$pack bs=1 seek=1000000 conv=notrunc status=none";
+    stage.room.inside(flip).unwrap();
 }
 
 /// The verdict on the tenant, as its status shows it.
@@ -45,18 +67,81 @@ fn one_flipped_byte_is_found() {
         stage.prove(provider, "system").await.unwrap();
         assert_eq!(verdict(&stage, provider).await, "FreshAndProven");
 
-        let flip = "cd /srv/vertskommune/lab/ibestad/repository/data && pack=$(find . -type f -size +4M | sort | head -1) &&
-            byte=$(dd if=$pack bs=1 skip=1000000 count=1 status=none | od -An -tu1) &&
-            printf \"\\\\x$(printf %02x $((byte ^ 1)))\" | dd of=$pack bs=1 seek=1000000 conv=notrunc status=none";
-        stage.room.inside(flip).unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
-        stage.prove(provider, "data").await.unwrap();
+        flip(&stage);
+        prove(&stage, provider, "data").await.unwrap();
         let found = proof(&stage, provider, "data").await.unwrap();
         assert!(matches!(&found.outcome, Outcome::Damaged(why) if !why.is_empty()), "{found:?}");
         assert_eq!(verdict(&stage, provider).await, "CorruptionFound");
-        // A disk that is not touched by it: the check finds it all the same, since it reads everything of a small one.
-        stage.prove(provider, "system").await.unwrap();
-        let found = proof(&stage, provider, "system").await.unwrap();
+        // A disk that is not touched by it comes back, and the check says of the repository what it found in it.
+        prove(&stage, provider, "system").await.unwrap();
+        assert_eq!(proof(&stage, provider, "system").await.unwrap().outcome, Outcome::Intact);
+        assert!(damage(&stage, provider).await.unwrap().contains("part 1 of 1"));
+        // It is mended, which counts once both were read again.
+        flip(&stage);
+        assert_eq!(verdict(&stage, provider).await, "CorruptionFound");
+        prove(&stage, provider, "data").await.unwrap();
+        assert_eq!(damage(&stage, provider).await, None);
+        assert_eq!(verdict(&stage, provider).await, "FreshAndProven");
+    });
+}
+
+#[test]
+fn what_came_back_is_written_down_as_soon_as_there_is_room() {
+    let Some(stage) = Stage::start("ext4", "256M") else { return };
+    stage.block_on(async {
+        let provider = stage.ready().await;
+        let provider = provider.as_ref();
+        stage.take(provider, &Servers::new(&[("data", 20 * MIB)])).await.unwrap();
+        // The room is full when all has come back.
+        let filled = AtomicBool::new(false);
+        let progress = |moved: Moved| {
+            if moved.bytes == 20 * MIB && !filled.swap(true, Ordering::SeqCst) {
+                stage.room.order("fill").unwrap();
+            }
+        };
+        let full = stage.prove_with(provider, "data", &progress).await;
+        assert!(matches!(full, Err(ProviderError::Capacity(_))), "{full:?}");
+        stage.room.order("drain").unwrap();
+        assert_eq!(proof(&stage, provider, "data").await, None);
+        // By this it is seen that the disk is not read again, and that the check is a matter of its own.
+        flip(&stage);
+        let moved = prove(&stage, provider, "data").await.unwrap();
+        assert_eq!(moved.bytes, 20 * MIB);
+        assert_eq!(proof(&stage, provider, "data").await.unwrap().outcome, Outcome::Intact);
+        assert_eq!(verdict(&stage, provider).await, "CorruptionFound");
+        // What comes then is read.
+        prove(&stage, provider, "data").await.unwrap();
+        let found = proof(&stage, provider, "data").await.unwrap();
         assert!(matches!(&found.outcome, Outcome::Damaged(_)), "{found:?}");
+    });
+}
+
+#[test]
+fn by_a_clock_that_is_a_day_off_nothing_is_taken_or_proven() {
+    let Some(stage) = Stage::start("ext4", "256M") else { return };
+    stage.block_on(async {
+        let provider = stage.ready().await;
+        let provider = provider.as_ref();
+        let servers = Servers::new(&[("data", MIB)]);
+        stage.take(provider, &servers).await.unwrap();
+        // The agent tells another time from now on.
+        let wrong =
+            "cd /usr/local/bin && mv vertskommune told && cat >vertskommune <<'END' && chmod 755 vertskommune
+#!/bin/bash
+set -o pipefail
+/usr/local/bin/told \"$@\" | sed \"s/\\(\\\"clock\\\": *\\\"\\)[^\\\"]*/\\1$(date -u -d '1 day' +%FT%TZ)/\"
+END";
+        stage.room.inside(wrong).unwrap();
+        for refused in [stage.take(provider, &servers).await, prove(&stage, provider, "data").await] {
+            assert!(
+                matches!(&refused, Err(ProviderError::Refused(why)) if why.contains("set the clock right")),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(servers.state().closed.len(), 1, "no server was touched");
+        stage.room.inside("cd /usr/local/bin && mv told vertskommune").unwrap();
+        assert_eq!(proof(&stage, provider, "data").await, None);
+        prove(&stage, provider, "data").await.unwrap();
+        assert_eq!(proof(&stage, provider, "data").await.unwrap().outcome, Outcome::Intact);
     });
 }

@@ -103,7 +103,7 @@ impl Stage {
         servers: &Servers,
         permit: Arc<dyn Permit>,
     ) -> Result<Moved, ProviderError> {
-        self.transfer(provider, Work::Backup, servers, permit).await
+        self.transfer(provider, Work::Backup, servers, &|_| {}, permit).await
     }
 
     /// Takes a backup.
@@ -119,9 +119,19 @@ impl Stage {
 
     /// Proves a disk.
     pub(crate) async fn prove(&self, provider: &dyn Provider, disk: &str) -> Result<Moved, ProviderError> {
+        self.prove_with(provider, disk, &|_| {}).await
+    }
+
+    /// Proves a disk, with somebody who is told how far it is.
+    pub(crate) async fn prove_with(
+        &self,
+        provider: &dyn Provider,
+        disk: &str,
+        progress: &(dyn Fn(Moved) + Send + Sync),
+    ) -> Result<Moved, ProviderError> {
         let servers = Servers::new(&[]);
         let work = Work::Proof { disk: disk.to_owned() };
-        self.transfer(provider, work, &servers, Arc::new(Always)).await
+        self.transfer(provider, work, &servers, progress, Arc::new(Always)).await
     }
 
     async fn transfer(
@@ -129,6 +139,7 @@ impl Stage {
         provider: &dyn Provider,
         work: Work,
         servers: &Servers,
+        progress: &(dyn Fn(Moved) + Send + Sync),
         permit: Arc<dyn Permit>,
     ) -> Result<Moved, ProviderError> {
         let tenant = tenant();
@@ -139,7 +150,7 @@ impl Stage {
             server: SERVER.to_owned(),
             work,
         };
-        let around = Around { servers: Some(servers), progress: &|_| {} };
+        let around = Around { servers: Some(servers), progress };
         provider.transfers().unwrap().carry_out(&transfer, &tenant, &around, &self.ctx(permit)).await
     }
 

@@ -90,6 +90,7 @@ pub fn check_one(
 ) -> Vec<Finding> {
     let mut findings = ground::check(tenant, hosts);
     findings.extend(backup::same_site(tenant, hosts));
+    findings.extend(backup::full_room(tenant, claims, hosts, observations));
     findings.extend(claims.collisions(tenant, observations));
     findings.sort();
     findings.dedup();

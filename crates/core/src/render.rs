@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::backup::report::Verdict;
-use crate::difference::{text, value_text};
+use crate::difference::{bytes_text, text, value_text};
 use crate::plan::{Plan, PlannedStep};
 use crate::step::{Class, Step};
 use crate::transfer::Underway;
@@ -202,6 +202,12 @@ pub fn status_line_meanwhile(plan: &Plan, underway: &[Underway]) -> String {
         others => format!(", {others} more"),
     };
     capital(&format!("{first}{others}"))
+}
+
+/// A size for people, who compare sizes and do not count bytes: in the largest unit in which it is at least ten.
+pub fn size(bytes: u64) -> String {
+    let shift = [40, 30, 20, 10].into_iter().find(|shift| bytes >> shift >= 10).unwrap_or(0);
+    bytes_text(bytes >> shift << shift)
 }
 
 /// The same text as the beginning of a sentence.

@@ -1,7 +1,7 @@
-//! What time has brought: servers whose turn it is, and the disk that is proven next. Pure.
+//! What time has brought: servers whose turn it is, and the disks that are proven next. Pure.
 
 use jiff::Timestamp;
-use vertskommune_core::backup::proving::next_proof;
+use vertskommune_core::backup::proving::next_proofs;
 use vertskommune_core::backup::{Backups, Schedule};
 use vertskommune_core::names::{Installation, ProviderName, ResourceKey};
 use vertskommune_core::observation::Observation;
@@ -50,7 +50,7 @@ pub(crate) fn due(
             }
         }
     }
-    if let Some(target) = next_proof(backup, &tenant.servers, known) {
+    for target in next_proofs(backup, &tenant.servers, known, now) {
         if target.due <= now {
             due.now.push(transfer(target.due, &target.server, Work::Proof { disk: target.disk }));
         } else {
@@ -122,6 +122,13 @@ mod tests {
         let turn = turn();
         let unproven = seen(taken(turn, None), &[]);
         assert_eq!(ask(&unproven, turn).0, ["proving ibe-fs01/data"]);
+    }
+
+    #[test]
+    fn a_proof_of_next_year_does_not_end_proving() {
+        let turn = turn();
+        let ahead = seen(taken(turn, Some(turn + SignedDuration::from_hours(24 * 365))), &[]);
+        assert_eq!(ask(&ahead, turn).0, ["proving ibe-fs01/data"]);
     }
 
     #[test]

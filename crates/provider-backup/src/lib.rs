@@ -1,7 +1,7 @@
 //! The backup plugin: tenants' accounts and repositories in a second room, backups into them, and proofs out of them.
 //!
 //! Pure are [`settings`](settings), [`expand`](expand), [`steps`](steps), [`observe`](observe), [`due`](due),
-//! [`records`](records) and [`jobs`](jobs); [`room`](room) asks the agent, [`vault`](vault) opens a repository, [`apply`](apply) carries out
+//! [`records`](records), [`checks`](checks) and [`jobs`](jobs); [`room`](room) asks the agent, [`vault`](vault) opens a repository, [`apply`](apply) carries out
 //! steps, [`taking`](taking), [`proving`](proving) and [`restoring`](restoring) move bytes. What it relies on:
 //!
 //! - **A run is whole when its configuration lies there**, which is written last. Whatever ends before leaves snapshots that
@@ -12,6 +12,7 @@
 //! - What is kept in memory only spares asking again. All of it may be lost.
 
 mod apply;
+mod checks;
 mod due;
 mod expand;
 mod failure;

@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use restic::{Error as ResticError, Filter};
 use second_room::protocol::{AccountState, Job, Snapshots};
-use vertskommune_core::backup::Backups;
+use vertskommune_core::backup::{Backups, Known};
 use vertskommune_core::names::TenantName;
 use vertskommune_core::observation::{Observation, Scope};
 use vertskommune_provider::secrets::SecretError;
@@ -16,6 +16,7 @@ use vertskommune_provider::{Changes, Ctx, ProviderError};
 
 use crate::SecondRoom;
 use crate::observe::{Inner, View};
+use crate::proving::Found;
 use crate::records::Records;
 use crate::room::{Told, of_secret, secret_name};
 use crate::vault::{Keys, bounds, missing};
@@ -30,6 +31,8 @@ const POLL: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(crate) struct State {
     read: BTreeMap<TenantName, Read>,
+    /// By tenant, server and disk: what a restore showed and could not be written down.
+    pub(crate) unwritten: BTreeMap<(TenantName, String, String), Found>,
     used: BTreeMap<TenantName, u64>,
     /// What the last poll found; nothing where sight was lost since.
     polled: Option<Polled>,
@@ -46,6 +49,8 @@ struct Polled {
 /// What was read of a repository.
 #[derive(Clone)]
 struct Read {
+    /// When it was so last.
+    seen_at: Timestamp,
     snapshots: Snapshots,
     backups: Arc<Backups>,
     attempts: BTreeMap<String, Timestamp>,
@@ -84,12 +89,13 @@ impl SecondRoom {
         let tenant = TenantName::from(state.tenant.as_str());
         let read = async {
             let fits = self.fits(&tenant, state, ctx).await?;
+            let known = |read: &Read| Known { seen_at: read.seen_at, backups: read.backups.clone() };
+            let known = self.state().read.get(&tenant).map(known);
             if !state.repository {
-                return Ok(Inner::Nothing { fits });
+                return Ok(Inner::Nothing { fits, known });
             }
             if !fits {
-                let backups = self.state().read.get(&tenant).map(|read| read.backups.clone());
-                return Ok(Inner::ShutOut { backups });
+                return Ok(Inner::ShutOut { known });
             }
             let Read { backups, attempts, .. } = self.read(&tenant, state, ctx).await?;
             Ok(Inner::Read { fits, backups, attempts })
@@ -124,25 +130,28 @@ impl SecondRoom {
         state: &AccountState,
         ctx: &Ctx,
     ) -> Result<Read, ProviderError> {
-        let before = self.state().read.get(tenant).cloned();
+        let seen_at = Timestamp::now();
+        let before = self.state().read.get(tenant).cloned().map(|read| Read { seen_at, ..read });
         if let (Some(before), Some(now)) = (&before, &state.snapshots)
             && before.snapshots == *now
         {
+            self.state().read.insert(tenant.clone(), before.clone());
             return Ok(before.clone());
         }
         let vault = self.vaults.open(&self.settings, &self.room, tenant, ctx).await?;
         let read = match vault.repository.snapshots(&Filter::default(), &bounds(ctx)).await {
             Ok(snapshots) => {
-                let records = Records::read(&snapshots);
+                let records = Records::read(&snapshots, seen_at);
                 let attempts = records.attempts.iter();
                 let attempts = attempts.map(|(server, attempt)| (server.clone(), attempt.begun)).collect();
-                let backups = Arc::new(records.backups());
+                let backups = Arc::new(records.backups(seen_at));
                 let snapshots = state.snapshots.clone();
-                Read { snapshots: snapshots.unwrap_or_else(never), backups, attempts }
+                Read { seen_at, snapshots: snapshots.unwrap_or_else(never), backups, attempts }
             }
             // It is there and answers, and is not what it was: that is no blindness.
             Err(ResticError::Damaged(damage)) => {
                 let before = before.unwrap_or_else(|| Read {
+                    seen_at,
                     snapshots: never(),
                     backups: Arc::default(),
                     attempts: BTreeMap::new(),

@@ -28,6 +28,8 @@ pub(crate) enum Inner {
     Nothing {
         /// Whether the Secret's key is one of those that the account is let in with.
         fits: bool,
+        /// What lay in the one that was there before.
+        known: Option<Known>,
     },
     /// It was read.
     Read {
@@ -41,7 +43,7 @@ pub(crate) enum Inner {
     /// It cannot be read before the account is let in with the Secret's key again.
     ShutOut {
         /// What lay in it when it was last read.
-        backups: Option<Arc<Backups>>,
+        known: Option<Known>,
     },
     /// It could not be.
     Blind(Blindness),
@@ -123,7 +125,7 @@ impl View<'_> {
     fn tenant(&self, state: &AccountState, inner: &Inner, seen: &mut Observation) {
         let tenant = TenantName::from(state.tenant.as_str());
         let (fits, read) = match inner {
-            Inner::Nothing { fits } => (*fits, None),
+            Inner::Nothing { fits, .. } => (*fits, None),
             Inner::Read { fits, backups, attempts } => (*fits, Some((backups, attempts))),
             Inner::ShutOut { .. } => (false, None),
             Inner::Blind(why) => {
@@ -142,18 +144,31 @@ impl View<'_> {
             things.insert(key(REPOSITORY), Seen::Present(Arc::new(repository)));
             let mut backups = backups.clone();
             if let Some(keeper) = keeper.filter(|keeper| keeper.damage.count > 0) {
-                Arc::make_mut(&mut backups).damage =
-                    Some(format!("the keeper found damage, {}", keeper.damage.said()));
+                let said = format!("the keeper found damage, {}", keeper.damage.said());
+                let damage = &mut Arc::make_mut(&mut backups).damage;
+                *damage = Some(match damage.take() {
+                    Some(checked) => format!("{checked}; {said}"),
+                    None => said,
+                });
             }
             seen.backups.insert(tenant, Known { seen_at: self.now, backups });
-        } else if let Inner::ShutOut { backups } = inner {
-            let why = "its account is not let in with the key of its Secret".to_owned();
-            things.insert(key(REPOSITORY), Seen::Unknown(Blindness::NoSight(why)));
-            if let Some(backups) = backups.clone() {
-                seen.backups.insert(tenant, Known { seen_at: self.now, backups });
+            return;
+        }
+        // What was known is as old as it is: nobody looked into it now.
+        let known = match inner {
+            Inner::ShutOut { known } => {
+                let why = "its account is not let in with the key of its Secret".to_owned();
+                things.insert(key(REPOSITORY), Seen::Unknown(Blindness::NoSight(why)));
+                known
             }
-        } else if state.keeper.is_some() && had_a_repository(state) {
-            things.insert(key(REPOSITORY), Seen::Lost { identity: self.place(state) });
+            Inner::Nothing { known, .. } if state.keeper.is_some() && had_a_repository(state) => {
+                things.insert(key(REPOSITORY), Seen::Lost { identity: self.place(state) });
+                known
+            }
+            _ => &None,
+        };
+        if let Some(known) = known {
+            seen.backups.insert(tenant, known.clone());
         }
     }
 
@@ -242,6 +257,9 @@ pub(crate) fn had_a_repository(state: &AccountState) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use vertskommune_core::backup::facts::ServerBackups;
+    use vertskommune_core::backup::report;
+    use vertskommune_core::backup::report::Verdict;
     use vertskommune_core::observation::Scope;
 
     use super::*;
@@ -263,10 +281,10 @@ mod tests {
         let seen = look(&description(), &[]);
         assert_eq!((seen.of(&tenant, &key(ACCOUNT)), seen.capacity[DISK].free), (None, 1 << 40));
         let half = AccountState { complete: false, ..state() };
-        let seen = look(&description(), &[(half, Inner::Nothing { fits: true })]);
+        let seen = look(&description(), &[(half, Inner::Nothing { fits: true, known: None })]);
         assert_eq!(seen.of(&tenant, &key(ACCOUNT)), None, "half of one is none, and is made whole");
         let bare = AccountState { repository: false, ..state() };
-        let seen = look(&description(), &[(bare, Inner::Nothing { fits: true })]);
+        let seen = look(&description(), &[(bare, Inner::Nothing { fits: true, known: None })]);
         assert!(seen.present(&tenant, &key(ACCOUNT)).is_some());
         assert_eq!(seen.of(&tenant, &key(REPOSITORY)), None);
         let seen = look(&description(), &[(state(), read())]);
@@ -286,10 +304,45 @@ mod tests {
     fn a_repository_that_is_gone_is_lost_and_not_absent() {
         let keeper = Some(json!({"keptBytes": 100, "keptSnapshots": 2}));
         let gone = AccountState { repository: false, keeper, ..state() };
-        let seen = look(&description(), &[(gone, Inner::Nothing { fits: true })]);
+        let seen = look(&description(), &[(gone, Inner::Nothing { fits: true, known: None })]);
         let key = ResourceKey::new(REPOSITORY, "ibestad");
         let lost = seen.of(&"ibestad".into(), &key);
         assert_eq!(lost, Some(Seen::Lost { identity: "/srv/vertskommune/nord/ibestad".to_owned() }));
+    }
+
+    #[test]
+    fn what_cannot_be_read_now_is_as_old_as_it_is() {
+        let now: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
+        let tenant = crate::testing::tenant();
+        let ago = |hours| {
+            let seen_at = now - SignedDuration::from_hours(hours);
+            let run = ServerBackups { last_good: Some(seen_at), ..ServerBackups::default() };
+            let backups = Backups { servers: [("ibe-fs01".to_owned(), run)].into(), ..Backups::default() };
+            Known { seen_at, backups: Arc::new(backups) }
+        };
+        let told = |state: AccountState, inner: Inner| {
+            let seen = look(&description(), &[(state, inner)]);
+            let backup = tenant.backup.as_ref().unwrap();
+            let report = report(backup, &tenant.name, &tenant.servers, Some(&seen), now);
+            (report.verdict, report.word().to_owned(), report.last_backup)
+        };
+        let (verdict, word, last) = told(state(), Inner::ShutOut { known: Some(ago(2)) });
+        assert_eq!((verdict, word.as_str(), last), (Verdict::Unknown, "NoSight", Some(ago(2).seen_at)));
+        let (verdict, word, _) = told(state(), Inner::ShutOut { known: None });
+        assert_eq!((verdict, word.as_str()), (Verdict::Unknown, "NoSight"), "and it is not without a backup");
+        let (verdict, word, _) = told(state(), Inner::ShutOut { known: Some(ago(0)) });
+        assert_ne!(
+            (verdict, word.as_str()),
+            (Verdict::Unknown, "NoSight"),
+            "for an hour what was known counts"
+        );
+        let keeper = Some(json!({"keptBytes": 100, "keptSnapshots": 2}));
+        let gone = AccountState { repository: false, keeper, ..state() };
+        for known in [None, Some(ago(2))] {
+            let last = known.as_ref().map(|known| known.seen_at);
+            let told = told(gone.clone(), Inner::Nothing { fits: true, known });
+            assert_eq!(told, (Verdict::Unprotected, "RepositoryLost".to_owned(), last));
+        }
     }
 
     #[test]

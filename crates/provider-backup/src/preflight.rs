@@ -5,6 +5,7 @@ use restic::Bounds;
 use restic::escrow;
 use second_room::protocol::Description;
 use std::time::Duration;
+use vertskommune_core::render::size;
 use vertskommune_provider::{Checked, Ctx, ProviderError};
 
 use crate::SecondRoom;
@@ -37,8 +38,8 @@ impl SecondRoom {
                 "room",
                 Ok(format!(
                     "{} free of {} on {}",
-                    gib(description.free_bytes),
-                    gib(description.total_bytes),
+                    size(description.free_bytes),
+                    size(description.total_bytes),
                     description.file_system
                 )),
             ),
@@ -120,10 +121,6 @@ fn clock(description: &Description, now: Timestamp) -> Result<String, String> {
     } else {
         Err(format!("it is {now:.0} here and {theirs:.0} there: set the clock right that is wrong"))
     }
-}
-
-fn gib(bytes: u64) -> String {
-    format!("{} GiB", bytes >> 30)
 }
 
 fn line(what: &str, result: Result<String, String>) -> Checked {

@@ -1,5 +1,5 @@
-//! Proving a backup by restoring it: every byte comes back and is compared with what was sent; and a part of all that lies
-//! there is read.
+//! Proving a backup by restoring it: every byte comes back and is compared with what was sent. With it goes a check of the
+//! whole repository, which reads a part of all that lies there.
 
 use jiff::Timestamp;
 use restic::{Backup, Error as ResticError, Filter, Read};
@@ -9,21 +9,25 @@ use vertskommune_core::names::TenantName;
 use vertskommune_provider::{Around, Ctx, Moved, ProviderError};
 
 use crate::SecondRoom;
+use crate::checks::Checks;
 use crate::guard::while_permitted;
-use crate::records::{Records, Run, Whose, disk_path, proof_path};
+use crate::records::{Records, Run, Whose, check_path, check_tags, disk_path, proof_path};
 use crate::stream::{self, Passed};
 use crate::taking::note;
 use crate::vault::{Vault, bounds};
 
-/// A check reads about so much, and a repository's parts take turns by the day.
-const PART: u64 = 1 << 30;
-
-/// In so many days everything was read.
-const PARTS: u64 = 90;
+/// What a restore showed.
+#[derive(Debug)]
+pub(crate) struct Found {
+    run: String,
+    at: Timestamp,
+    moved: Moved,
+    outcome: Outcome,
+}
 
 impl SecondRoom {
-    /// Proves the last backup of a disk. What is found is written down, be it good or bad; an error means that nothing was
-    /// found out.
+    /// Proves the last backup of a disk, and checks the repository. What is found is written down, be it good or bad; an error
+    /// means that something was not found out, or could not be written down.
     pub(crate) async fn prove(
         &self,
         tenant: &TenantName,
@@ -33,33 +37,33 @@ impl SecondRoom {
         ctx: &Ctx,
     ) -> Result<Moved, ProviderError> {
         let _alone = self.at_work.begin(tenant, server)?;
+        self.compare_clocks(ctx).await?;
         let vault = self.vaults.open(&self.settings, &self.room, tenant, ctx).await?;
         let records = read(&vault, ctx).await?;
         let run = records.find(server, disk, None);
         let run =
             run.ok_or_else(|| ProviderError::Refused(format!("there is no backup of {server}/{disk}")))?;
-        let (moved, mut outcome) = self.restored(&vault, run, disk, around, ctx).await?;
-        if outcome == Outcome::Intact {
-            outcome = self.checked(&vault, tenant, ctx).await?;
-        }
-        let whose = Whose { installation: &self.installation, tenant, server };
-        let backup = Backup {
-            path: proof_path(server, disk),
-            host: server.to_owned(),
-            tags: whose.proof(&run.id, disk, &outcome),
-            time: Timestamp::from_second(Timestamp::now().as_second()).ok(),
+        let key = (tenant.clone(), server.to_owned(), disk.to_owned());
+        let kept = self.state().unwritten.remove(&key).filter(|found| found.run == run.id);
+        let found = match kept {
+            Some(found) => found,
+            None => self.restored(&vault, run, disk, around, ctx).await?,
         };
-        let content =
-            json!({"version": 1, "run": run.id, "server": server, "disk": disk, "outcome": outcome});
-        ctx.permit()?;
-        note(&vault, &backup, &content, &bounds(ctx)).await?;
-        match &outcome {
+        let whose = Whose { installation: &self.installation, tenant, server };
+        if let Err(error) = write(&vault, whose, disk, &found, ctx).await {
+            // A disk that took hours is not read again because the room is full.
+            self.state().unwritten.insert(key, found);
+            return Err(error);
+        }
+        match &found.outcome {
             Outcome::Intact => tracing::info!(%tenant, server, disk, run = %run.id, "a backup is proven"),
             Outcome::Damaged(why) => {
                 tracing::error!(%tenant, server, disk, run = %run.id, why, "a backup is damaged");
             }
         }
-        Ok(moved)
+        // Only now: whatever hinders the check, the proof stands.
+        self.check(&vault, tenant, &records.checks, ctx).await?;
+        Ok(found.moved)
     }
 
     /// Restores the disk to nowhere.
@@ -70,46 +74,92 @@ impl SecondRoom {
         disk: &str,
         around: &Around<'_>,
         ctx: &Ctx,
-    ) -> Result<(Moved, Outcome), ProviderError> {
+    ) -> Result<Found, ProviderError> {
         let of = run.disks.get(disk).map_or(0, |sum| sum.bytes);
         let passed = Passed::default();
-        let (bytes, what) = match dump(vault, run, disk, None, &passed, around, ctx).await? {
+        let (bytes, outcome) = match dump(vault, run, disk, None, &passed, around, ctx).await? {
             Dumped::Same(bytes) => (bytes, Outcome::Intact),
             Dumped::Other(why) => (passed.bytes(), Outcome::Damaged(why)),
         };
-        Ok((Moved { bytes, of, stored: 0 }, what))
+        Ok(Found { run: run.id.clone(), at: this_second(), moved: Moved { bytes, of, stored: 0 }, outcome })
     }
 
-    /// Checks the repository, and reads today's part of it. It needs the repository alone: where a backup runs, that goes
-    /// first, and the check comes with the next proof.
-    async fn checked(&self, vault: &Vault, tenant: &TenantName, ctx: &Ctx) -> Result<Outcome, ProviderError> {
-        let sharing = self.sharing(tenant);
-        let Ok(_alone) = sharing.try_write() else { return Ok(Outcome::Intact) };
-        let of = self.used(tenant).div_ceil(PART).clamp(1, PARTS);
-        let today = u64::try_from(Timestamp::now().as_second() / (24 * 60 * 60)).unwrap_or(0);
-        let number = |it: u64| u32::try_from(it).unwrap_or(1);
-        let read = Read::Part { part: number(today % of + 1), of: number(of) };
-        ctx.permit()?;
-        let bounds = bounds(ctx);
-        let checking = vault.repository.check(read, &bounds);
-        match while_permitted(ctx, &bounds.cancel, || {}, checking).await? {
-            Ok(()) => Ok(Outcome::Intact),
+    /// Checks the repository, reads the part of it whose turn it is, and writes down what that showed. It needs the repository
+    /// alone: where a backup runs, that goes first, and the part's turn comes with the next proof.
+    async fn check(
+        &self,
+        vault: &Vault,
+        tenant: &TenantName,
+        checks: &Checks,
+        ctx: &Ctx,
+    ) -> Result<(), ProviderError> {
+        let part = checks.next(self.used(tenant), Timestamp::now());
+        let checked = {
+            let sharing = self.sharing(tenant);
+            let Ok(_alone) = sharing.try_write() else {
+                tracing::info!(%tenant, "the repository is not checked while a backup is taken");
+                return Ok(());
+            };
+            ctx.permit()?;
+            let bounds = bounds(ctx);
+            let read = Read::Part { part: part.part, of: part.of };
+            let checking = vault.repository.check(read, &bounds);
+            while_permitted(ctx, &bounds.cancel, || {}, checking).await?
+        };
+        let outcome = match checked {
+            Ok(()) => Outcome::Intact,
             Err(ResticError::Damaged(damage)) => {
-                Ok(Outcome::Damaged(format!("the check of the repository found damage: {damage}")))
+                tracing::error!(%tenant, %part, %damage, "a repository is damaged");
+                Outcome::Damaged(damage.to_string())
             }
             Err(ResticError::Locked(holder)) => {
                 tracing::info!(%tenant, %holder, "the repository is not checked while somebody works in it");
-                Ok(Outcome::Intact)
+                return Ok(());
             }
-            Err(error) => Err(vault.error(&error)),
-        }
+            Err(error) => return Err(vault.error(&error)),
+        };
+        let backup = Backup {
+            path: check_path(),
+            host: tenant.to_string(),
+            tags: check_tags(&self.installation, tenant, part, &outcome),
+            time: Some(this_second()),
+        };
+        let content = json!({"version": 1, "part": part.part, "of": part.of, "outcome": outcome});
+        ctx.permit()?;
+        note(vault, &backup, &content, &bounds(ctx)).await
     }
+}
+
+/// Writes a proof down.
+async fn write(
+    vault: &Vault,
+    whose: Whose<'_>,
+    disk: &str,
+    found: &Found,
+    ctx: &Ctx,
+) -> Result<(), ProviderError> {
+    let Found { run, at, outcome, .. } = found;
+    let server = whose.server;
+    let backup = Backup {
+        path: proof_path(server, disk),
+        host: server.to_owned(),
+        tags: whose.proof(run, disk, outcome),
+        time: Some(*at),
+    };
+    let content = json!({"version": 1, "run": run, "server": server, "disk": disk, "outcome": outcome});
+    ctx.permit()?;
+    note(vault, &backup, &content, &bounds(ctx)).await
+}
+
+/// What restic writes down of a time.
+fn this_second() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// What lies in a repository.
 pub(crate) async fn read(vault: &Vault, ctx: &Ctx) -> Result<Records, ProviderError> {
     let snapshots = vault.repository.snapshots(&Filter::default(), &bounds(ctx)).await;
-    Ok(Records::read(&snapshots.map_err(|error| vault.error(&error))?))
+    Ok(Records::read(&snapshots.map_err(|error| vault.error(&error))?, Timestamp::now()))
 }
 
 /// What came back of a disk.

@@ -1,8 +1,8 @@
 //! What lies in a repository, told by the tags of its snapshots, and the tags that tell it. Pure.
 //!
 //! A run of a server is a snapshot for each disk, and one of the machine's configuration, written last, which makes the run
-//! whole. Its tags tell size and hash of every disk, so that one list of snapshots tells everything. A proof and an attempt
-//! that came to nothing are small snapshots too.
+//! whole. Its tags tell size and hash of every disk, so that one list of snapshots tells everything. A proof, a check of the
+//! repository and an attempt that came to nothing are small snapshots too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +14,8 @@ use vertskommune_core::backup::facts::{DiskBackup, Hindrance, Obstacle, Outcome,
 use vertskommune_core::names::{Installation, TenantName};
 use vertskommune_provider::RunDisk;
 
+use crate::checks::{Checks, Part};
+
 /// So many of the last runs tell the throughput.
 const MEASURED: usize = 20;
 
@@ -23,16 +25,8 @@ const MEASURABLE: u64 = 1 << 30;
 /// The longest detail in a tag, in characters.
 const DETAIL: usize = 200;
 
-/// All hindrances, to be known again by their words.
-const HINDRANCES: [Hindrance; 7] = [
-    Hindrance::QuiesceFailed,
-    Hindrance::RawDeviceMapping,
-    Hindrance::IndependentDisk,
-    Hindrance::Encrypted,
-    Hindrance::SharedDisk,
-    Hindrance::SnapshotRefused,
-    Hindrance::ExportRefused,
-];
+/// The server that the note of a check names. None is called so.
+const CHECKED: &str = ".repository";
 
 /// A run's id: the moment it began as compact UTC, such as `20261128T221500Z`.
 pub(crate) fn run_id(begun: Timestamp) -> String {
@@ -63,6 +57,22 @@ pub(crate) fn proof_path(server: &str, disk: &str) -> String {
 /// The path of an attempt.
 pub(crate) fn attempt_path(server: &str) -> String {
     format!("/{server}/attempt.json")
+}
+
+/// The path of a check.
+pub(crate) fn check_path() -> String {
+    format!("/{CHECKED}/check.json")
+}
+
+/// The tags of a check. They are those of a proof whose disk is the part, so that the keeper keeps the last of each part and
+/// lets those before it go.
+pub(crate) fn check_tags(
+    installation: &Installation,
+    tenant: &TenantName,
+    part: Part,
+    outcome: &Outcome,
+) -> Vec<String> {
+    Whose { installation, tenant, server: CHECKED }.proof("check", &part.to_string(), outcome)
 }
 
 /// What all snapshots of a server are tagged with.
@@ -163,6 +173,8 @@ pub(crate) struct Run {
 pub(crate) struct Records {
     /// The whole runs, the oldest first.
     pub(crate) runs: Vec<Run>,
+    /// What checks of the repository showed.
+    pub(crate) checks: Checks,
     /// By server and disk, then by run: what the last restore of it showed.
     proofs: BTreeMap<(String, String), BTreeMap<String, Proof>>,
     /// By server: the last attempt that came to nothing.
@@ -177,8 +189,8 @@ pub(crate) struct Attempt {
 }
 
 impl Records {
-    /// Reads the snapshots of a repository, in any order.
-    pub(crate) fn read(snapshots: &[Snapshot]) -> Self {
+    /// Reads the snapshots of a repository, in any order. What is of a time that is yet to come gives way to what is not.
+    pub(crate) fn read(snapshots: &[Snapshot], now: Timestamp) -> Self {
         let mut records = Self::default();
         let mut disks: BTreeMap<(&str, &str), BTreeMap<&str, &str>> = BTreeMap::new();
         for snapshot in snapshots {
@@ -202,26 +214,25 @@ impl Records {
                 if attempt.begun > last.begun {
                     *last = attempt;
                 }
-            } else if let (Some(run), Some(disk)) = (snapshot.tag("proof"), snapshot.tag("disk")) {
-                records.prove(snapshot, server, disk, run);
+            } else if let (Some(run), Some(disk), Some(outcome)) =
+                (snapshot.tag("proof"), snapshot.tag("disk"), outcome(snapshot))
+            {
+                let proof = Proof { at: snapshot.time, outcome };
+                if server != CHECKED {
+                    records.prove(proof, (server, disk, run), now);
+                } else if let Some(part) = Part::parse(disk).filter(|_| is(&check_path())) {
+                    records.checks.note(part, proof, now);
+                }
             }
         }
         records.runs.sort_by(|a, b| (a.begun, &a.server, &a.id).cmp(&(b.begun, &b.server, &b.id)));
         records
     }
 
-    fn prove(&mut self, snapshot: &Snapshot, server: &str, disk: &str, run: &str) {
-        let outcome = match snapshot.tag("outcome") {
-            Some("intact") => Outcome::Intact,
-            Some("damaged") => {
-                Outcome::Damaged(snapshot.tag("detail").unwrap_or("it is not what was sent").to_owned())
-            }
-            _ => return,
-        };
-        let proof = Proof { at: snapshot.time, outcome };
+    fn prove(&mut self, proof: Proof, (server, disk, run): (&str, &str, &str), now: Timestamp) {
         let of_disk = self.proofs.entry((server.to_owned(), disk.to_owned())).or_default();
         let last = of_disk.entry(run.to_owned()).or_insert_with(|| proof.clone());
-        if proof.at >= last.at {
+        if weight(&proof, now) >= weight(last, now) {
             *last = proof;
         }
     }
@@ -239,7 +250,7 @@ impl Records {
     }
 
     /// What is to be known of it.
-    pub(crate) fn backups(&self) -> Backups {
+    pub(crate) fn backups(&self, now: Timestamp) -> Backups {
         let mut servers: BTreeMap<String, ServerBackups> = BTreeMap::new();
         for run in &self.runs {
             let server = servers.entry(run.server.clone()).or_default();
@@ -248,7 +259,8 @@ impl Records {
             server.obstacles.clone_from(&run.obstacles);
             for (name, sum) in &run.disks {
                 let of_disk = self.proofs.get(&(run.server.clone(), name.clone()));
-                let proof = of_disk.and_then(|runs| runs.values().max_by_key(|proof| proof.at)).cloned();
+                let proof =
+                    of_disk.and_then(|runs| runs.values().max_by_key(|proof| weight(proof, now))).cloned();
                 server.disks.insert(name.clone(), DiskBackup { bytes: sum.bytes, taken: run.begun, proof });
             }
         }
@@ -258,7 +270,7 @@ impl Records {
                 server.obstacles.clone_from(&attempt.obstacles);
             }
         }
-        Backups { servers, throughput: self.throughput(), damage: None }
+        Backups { servers, throughput: self.throughput(), damage: self.checks.damage() }
     }
 
     /// The whole runs, the newest first, as they are listed.
@@ -284,6 +296,22 @@ impl Records {
         let (bytes, seconds) =
             last.fold((0_u64, 0_u64), |sum, run| (sum.0.saturating_add(run.0), sum.1.saturating_add(run.1)));
         (bytes > 0).then(|| bytes / seconds.max(1))
+    }
+}
+
+/// Of two proofs the heavier counts.
+fn weight(proof: &Proof, now: Timestamp) -> (bool, Timestamp) {
+    (!proof.is_ahead(now), proof.at)
+}
+
+/// What came of a proof or a check.
+fn outcome(snapshot: &Snapshot) -> Option<Outcome> {
+    match snapshot.tag("outcome")? {
+        "intact" => Some(Outcome::Intact),
+        "damaged" => {
+            Some(Outcome::Damaged(snapshot.tag("detail").unwrap_or("it is not what was sent").to_owned()))
+        }
+        _ => None,
     }
 }
 
@@ -319,13 +347,16 @@ fn whole(snapshot: &Snapshot, server: &str, run: &str, there: Option<&BTreeMap<&
 fn obstacles(snapshot: &Snapshot) -> Vec<Obstacle> {
     let words = snapshot.tags.iter().filter_map(|tag| tag.strip_prefix("obstacle="));
     words
-        .filter_map(|said| {
+        .map(|said| {
             let (disk, word) = match said.strip_prefix("disk.").and_then(|rest| rest.rsplit_once(':')) {
                 Some((disk, word)) => (Some(disk.to_owned()), word),
                 None => (None, said),
             };
-            let why = HINDRANCES.into_iter().find(|hindrance| hindrance.word() == word)?;
-            Some(Obstacle { disk, why, detail: None })
+            // A word that a newer version wrote is an obstacle all the same.
+            match Hindrance::read(word) {
+                Some(why) => Obstacle { disk, why, detail: None },
+                None => Obstacle { disk, why: Hindrance::Other, detail: Some(word.to_owned()) },
+            }
         })
         .collect()
 }
@@ -341,6 +372,14 @@ mod tests {
     fn snapshot(path: String, time: &str, tags: Vec<String>) -> Snapshot {
         let id = format!("{path} {time}");
         Snapshot { id, time: at(time), hostname: "fs01".to_owned(), paths: vec![path], tags }
+    }
+
+    fn now() -> Timestamp {
+        at("2026-11-28T12:00:00Z")
+    }
+
+    fn read(snapshots: &[Snapshot]) -> Records {
+        Records::read(snapshots, now())
     }
 
     struct Maker {
@@ -389,8 +428,8 @@ mod tests {
         let proven = maker.whose().proof("20261124T221500Z", "data", &Outcome::Intact);
         all.push(snapshot(proof_path("fs01", "data"), "2026-11-25T08:00:00Z", proven));
         all.reverse();
-        let records = Records::read(&all);
-        let backups = records.backups();
+        let records = read(&all);
+        let backups = records.backups(now());
         let server = &backups.servers["fs01"];
         assert_eq!((server.last_good, server.obstacles.as_slice()), (Some(at(NIGHT)), [rdm].as_slice()));
         assert_eq!(
@@ -399,8 +438,8 @@ mod tests {
         );
         assert_eq!((server.disks["system"].bytes, &server.disks["system"].proof), (600 << 20, &None));
         assert_eq!(backups.throughput, Some(120 << 20));
-        let small = Records::read(&maker.run(NIGHT, &["data"], &[]));
-        assert_eq!(small.backups().throughput, None, "it measures little but its beginning");
+        let small = read(&maker.run(NIGHT, &["data"], &[]));
+        assert_eq!(small.backups(now()).throughput, None, "it measures little but its beginning");
         let run = records.find("fs01", "data", None).unwrap();
         assert_eq!(run.snapshots["data"], format!("/fs01/data.raw {NIGHT}"));
         assert_eq!(records.find("fs01", "data", Some("20261101T000000Z")), None);
@@ -416,11 +455,11 @@ mod tests {
         for missing in 0..whole.len() {
             let mut part = whole.clone();
             part.remove(missing);
-            assert!(Records::read(&part).runs.is_empty(), "without {:?}", whole[missing].paths);
+            assert!(read(&part).runs.is_empty(), "without {:?}", whole[missing].paths);
         }
         let mut elsewhere = whole;
         elsewhere[0].paths = vec!["/db01/data.raw".to_owned()];
-        assert!(Records::read(&elsewhere).runs.is_empty(), "a tag that its path does not bear out");
+        assert!(read(&elsewhere).runs.is_empty(), "a tag that its path does not bear out");
     }
 
     #[test]
@@ -438,15 +477,68 @@ mod tests {
             assert!(tags.iter().all(|tag| !tag.contains(',')), "{tags:?}");
             all.push(snapshot(proof_path("fs01", "data"), time, tags));
         }
-        let records = Records::read(&all);
+        let records = read(&all);
         assert_eq!(records.attempts["fs01"].begun, at(NEXT));
-        let server = records.backups().servers.remove("fs01").unwrap();
+        let server = records.backups(now()).servers.remove("fs01").unwrap();
         assert_eq!((server.last_good, server.obstacles), (Some(at(NIGHT)), vec![quiesce]));
         let proof = server.disks["data"].proof.clone().unwrap();
         assert_eq!(proof.outcome, Outcome::Damaged("pack 12; and more".to_owned()));
         // A run after it makes it obsolete.
         all.extend(maker.run("2026-11-26T22:15:00Z", &["data"], &[]));
-        let server = Records::read(&all).backups().servers.remove("fs01").unwrap();
+        let server = read(&all).backups(now()).servers.remove("fs01").unwrap();
         assert_eq!((server.last_good, server.obstacles), (Some(at("2026-11-26T22:15:00Z")), Vec::new()));
+    }
+
+    #[test]
+    fn a_proof_of_a_time_to_come_hides_no_other() {
+        let maker = Maker::new();
+        let mut all = maker.run(NIGHT, &["data"], &[]);
+        let proven = |time: &str, outcome: &Outcome| {
+            let tags = maker.whose().proof("20261124T221500Z", "data", outcome);
+            snapshot(proof_path("fs01", "data"), time, tags)
+        };
+        all.push(proven("2027-11-25T08:00:00Z", &Outcome::Intact));
+        let proof =
+            |all: &[Snapshot]| read(all).backups(now()).servers["fs01"].disks["data"].proof.clone().unwrap();
+        assert!(proof(&all).is_ahead(now()), "it is told where there is no other");
+        all.push(proven("2026-11-26T08:00:00Z", &Outcome::Damaged("pack 12".to_owned())));
+        assert_eq!(proof(&all).at, at("2026-11-26T08:00:00Z"));
+        all.reverse();
+        assert_eq!(proof(&all).at, at("2026-11-26T08:00:00Z"));
+    }
+
+    #[test]
+    fn a_check_is_of_the_repository_and_of_no_disk() {
+        let maker = Maker::new();
+        let mut all = maker.run(NIGHT, &["data"], &[]);
+        let check = |time: &str, part: &str, outcome: &Outcome| {
+            let part = Part::parse(part).unwrap();
+            snapshot(check_path(), time, check_tags(&maker.installation, &maker.tenant, part, outcome))
+        };
+        let damaged = Outcome::Damaged("pack 12, and more".to_owned());
+        all.push(check("2026-11-26T08:00:00Z", "2-of-4", &damaged));
+        all.push(check("2026-11-27T08:00:00Z", "3-of-4", &Outcome::Intact));
+        let records = read(&all);
+        let backups = records.backups(now());
+        let damage = backups.damage.unwrap();
+        assert!(damage.contains("part 2 of 4") && damage.ends_with("pack 12; and more"), "{damage}");
+        assert_eq!(backups.servers.keys().collect::<Vec<_>>(), ["fs01"]);
+        assert_eq!(backups.servers["fs01"].disks["data"].proof, None);
+        assert_eq!(records.checks.next(4 << 30, now()), Part { part: 2, of: 4 });
+        all.push(check("2026-11-28T08:00:00Z", "2-of-4", &Outcome::Intact));
+        assert_eq!(read(&all).backups(now()).damage, None);
+    }
+
+    #[test]
+    fn an_obstacle_of_a_newer_version_is_still_one() {
+        let maker = Maker::new();
+        let mut all = maker.run(NIGHT, &["data"], &[]);
+        all.last_mut().unwrap().tags.push("obstacle=disk.logs:OnTheMoon".to_owned());
+        let obstacles = read(&all).backups(now()).servers.remove("fs01").unwrap().obstacles;
+        let why = Hindrance::Other;
+        assert_eq!(
+            obstacles,
+            [Obstacle { disk: Some("logs".to_owned()), why, detail: Some("OnTheMoon".to_owned()) }]
+        );
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use vertskommune_core::backup::facts;
 use vertskommune_core::schema::{Change, Concern, FieldRule, KindRules, Schema};
 
 /// A tenant's account in the second room, with its folder and quota.
 pub(crate) const ACCOUNT: &str = "account";
 /// A tenant's repository, with the keys that open it and what the keeper keeps of it.
-pub(crate) const REPOSITORY: &str = "repository";
+pub(crate) const REPOSITORY: &str = facts::REPOSITORY;
 
 /// The fields that stand in plans.
 pub(crate) mod field {

@@ -63,9 +63,15 @@ impl SecondRoom {
         self.compare_clocks(ctx).await?;
         let vault = self.vaults.open(&self.settings, &self.room, &tenant.name, ctx).await?;
         ctx.permit()?;
-        let left = servers.tidy(&tenant.name, ctx).await?;
-        if left > 0 {
-            tracing::warn!(tenant = %tenant.name, left, "a backup that had ended left snapshots on servers; they are removed");
+        // What of it cannot be removed is another server's, or the export of this one says so.
+        match servers.tidy(&tenant.name, ctx).await {
+            Ok(0) => {}
+            Ok(left) => {
+                tracing::warn!(tenant = %tenant.name, left, "a backup that had ended left snapshots on servers; they are removed");
+            }
+            Err(error) => {
+                tracing::warn!(tenant = %tenant.name, %error, "what backups that had ended left on servers is not all removed");
+            }
         }
         // Nobody checks the repository meanwhile: that excludes all others.
         let shared = self.sharing(&tenant.name);
@@ -86,19 +92,9 @@ impl SecondRoom {
         run.carry_out(servers).await
     }
 
-    /// A clock that is wrong by a day makes a backup look new that is old, or the other way round.
-    async fn compare_clocks(&self, ctx: &Ctx) -> Result<(), ProviderError> {
-        let description = self.room.describe(ctx).await?;
-        let theirs = description.clock.parse::<Timestamp>();
-        let theirs =
-            theirs.map_err(|error| ProviderError::Protocol(format!("the agent's clock: {error}")))?;
-        let ours = Timestamp::now();
-        if ours.duration_since(theirs).abs() > APART {
-            return Err(ProviderError::Refused(format!(
-                "it is {ours:.0} here and {theirs:.0} in the second room: set the clock right that is wrong"
-            )));
-        }
-        Ok(())
+    /// A clock that is wrong by a day makes a backup or a proof look new that is old, or the other way round.
+    pub(crate) async fn compare_clocks(&self, ctx: &Ctx) -> Result<(), ProviderError> {
+        same_time(Timestamp::now(), &self.room.describe(ctx).await?.clock)
     }
 
     /// Removes the locks of those who are surely gone, and no others.
@@ -119,6 +115,18 @@ impl SecondRoom {
         }
         Ok(())
     }
+}
+
+/// Whether the second room's clock tells about the same time as ours.
+fn same_time(ours: Timestamp, theirs: &str) -> Result<(), ProviderError> {
+    let theirs = theirs.parse::<Timestamp>();
+    let theirs = theirs.map_err(|error| ProviderError::Protocol(format!("the agent's clock: {error}")))?;
+    if ours.duration_since(theirs).abs() > APART {
+        return Err(ProviderError::Refused(format!(
+            "it is {ours:.0} here and {theirs:.0} in the second room: set the clock right that is wrong"
+        )));
+    }
+    Ok(())
 }
 
 /// Tells one manifest of a tenant from another.
@@ -297,5 +305,26 @@ impl SecondRoom {
     ) -> Arc<tokio::sync::RwLock<()>> {
         let mut sharing = self.sharing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         sharing.entry(tenant.clone()).or_default().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_may_differ_by_minutes_and_no_more() {
+        let now = "2026-11-28T12:00:00Z".parse().unwrap();
+        for (theirs, same) in [
+            ("2026-11-28T12:00:00Z", true),
+            ("2026-11-28T11:51:00Z", true),
+            ("2026-11-28T12:09:00.5Z", true),
+            ("2026-11-27T12:00:00Z", false),
+            ("2026-11-28T12:11:00Z", false),
+            ("2027-11-28T12:00:00Z", false),
+        ] {
+            assert_eq!(same_time(now, theirs).is_ok(), same, "{theirs}");
+        }
+        assert!(matches!(same_time(now, "noon"), Err(ProviderError::Protocol(_))));
     }
 }

@@ -1,6 +1,7 @@
 //! A backup from a stream.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use tokio::io::AsyncRead;
 
@@ -107,10 +108,23 @@ impl Backup {
             all.extend(["--tag".to_owned(), argument(tag)?.to_owned()]);
         }
         if let Some(time) = self.time {
-            // restic reads it on its own clock's zone, and an empty environment's is UTC unless the machine says other.
-            let local = time.to_zoned(jiff::tz::TimeZone::system());
-            all.extend(["--time".to_owned(), local.strftime("%Y-%m-%d %H:%M:%S").to_string()]);
+            // restic reads it in the zone of its own clock, which is UTC for every child.
+            let time = time.to_zoned(TimeZone::UTC);
+            all.extend(["--time".to_owned(), time.strftime("%Y-%m-%d %H:%M:%S").to_string()]);
         }
         Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_in_utc() {
+        let time = "2026-11-28T22:15:00Z".parse().ok();
+        let backup = Backup { path: "/fs01/data.raw".to_owned(), host: "fs01".to_owned(), time, ..Backup::default() };
+        let arguments = backup.arguments().unwrap();
+        assert_eq!(arguments[arguments.len() - 2..], ["--time", "2026-11-28 22:15:00"]);
     }
 }

@@ -160,7 +160,8 @@ impl Running {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(call.program).args(&call.arguments);
         command.env_clear().env("PATH", PATH).env("LANG", "C").env("TMPDIR", call.temporary);
-        command.env("RESTIC_PROGRESS_FPS", "1");
+        // Times in arguments are UTC, whatever the machine's zone is.
+        command.env("TZ", "UTC").env("RESTIC_PROGRESS_FPS", "1");
         command.stdin(if feeds { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
         command.process_group(0).kill_on_drop(true);
@@ -234,4 +235,23 @@ async fn on_a_thread_of_its_own(mut command: Command) -> io::Result<(Child, mpsc
     })?;
     let child = told.await.map_err(|_| io::Error::other("the thread ended"))??;
     Ok((child, alive))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_child_has_an_environment_of_its_own() {
+        let mut said = Vec::new();
+        let call = Call { program: Path::new("/usr/bin/env"), arguments: Vec::new(), temporary: Path::new("/tmp") };
+        let bounds = Bounds::within(Duration::from_secs(30));
+        run(call, Input::Nothing, Output::Document(&mut said, 4096), &bounds).await.unwrap();
+        let said = String::from_utf8(said).unwrap();
+        let mut names: Vec<_> = said.lines().filter_map(|line| line.split_once('=')).collect();
+        names.sort_unstable();
+        let expected =
+            [("LANG", "C"), ("PATH", PATH), ("RESTIC_PROGRESS_FPS", "1"), ("TMPDIR", "/tmp"), ("TZ", "UTC")];
+        assert_eq!(names, expected);
+    }
 }

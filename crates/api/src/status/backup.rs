@@ -11,7 +11,6 @@ use vertskommune_core::schema::Concern;
 use vertskommune_core::transfer::{Failed, Work};
 
 use crate::conditions::{BACKUP_READY, Conditions, PROTECTED, Truth, find, whole_second};
-use crate::quantity::Quantity;
 use crate::tenant::{BackupStatus, ServerBackupStatus, TenantStatus};
 
 /// Says both conditions, where the manifest asks for backup, and what is known of the backups.
@@ -40,7 +39,9 @@ pub(super) fn say(
         Verdict::Unknown => Truth::Unknown,
     };
     conditions.set(PROTECTED, truth, report.word(), &sentence(report));
-    Some(known(report))
+    // What lies there is not seen, which does not make it nothing.
+    let said = before.backup.as_ref().filter(|_| report.knows_nothing());
+    Some(said.cloned().unwrap_or_else(|| known(report)))
 }
 
 /// A refused manifest says nothing of what lies in the second room, which is still shown.
@@ -140,8 +141,6 @@ fn time(at: Option<Timestamp>) -> Option<Time> {
     at.map(whole_second)
 }
 
-/// A size in the largest unit in which it is at least ten: people compare sizes, they do not count bytes.
 fn size(bytes: u64) -> Option<String> {
-    let shift = [40, 30, 20, 10].into_iter().find(|shift| bytes >> shift >= 10).unwrap_or(0);
-    (bytes > 0).then(|| Quantity::from_bytes(bytes >> shift << shift).to_string())
+    (bytes > 0).then(|| render::size(bytes))
 }

@@ -5,11 +5,25 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use serde::de::IntoDeserializer as _;
+use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 
 use super::Selection;
 use crate::tenant::Server;
+
+/// How far something may lie in the future before a clock is taken to be wrong.
+const AHEAD: SignedDuration = SignedDuration::from_mins(10);
+
+/// What a plugin calls the place where a tenant's backups lie. While that is lost or unknown, nothing is said of what lies
+/// in it.
+pub const REPOSITORY: &str = "repository";
+
+/// From when on something of that time is no longer taken to be of the future.
+pub(super) fn believed(at: Timestamp) -> Timestamp {
+    at.checked_sub(AHEAD).unwrap_or(at)
+}
 
 /// What is known of a tenant's backups, and since when. A copy is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +111,20 @@ pub enum Outcome {
     Damaged(String),
 }
 
+impl DiskBackup {
+    /// What the last restore of it showed. A proof of a time that is yet to come is none: by a wrong clock the next one
+    /// would never be due.
+    pub fn proof_by(&self, now: Timestamp) -> Option<&Proof> {
+        self.proof.as_ref().filter(|proof| !proof.is_ahead(now))
+    }
+}
+
 impl Proof {
+    /// Whether it is of a time that is yet to come.
+    pub fn is_ahead(&self, now: Timestamp) -> bool {
+        now < believed(self.at)
+    }
+
     /// When it was proven to be intact.
     pub fn intact(&self) -> Option<Timestamp> {
         (self.outcome == Outcome::Intact).then_some(self.at)
@@ -134,6 +161,8 @@ pub enum Hindrance {
     ExportRefused,
     /// Another product's job says so.
     JobReports,
+    /// Something that this version has no name for. The detail has the word.
+    Other,
 }
 
 impl Hindrance {
@@ -148,7 +177,14 @@ impl Hindrance {
             Self::SnapshotRefused => "SnapshotRefused",
             Self::ExportRefused => "ExportRefused",
             Self::JobReports => "JobReports",
+            Self::Other => "Other",
         }
+    }
+
+    /// The reason that is written as this word.
+    pub fn read(word: &str) -> Option<Self> {
+        let word: StrDeserializer<'_, serde::de::value::Error> = word.into_deserializer();
+        Self::deserialize(word).ok()
     }
 }
 
@@ -174,6 +210,7 @@ impl fmt::Display for Hindrance {
             Self::SnapshotRefused => "a snapshot is refused: see the events of the machine",
             Self::ExportRefused => "the disk is not given out: see the events of the machine",
             Self::JobReports => "the job that backs it up reports an obstacle: see it in that product",
+            Self::Other => "a newer version of vertskommune wrote down an obstacle that this one does not know: update it",
         })
     }
 }
@@ -224,6 +261,29 @@ mod tests {
         assert_eq!(names(&Selection::default()), ["data", "logs", "system"]);
         let exclude = ["fs01/logs".into()].into();
         assert_eq!(names(&Selection { exclude, ..Selection::default() }), ["data", "system"]);
+    }
+
+    #[test]
+    fn a_hindrance_is_known_again_by_its_word() {
+        let first = Hindrance::QuiesceFailed as usize;
+        let mut known = Vec::new();
+        for word in [
+            "QuiesceFailed",
+            "RawDeviceMapping",
+            "IndependentDisk",
+            "Encrypted",
+            "SharedDisk",
+            "SnapshotRefused",
+            "ExportRefused",
+            "JobReports",
+            "Other",
+        ] {
+            let hindrance = Hindrance::read(word).unwrap();
+            assert_eq!(hindrance.word(), word);
+            known.push(hindrance as usize);
+        }
+        assert_eq!(known, (first..=Hindrance::Other as usize).collect::<Vec<_>>(), "all of them");
+        assert_eq!(Hindrance::read("OnTheMoon"), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Backup;
-use super::facts::{Backups, DiskBackup, Outcome};
+use super::facts::{Backups, Outcome, Proof};
 use crate::tenant::Server;
 
 /// How long after a restore that failed the same disk is tried again.
@@ -45,10 +45,19 @@ pub struct Target {
     pub disk: String,
 }
 
+/// A disk in a group.
+#[derive(Debug)]
+struct GroupDisk<'a> {
+    server: &'a str,
+    name: &'a str,
+    taken: Timestamp,
+    proof: Option<&'a Proof>,
+}
+
 /// Disks of which one must have a fresh proof.
 #[derive(Debug, Default)]
 pub(super) struct Group<'a> {
-    disks: Vec<(&'a str, &'a str, &'a DiskBackup)>,
+    disks: Vec<GroupDisk<'a>>,
 }
 
 impl ProofRule {
@@ -63,6 +72,7 @@ impl ProofRule {
         backup: &'a Backup,
         servers: &'a [Server],
         backups: &'a Backups,
+        now: Timestamp,
     ) -> Vec<(Option<&'a str>, Group<'a>)> {
         let mut groups: BTreeMap<(&str, &str), Group<'a>> = BTreeMap::new();
         for server in servers {
@@ -73,7 +83,9 @@ impl ProofRule {
                     ProofScope::OneDiskPerServer => (server.name.as_str(), ""),
                     ProofScope::EveryDisk => (server.name.as_str(), name),
                 };
-                groups.entry(group).or_default().disks.push((&server.name, name, disk));
+                let (server, proof) = (server.name.as_str(), disk.proof_by(now));
+                let disk = GroupDisk { server, name, taken: disk.taken, proof };
+                groups.entry(group).or_default().disks.push(disk);
             }
         }
         let about = |server: &'a str| (!server.is_empty()).then_some(server);
@@ -84,37 +96,43 @@ impl ProofRule {
 impl Group<'_> {
     /// When one of them was last proven to be intact.
     pub(super) fn proven(&self) -> Option<Timestamp> {
-        self.disks.iter().filter_map(|(_, _, disk)| disk.proof.as_ref()?.intact()).max()
+        self.disks.iter().filter_map(|disk| disk.proof?.intact()).max()
     }
 
     /// The one that is proven next: what was found damaged, then what was never proven, then the oldest proof.
     fn target(&self, rule: &ProofRule) -> Option<Target> {
-        let target =
-            |server: &str, disk: &str, due| Target { due, server: server.to_owned(), disk: disk.to_owned() };
-        let damaged = self.disks.iter().filter_map(|(server, name, disk)| {
-            let proof = disk.proof.as_ref().filter(|proof| matches!(proof.outcome, Outcome::Damaged(_)))?;
-            Some(target(server, name, proof.at.checked_add(AGAIN).unwrap_or(Timestamp::MAX)))
+        let target = |disk: &GroupDisk<'_>, due| Target {
+            due,
+            server: disk.server.to_owned(),
+            disk: disk.name.to_owned(),
+        };
+        let damaged = self.disks.iter().filter_map(|disk| {
+            let proof = disk.proof.filter(|proof| matches!(proof.outcome, Outcome::Damaged(_)))?;
+            Some(target(disk, proof.at.checked_add(AGAIN).unwrap_or(Timestamp::MAX)))
         });
-        let sound = self
-            .disks
-            .iter()
-            .filter(|(_, _, disk)| disk.proof.as_ref().is_none_or(|it| it.intact().is_some()));
-        let oldest =
-            sound.min_by_key(|(server, name, disk)| (disk.proof.as_ref().map(|it| it.at), *server, *name));
-        let next = oldest.map(|(server, name, disk)| {
+        let sound = self.disks.iter().filter(|disk| disk.proof.is_none_or(|it| it.intact().is_some()));
+        let oldest = sound.min_by_key(|disk| (disk.proof.map(|it| it.at), disk.server, disk.name));
+        let next = oldest.map(|disk| {
             // The first proof is due with the first backup.
             let due = self.proven().map_or(disk.taken, |proven| rule.again(proven));
-            target(server, name, due)
+            target(disk, due)
         });
         damaged.chain(next).min()
     }
 }
 
-/// The disk whose proof is due first; none where nothing lies in the backups yet. It is to be done once `due` is past,
-/// and then this is asked again. Of a tenant's disks each gets its turn.
+/// The disks that are proven next, the earliest first: one for each proof that there must be, so that one that fails holds up
+/// no other. Each is to be done once its `due` is past, and then this is asked again. Of a tenant's disks each gets its turn.
+pub fn next_proofs(backup: &Backup, servers: &[Server], backups: &Backups, now: Timestamp) -> Vec<Target> {
+    let groups = backup.proof.groups(backup, servers, backups, now);
+    let mut targets: Vec<_> = groups.iter().filter_map(|(_, group)| group.target(&backup.proof)).collect();
+    targets.sort();
+    targets
+}
+
+/// The first of them by what was written down, whatever time it is; none where nothing lies in the backups yet.
 pub fn next_proof(backup: &Backup, servers: &[Server], backups: &Backups) -> Option<Target> {
-    let groups = backup.proof.groups(backup, servers, backups);
-    groups.iter().filter_map(|(_, group)| group.target(&backup.proof)).min()
+    next_proofs(backup, servers, backups, Timestamp::MAX).into_iter().next()
 }
 
 #[cfg(test)]
@@ -123,7 +141,6 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::facts::Proof;
     use super::super::testing::{at, backup, hours, server, taken};
     use super::*;
 
@@ -215,6 +232,29 @@ mod tests {
         assert_eq!(next(ProofScope::OneDiskPerServer, &backups), "fs01/data 2026-11-26T09:00:00Z");
     }
 
+    #[test]
+    fn each_server_has_a_turn_of_its_own() {
+        let backups =
+            known(&[("db01", &[("data", None)]), ("fs01", &[("data", Some("2026-11-20T08:00:00Z"))])]);
+        let servers = [server("db01", &["data"]), server("fs01", &["data"])];
+        let mut backup = backup();
+        backup.proof = ProofRule { max_age: hours(168), scope: ProofScope::OneDiskPerServer };
+        let next = |now| -> Vec<String> {
+            let targets = next_proofs(&backup, &servers, &backups, now);
+            targets.iter().map(|it| format!("{}/{} {:.0}", it.server, it.disk, it.due)).collect()
+        };
+        assert_eq!(
+            next(at("2026-11-25T08:00:00Z")),
+            ["db01/data 2026-11-24T22:00:00Z", "fs01/data 2026-11-25T00:00:00Z"],
+            "one whose proof never comes to anything holds up no other"
+        );
+        assert_eq!(
+            next(at("2026-11-19T08:00:00Z")),
+            ["db01/data 2026-11-24T22:00:00Z", "fs01/data 2026-11-24T22:00:00Z"],
+            "a proof that is yet to come is none"
+        );
+    }
+
     proptest! {
         #[test]
         fn every_disk_gets_its_turn_and_nothing_grows_too_old(
@@ -241,7 +281,7 @@ mod tests {
                 let disks = &mut backups.servers.get_mut(&target.server).unwrap().disks;
                 disks.get_mut(&target.disk).unwrap().proof = Some(Proof { at: now, outcome: Outcome::Intact });
                 proven.insert((target.server, target.disk));
-                for (_, group) in backup.proof.groups(&backup, &servers, &backups) {
+                for (_, group) in backup.proof.groups(&backup, &servers, &backups, now) {
                     let age = group.proven().map(|proven| now.duration_since(proven));
                     prop_assert!(age.is_none_or(|age| age < hours(max_age)));
                 }

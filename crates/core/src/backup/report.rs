@@ -7,17 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Backup;
-use super::facts::{Backups, JOB, JobStatus, Outcome, ServerBackups};
-use crate::names::{Kind, TenantName};
-use crate::observation::{Blindness, Observation};
+use super::facts::{Backups, JOB, JobStatus, Outcome, REPOSITORY, ServerBackups, believed};
+use crate::names::{Kind, ResourceKey, TenantName};
+use crate::observation::{Blindness, Observation, Seen};
 use crate::tenant::Server;
 
 /// How long what was known still counts while the second room does not answer. A short outage changes nothing of what
 /// lies there, and a condition that came and went with it would say nothing either.
 pub const KEPT_SIGHT: SignedDuration = SignedDuration::from_hours(1);
-
-/// How far a backup may lie in the future before a clock is taken to be wrong.
-const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 
 /// What is to be said of a tenant's backups.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +83,8 @@ pub enum Reason {
     NoJobStatus,
     /// It has left one that tells nothing.
     JobStatusUnreadable,
+    /// The place where the backups lay is gone.
+    RepositoryLost,
     /// What lies there is damaged.
     CorruptionFound,
     /// A server or disk has no backup.
@@ -98,7 +97,7 @@ pub enum Reason {
     ProofTooOld,
     /// Something cannot be backed up this way.
     NotEverythingCanBeBackedUp,
-    /// A backup lies in the future.
+    /// A backup or a proof lies in the future.
     ClockAhead,
 }
 
@@ -111,6 +110,7 @@ impl Reason {
             Self::Unseen(why) => why,
             Self::NoJobStatus => "NoJobStatus",
             Self::JobStatusUnreadable => "JobStatusUnreadable",
+            Self::RepositoryLost => "RepositoryLost",
             Self::CorruptionFound => "CorruptionFound",
             Self::NoBackupYet => "NoBackupYet",
             Self::BackupTooOld => "BackupTooOld",
@@ -153,6 +153,14 @@ impl Report {
         line
     }
 
+    /// Whether what lies there cannot be told, and nothing is known from before: then what was said before is still the best
+    /// that can be said of it.
+    pub fn knows_nothing(&self) -> bool {
+        let reason = self.problems.first().map(|problem| &problem.reason);
+        matches!(reason, Some(Reason::Unseen(_) | Reason::RepositoryLost))
+            && self.servers.iter().all(|server| server.last_backup.is_none())
+    }
+
     /// Whether nothing was seen yet, as after a start: then what was said before still stands.
     pub fn is_not_yet_observed(&self) -> bool {
         self.word() == Blindness::NotYetObserved.word()
@@ -174,10 +182,28 @@ pub fn report(
             format!("{} is no provider of backups that could be asked: see its status", backup.provider);
         return Draft::new(backup, servers, &none, now).unknown(Reason::NoProvider, message);
     };
+    let mut passing = false;
     let (gap, known) = match backup.job() {
         None => {
             let known = seen.backups.get(tenant).map(|known| (known.seen_at, known.backups.as_ref()));
-            (seen.coverage.gap(tenant, &Kind::from("backup")), known)
+            let key = ResourceKey::new(REPOSITORY, tenant.as_str());
+            let place = seen.seen.get(tenant).and_then(|things| things.get(&key));
+            match (seen.coverage.gap(tenant, &Kind::from("backup")), place) {
+                (None, Some(Seen::Lost { identity })) => {
+                    let backups = known.map_or(&none, |(_, backups)| backups);
+                    let message = format!(
+                        "{}: {identity}, where the backups lay, is gone: the keeper there puts its copy back with its next run",
+                        backup.provider
+                    );
+                    return Draft::new(backup, servers, backups, now).lost(message);
+                }
+                // It is there, and it will be seen again when the plan is carried out.
+                (None, Some(Seen::Unknown(why))) => {
+                    passing = true;
+                    (Some(why), known)
+                }
+                (gap, _) => (gap, known),
+            }
         }
         Some(job) => {
             let gap = seen.coverage.blind.as_ref().or_else(|| seen.coverage.kinds.get(&Kind::from(JOB)));
@@ -194,11 +220,10 @@ pub fn report(
     };
     let backups = known.map_or(&none, |(_, backups)| backups);
     let mut draft = Draft::new(backup, servers, backups, now);
+    passing |= matches!(gap, Some(Blindness::Unreachable(_) | Blindness::Incomplete(_)));
     match (gap, known) {
         (None, _) => draft.judged(),
-        (Some(Blindness::Unreachable(_) | Blindness::Incomplete(_)), Some((seen_at, _)))
-            if now.duration_since(seen_at) < KEPT_SIGHT =>
-        {
+        (Some(_), Some((seen_at, _))) if passing && now.duration_since(seen_at) < KEPT_SIGHT => {
             draft.turn(seen_at, KEPT_SIGHT);
             draft.judged()
         }
@@ -252,6 +277,11 @@ impl<'a> Draft<'a> {
         self.report
     }
 
+    /// The report where nothing lies there any more: what was known is shown.
+    fn lost(self, message: String) -> Report {
+        Report { verdict: Verdict::Unprotected, ..self.unknown(Reason::RepositoryLost, message) }
+    }
+
     fn judged(mut self) -> Report {
         if let Some(damage) = &self.backups.damage {
             self.wrong(
@@ -278,6 +308,7 @@ impl<'a> Draft<'a> {
 
     /// What is known, without a judgement.
     fn count(&mut self) {
+        let now = self.now;
         for server in self.covered() {
             let known = self.backups.servers.get(&server.name);
             let disks = || known.into_iter().flat_map(|known| known.current(server, &self.backup.selection));
@@ -285,14 +316,14 @@ impl<'a> Draft<'a> {
             let one = ServerReport {
                 name: server.name.clone(),
                 last_backup: taken.min(),
-                last_proof: disks().filter_map(|(_, disk)| disk.proof.as_ref()?.intact()).max(),
+                last_proof: disks().filter_map(|(_, disk)| disk.proof_by(now)?.intact()).max(),
                 bytes: disks().map(|(_, disk)| disk.bytes).fold(0, u64::saturating_add),
             };
             self.report.bytes = self.report.bytes.saturating_add(one.bytes);
             self.report.servers.push(one);
         }
         self.report.last_backup = self.report.servers.iter().filter_map(|server| server.last_backup).min();
-        let groups = self.backup.proof.groups(self.backup, self.servers, self.backups);
+        let groups = self.backup.proof.groups(self.backup, self.servers, self.backups, now);
         self.report.last_proof = groups.iter().filter_map(|(_, group)| group.proven()).min();
     }
 
@@ -330,7 +361,15 @@ impl<'a> Draft<'a> {
             self.wrong(Reason::BackupTooOld, Some(server), message);
         }
         for (name, disk) in known.current(server, selection) {
-            if let Some(Outcome::Damaged(what)) = disk.proof.as_ref().map(|proof| &proof.outcome) {
+            let Some(proof) = &disk.proof else { continue };
+            if self.is_ahead(proof.at) {
+                let message = format!(
+                    "disk {name} was proven at {:.0}, which is yet to come: check the clocks",
+                    proof.at
+                );
+                self.wrong(Reason::ClockAhead, Some(server), message);
+            }
+            if let Outcome::Damaged(what) = &proof.outcome {
                 let message = format!("disk {name} did not come back as it was: {what}");
                 self.wrong(Reason::CorruptionFound, Some(server), message);
             }
@@ -338,7 +377,7 @@ impl<'a> Draft<'a> {
     }
 
     fn proofs(&mut self) {
-        for (server, group) in self.backup.proof.groups(self.backup, self.servers, self.backups) {
+        for (server, group) in self.backup.proof.groups(self.backup, self.servers, self.backups, self.now) {
             let server = server.and_then(|name| self.servers.iter().find(|server| server.name == name));
             let Some(proven) = group.proven() else {
                 let message = "no backup was proven by restoring it yet".to_owned();
@@ -360,7 +399,7 @@ impl<'a> Draft<'a> {
     }
 
     fn is_ahead(&mut self, at: Timestamp) -> bool {
-        let from = at.checked_sub(AHEAD).unwrap_or(at);
+        let from = believed(at);
         self.note(from);
         self.now < from
     }

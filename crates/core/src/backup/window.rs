@@ -58,6 +58,14 @@ impl Window {
         &self.zone
     }
 
+    /// Whether the other is open only while this one is.
+    pub fn holds(&self, other: &Self) -> bool {
+        let later = other.start.duration_since(self.start).as_secs().rem_euclid(LONGEST.as_secs());
+        let ends =
+            SignedDuration::from_secs(later).checked_add(other.duration).unwrap_or(SignedDuration::MAX);
+        self.duration >= LONGEST || (self.zone == other.zone && ends <= self.duration)
+    }
+
     /// When it opens on this day. An hour that the clocks skip is the one after, and of one that they repeat the first
     /// counts, so that each day has one opening.
     fn opens(&self, date: Date) -> Option<Timestamp> {
@@ -187,6 +195,24 @@ mod tests {
 
     use super::super::testing::{at, hours, window};
     use super::*;
+
+    #[test]
+    fn a_window_holds_what_lies_within_it() {
+        let night = window("22:00", hours(8));
+        for (start, duration, held) in [
+            ("22:00", 8, true),
+            ("23:30", 6, true),
+            ("00:00", 6, true),
+            ("00:00", 7, false),
+            ("21:00", 2, false),
+            ("10:00", 2, false),
+        ] {
+            assert_eq!(night.holds(&window(start, hours(duration))), held, "{start} {duration}");
+        }
+        assert!(window("12:00", hours(24)).holds(&night) && !night.holds(&window("12:00", hours(24))));
+        let elsewhere = Window::new(night.start, night.duration, Zone::named("Asia/Tokyo").unwrap()).unwrap();
+        assert!(!night.holds(&elsewhere));
+    }
 
     fn schedule(start: &str, duration: SignedDuration, tenant: &str) -> Schedule {
         Schedule::new(&window(start, duration), &"nord".into(), &tenant.into())

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 
-use super::{Finding, FindingReason};
-use crate::backup::{Backups, Schedule};
-use crate::difference::bytes_text;
+use super::{Claims, Finding, FindingReason};
+use crate::backup::{Backups, Schedule, Window};
 use crate::host::Host;
 use crate::names::{Installation, ProviderName};
 use crate::observation::Observations;
+use crate::render::size;
 use crate::tenant::{Server, ValidatedTenant};
 
 /// Bytes a second that one tenant's disks are read with as long as none were: what a gigabit link carries when it is
@@ -40,8 +40,77 @@ fn not_given(host: &Host) -> String {
     )
 }
 
-/// Whether a night is too short for a backup of everything, by what was measured so far. Said before the night does, and
-/// nothing is held up by it.
+/// What a tenant asks of a second room in each of its windows.
+#[derive(Clone, Debug)]
+pub(super) struct Night {
+    window: Window,
+    /// By server: the bytes of its disks that the manifest names.
+    servers: BTreeMap<String, u64>,
+}
+
+/// The night of a tenant that has one, and in which room.
+pub(super) fn night(tenant: &ValidatedTenant) -> Option<(&ProviderName, Night)> {
+    let backup = tenant.backup.as_ref().filter(|_| !tenant.suspend)?;
+    let covered = tenant.servers.iter().filter(|server| backup.selection.covers(server));
+    let none = Backups::default();
+    let servers = covered.map(|server| (server.name.clone(), bytes(tenant, server, &none))).collect();
+    Some((&backup.provider, Night { window: backup.window()?.clone(), servers }))
+}
+
+impl Night {
+    /// Bytes that are read in it: by the manifest, or more where the last run had more.
+    fn bytes(&self, known: &Backups) -> u64 {
+        let of_server = |(name, named): (&String, &u64)| {
+            let seen = known.servers.get(name).map_or(0, |seen| {
+                let last = seen.disks.values().filter(|disk| Some(disk.taken) == seen.last_good);
+                last.map(|disk| disk.bytes).fold(0, u64::saturating_add)
+            });
+            seen.max(*named)
+        };
+        self.servers.iter().map(of_server).fold(0, u64::saturating_add)
+    }
+}
+
+/// Whether the room has too few places for all that is to be backed up while the tenant's window is open: its own servers,
+/// and those of others whose windows lie within it. Where each server has a place, each tenant is judged by itself.
+pub(super) fn full_room(
+    tenant: &ValidatedTenant,
+    claims: &Claims,
+    hosts: &BTreeMap<ProviderName, Host>,
+    observations: &Observations,
+) -> Option<Finding> {
+    let backup = tenant.backup.as_ref().filter(|_| !tenant.suspend)?;
+    let (window, host) = (backup.window()?, hosts.get(&backup.provider)?);
+    let seen = observations.get(&backup.provider);
+    let none = Backups::default();
+    let (mut tenants, mut servers, mut bytes, mut seconds) = (0_u64, 0_usize, 0_u64, 0_u64);
+    for (name, night) in claims.nights(&backup.provider).filter(|(_, night)| window.holds(&night.window)) {
+        let known = seen.and_then(|seen| seen.backups.get(name)).map_or(&none, |known| &known.backups);
+        let its = night.bytes(known);
+        tenants += 1;
+        servers += night.servers.len();
+        bytes = bytes.saturating_add(its);
+        seconds = seconds.saturating_add(its.div_ceil(throughput(known).0));
+    }
+    let places = usize::try_from(host.budget.concurrency).unwrap_or(usize::MAX).max(1);
+    let seconds = seconds.div_ceil(u64::from(host.budget.concurrency.max(1)));
+    let takes = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+    if servers <= places || takes <= window.duration() {
+        return None;
+    }
+    Some(short(format!(
+        "the backups of {servers} servers of {tenants} tenants in this window, {}, take {} where {} takes {places} at \
+         once, and the window lasts {}: give that HostProvider a larger budget, spread the windows over the day, or \
+         exclude what needs no backup",
+        size(bytes),
+        hours(takes),
+        host.name,
+        hours(window.duration())
+    )))
+}
+
+/// Whether a tenant's turn is too short for a backup of its largest server, by what was measured so far: a server's disks are
+/// read one after another. Said before the night does, and nothing is held up by it.
 pub fn short_window(
     tenant: &ValidatedTenant,
     installation: &Installation,
@@ -52,28 +121,40 @@ pub fn short_window(
     let known = observations.get(&backup.provider).and_then(|seen| seen.backups.get(&tenant.name));
     let none = Backups::default();
     let known = known.map_or(&none, |known| &known.backups);
-    let bytes = tenant.servers.iter().map(|server| bytes(tenant, server, known)).fold(0, u64::saturating_add);
-    let measured = known.throughput.filter(|throughput| *throughput > 0);
-    let throughput = measured.unwrap_or(THROUGHPUT);
+    let sizes = tenant.servers.iter().map(|server| (bytes(tenant, server, known), server));
+    let (bytes, server) = sizes.max_by_key(|(bytes, _)| *bytes)?;
+    let (throughput, said) = throughput(known);
     let seconds = i64::try_from(bytes.div_ceil(throughput)).unwrap_or(i64::MAX);
     if seconds <= room.as_secs() {
         return None;
     }
-    let said = if measured.is_some() { "as measured" } else { "as long as nothing was measured" };
-    Some(Finding {
+    Some(short(format!(
+        "{}: {} at {} a second ({said}) take {}, and the tenant's turn lasts {}: make the window longer, exclude what \
+         needs no backup, or ask for more throughput",
+        server.name,
+        size(bytes),
+        size(throughput),
+        hours(SignedDuration::from_secs(seconds)),
+        hours(room)
+    )))
+}
+
+fn short(message: String) -> Finding {
+    Finding {
         field: "spec.backup.window.duration".to_owned(),
         reason: FindingReason::BackupWindowTooShort,
         with: None,
-        message: format!(
-            "{} at {} a second ({said}) take {}, and the tenant's turn lasts {}: make the window longer, exclude what \
-             needs no backup, or ask for more throughput",
-            about(bytes),
-            about(throughput),
-            hours(SignedDuration::from_secs(seconds)),
-            hours(room)
-        ),
+        message,
         blocks: false,
-    })
+    }
+}
+
+/// Bytes a second that a server's disks are read with, and how that is known.
+fn throughput(known: &Backups) -> (u64, &'static str) {
+    match known.throughput.filter(|throughput| *throughput > 0) {
+        Some(measured) => (measured, "as measured"),
+        None => (THROUGHPUT, "as long as nothing was measured"),
+    }
 }
 
 /// The bytes of the server's disks that are read for a backup: by the manifest, or more where more was seen. Before the
@@ -92,12 +173,6 @@ fn bytes(tenant: &ValidatedTenant, server: &Server, known: &Backups) -> u64 {
         *size = disk.size.max(*size);
     }
     sizes.into_values().fold(0, u64::saturating_add)
-}
-
-/// A size for people, in the largest unit in which it is at least ten.
-fn about(bytes: u64) -> String {
-    let shift = [40, 30, 20, 10].into_iter().find(|shift| bytes >> shift >= 10).unwrap_or(0);
-    bytes_text(bytes >> shift << shift)
 }
 
 fn hours(duration: SignedDuration) -> String {
@@ -213,6 +288,72 @@ mod tests {
         assert!(short(tib, Some(0), gib, None).is_some(), "a measurement of nothing is none");
         assert!(short(gib, None, tib, None).is_some(), "the template's own disk");
         assert_eq!(short(gib, None, tib, Some("fs01/system")), None, "and without it");
+    }
+
+    #[test]
+    fn servers_are_backed_up_beside_each_other() {
+        let mut tenant = asking();
+        tenant.servers = ["fs01", "fs02", "fs03"].map(|name| server(name, &["data"])).to_vec();
+        for server in &mut tenant.servers {
+            server.disks[0].size = 600 << 30;
+        }
+        assert_eq!(
+            short_window(&tenant, &"nord".into(), &Observations::new()),
+            None,
+            "three hours and a half each"
+        );
+        tenant.servers[1].disks[0].size = 8 << 40;
+        let found = short_window(&tenant, &"nord".into(), &Observations::new()).unwrap();
+        assert!(found.message.starts_with("fs02: 8Ti"), "{found}");
+    }
+
+    #[test]
+    fn a_room_has_so_many_places_for_all_tenants() {
+        let (gib, six) = (1 << 30_u64, some_hours(6));
+        let day = |start: &str, duration| Mode::Managed {
+            window: window(start, duration),
+            retention: Retention::default(),
+        };
+        let judge = |tenants: usize, gibs: u64, places: u32, change: &dyn Fn(usize, &mut ValidatedTenant)| {
+            let mut claims = Claims::default();
+            let mut first = None;
+            for index in 0..tenants {
+                let mut tenant = asking();
+                tenant.name = format!("tenant-{index}").as_str().into();
+                tenant.servers[0].disks[0].size = gibs * gib;
+                change(index, &mut tenant);
+                claims.insert(&tenant);
+                first.get_or_insert(tenant);
+            }
+            let mut hosts = hosts(Some("room-1"), Some("room-2"));
+            hosts.get_mut(&ProviderName::from("second-room")).unwrap().budget.concurrency = places;
+            full_room(&first.unwrap(), &claims, &hosts, &Observations::new()).map(|finding| finding.message)
+        };
+        // Of 500 GiB each is read in less than three hours, and the night has eight.
+        let found = judge(30, 500, 4, &|_, _| {}).unwrap();
+        assert!(
+            found.starts_with(
+                "the backups of 30 servers of 30 tenants in this window, 14Ti, take 21 h 20 min where second-room \
+                 takes 4 at once, and the window lasts 8 h 00 min"
+            ),
+            "{found}"
+        );
+        assert_eq!(judge(30, 500, 11, &|_, _| {}), None, "more at once");
+        assert_eq!(judge(30, 5000, 30, &|_, _| {}), None, "each has a place, and is judged by itself");
+        let by_day = |index: usize, tenant: &mut ValidatedTenant| {
+            if index > 9 {
+                tenant.backup.as_mut().unwrap().mode = day("10:00", six);
+            }
+        };
+        assert_eq!(judge(30, 500, 4, &by_day), None, "most are backed up by day");
+        let within = |index: usize, tenant: &mut ValidatedTenant| {
+            if index > 0 {
+                tenant.backup.as_mut().unwrap().mode = day("23:00", six);
+            }
+        };
+        assert!(judge(30, 500, 4, &within).is_some(), "what others take within it is taken from it");
+        let suspended = |index: usize, tenant: &mut ValidatedTenant| tenant.suspend = index > 4;
+        assert_eq!(judge(30, 500, 4, &suspended), None, "and the suspended take nothing");
     }
 
     #[test]

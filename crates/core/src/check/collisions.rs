@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
+use super::backup::{Night, night};
 use super::{Finding, FindingReason};
 use crate::firewall::Protocol;
 use crate::names::{ProviderName, TenantName};
@@ -16,6 +17,8 @@ use crate::tenant::ValidatedTenant;
 pub struct Claims {
     /// Hardly ever more than one of each, in no order.
     claims: BTreeMap<Claimed, Vec<Claim>>,
+    /// What is asked of each second room, which has so many places for all.
+    nights: BTreeMap<ProviderName, BTreeMap<TenantName, Night>>,
 }
 
 /// Something that only one tenant can have.
@@ -44,6 +47,9 @@ impl Claims {
         for (what, claim) in claims(tenant) {
             self.claims.entry(what).or_insert_with(|| Vec::with_capacity(1)).push(claim);
         }
+        if let Some((room, night)) = night(tenant) {
+            self.nights.entry(room.clone()).or_default().insert(tenant.name.clone(), night);
+        }
     }
 
     /// Takes out what a tenant claimed.
@@ -56,6 +62,16 @@ impl Claims {
                 }
             }
         }
+        if let Some(backup) = &tenant.backup
+            && let Some(nights) = self.nights.get_mut(&backup.provider)
+        {
+            nights.remove(&tenant.name);
+        }
+    }
+
+    /// What the tenants ask of a second room.
+    pub(super) fn nights(&self, room: &ProviderName) -> impl Iterator<Item = (&TenantName, &Night)> {
+        self.nights.get(room).into_iter().flatten()
     }
 
     /// The collisions of one tenant with all others.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vertskommune_core::backup::facts::{self, DiskBackup, Proof, ServerBackups};
 use vertskommune_core::backup::{Backups, Known, Report, report};
-use vertskommune_core::observation::Observation;
+use vertskommune_core::observation::{Observation, Seen};
 use vertskommune_core::tenant::Server;
 use vertskommune_core::transfer::{Failed, Transfer, Work};
 
@@ -191,6 +191,24 @@ fn a_start_that_has_not_looked_at_the_second_room_yet_says_what_was_said() {
     assert_eq!(next.backup, first.backup);
     let newcomer = status(None, &input(&plan), now());
     assert_eq!(said(&newcomer), "Unknown Unreachable, True AllReady, Unknown NotYetObserved");
+}
+
+#[test]
+fn what_is_not_seen_any_more_is_not_taken_back() {
+    let first = status(None, &input(&protected()), now());
+    for (thing, expected) in [
+        (Seen::Unknown(Blindness::NoSight("its account is not let in".to_owned())), "Unknown NoSight"),
+        (Seen::Lost { identity: "/srv/ibestad".to_owned() }, "False RepositoryLost"),
+    ] {
+        let unseen = |seen: &mut Observation| {
+            seen.backups.clear();
+            let things = seen.seen.entry("ibestad".into()).or_default();
+            things.insert(ResourceKey::new("repository", "ibestad"), thing.clone());
+        };
+        let next = status(Some(&first), &input(&asking(judged(unseen, now()))), now());
+        assert_eq!(said(&next), format!("True Converged, True AllReady, {expected}"));
+        assert_eq!(next.backup, first.backup);
+    }
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn hinder(backups: &mut Backups, disk: Option<&str>, why: Hindrance) {
 #[allow(clippy::too_many_lines)] // a table
 fn each_state_of_the_backups_has_its_reason() {
     type Change = fn(&mut Backup, &mut Backups);
-    let cases: [(&str, Change, &str); 16] = [
+    let cases: [(&str, Change, &str); 18] = [
         ("fresh and proven", |_, _| {}, "Protected"),
         ("the first night is yet to come", |_, it| it.servers.clear(), "Unprotected NoBackupYet NoBackupYet"),
         ("a server came since", |_, it| drop(it.servers.remove("fs01")), "Unprotected NoBackupYet"),
@@ -142,6 +142,20 @@ fn each_state_of_the_backups_has_its_reason() {
             |_, it| *fs(it) = taken("2026-11-25T22:00:00Z", &[("data", Some(PROVEN))]),
             "Unknown ClockAhead",
         ),
+        (
+            "a proof is of next year",
+            |_, it| *fs(it) = taken(NIGHT, &[("data", Some("2027-11-25T22:00:00Z"))]),
+            "Unprotected NeverProven ClockAhead",
+        ),
+        (
+            "and so is damage",
+            |_, it| {
+                let outcome = Outcome::Damaged("byte 7 differs".to_owned());
+                let proof = Proof { at: at("2027-11-25T22:00:00Z"), outcome };
+                fs(it).disks.get_mut("system").unwrap().proof = Some(proof);
+            },
+            "Unprotected CorruptionFound ClockAhead",
+        ),
     ];
     for (case, change, expected) in cases {
         let (mut backup, mut backups) = (backup(), sound());
@@ -204,6 +218,42 @@ fn what_was_not_seen_is_unknown() {
     let start = look(&|it| *it = Observation::blind(&"second-room".into(), Blindness::NotYetObserved), now());
     assert!(start.is_not_yet_observed());
     assert_eq!(short(&report(&backup(), &tenant, &servers(), None, now())), "Unknown NoProvider");
+}
+
+#[test]
+fn a_place_that_is_not_seen_is_not_empty() {
+    let place = |thing: &Seen, known: Option<i64>| {
+        let mut seen = observation(sound());
+        let key = ResourceKey::new(REPOSITORY, "ibestad");
+        seen.seen.entry("ibestad".into()).or_default().insert(key, thing.clone());
+        match known {
+            Some(ago) => {
+                seen.backups.get_mut(&TenantName::from("ibestad")).unwrap().seen_at = now() - hours(ago);
+            }
+            None => seen.backups.clear(),
+        }
+        report(&backup(), &"ibestad".into(), &servers(), Some(&seen), now())
+    };
+    let unknown = Seen::Unknown(Blindness::NoSight("its account is not let in".to_owned()));
+    let lost = Seen::Lost { identity: "/srv/ibestad".to_owned() };
+    for (thing, known, expected, knows_nothing) in [
+        (&unknown, None, "Unknown NoSight", true),
+        (&unknown, Some(0), "Protected", false),
+        (&unknown, Some(1), "Unknown NoSight", false),
+        (&lost, None, "Unprotected RepositoryLost", true),
+        (&lost, Some(0), "Unprotected RepositoryLost", false),
+    ] {
+        let report = place(thing, known);
+        assert_eq!(
+            (short(&report).as_str(), report.knows_nothing()),
+            (expected, knows_nothing),
+            "{thing:?} {known:?}"
+        );
+    }
+    assert!(
+        !judged(&backup(), Backups::default(), now()).knows_nothing(),
+        "a newcomer is known to have none"
+    );
 }
 
 #[test]
