@@ -149,6 +149,21 @@ fn what_the_agent_did_not_make_is_left_alone() {
         room.inside(back).unwrap();
         assert!(!room.tenant("ibestad", None).unwrap().account.changed, "{back}");
     }
+    // The keeper has shut the account out for a moment: that is nobody's doing, and ends.
+    let home = "/srv/vertskommune/lab/ibestad";
+    room.inside(&format!(
+        "mkdir -p /srv/vertskommune/.kept/lab && touch /srv/vertskommune/.kept/lab/ibestad.closed {home}/repository/x &&
+         chown root:root {home}/repository"
+    ))
+    .unwrap();
+    let refusal = room.ask(room.wanted("ibestad", None).unwrap()).unwrap().unwrap_err();
+    assert_eq!(refusal.reason, Reason::Busy, "{refusal}");
+    assert!(list(&room)[0].complete, "and it stands all the same");
+    room.inside(&format!(
+        "rm /srv/vertskommune/.kept/lab/ibestad.closed && chown vk-ibestad: {home}/repository"
+    ))
+    .unwrap();
+    assert!(!room.tenant("ibestad", None).unwrap().account.changed);
     // A folder that others may write is no ground to build on.
     room.inside("chmod 0777 /srv/vertskommune/lab").unwrap();
     let refusal = room.ask(room.wanted("ibestad", None).unwrap()).unwrap().unwrap_err();

@@ -25,6 +25,8 @@ pub(crate) enum Refused {
     TooLong(u64),
     #[error("the content is not what the name says")]
     Mismatch,
+    #[error("not what was first seen, nor is the kept copy")]
+    Altered,
     #[error("no key as restic makes them")]
     NoKey,
     #[error("restic cannot read it, as was found before")]

@@ -297,6 +297,20 @@ impl Tree {
         self.root.rename(fresh, into, &name.leaf())
     }
 
+    /// Removes a file, if it is there. A folder in its place is put aside.
+    pub(crate) fn remove(&mut self, name: Name) -> io::Result<()> {
+        if self.of(name)?.is_none() {
+            return Ok(());
+        }
+        let from = self.open.get(&name.folders()).unwrap_or(&self.root);
+        match from.remove(&name.leaf()) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                from.put_aside(&name.leaf(), &self.root)
+            }
+            removed => removed.map(drop),
+        }
+    }
+
     /// Makes last what was renamed in any of its folders.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.open.values().try_for_each(Folder::sync)?;

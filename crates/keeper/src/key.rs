@@ -11,7 +11,10 @@ use crate::folder::Folder;
 use crate::name::{Id, Name};
 
 /// The memory that trying a key may take: N × r × 128 bytes. restic's own take some 32 MiB.
-const MEMORY: u64 = 1 << 30;
+const MEMORY: u64 = 1 << 28;
+
+/// The time that it may take: N × r × p, and 2^18 of that are some 60 ms. restic's own take half a second.
+const WORK: u64 = 1 << 23;
 
 /// A key's file. restic's reader takes letters of either case for a field, so that only exactly these are let through.
 #[derive(Deserialize)]
@@ -42,6 +45,7 @@ impl Key {
             && (1..=64).contains(&self.r)
             && (1..=16).contains(&self.p)
             && memory <= MEMORY
+            && self.n.saturating_mul(self.r).saturating_mul(self.p) <= WORK
             && length(&self.salt) == 64
             // A nonce and a checksum, and something between them.
             && length(&self.data) > 32
@@ -76,6 +80,7 @@ mod tests {
             (key("scrypt", 1 << 40, 8, 1), "takes all memory"),
             (key("scrypt", u64::MAX, u64::MAX, 1), "likewise"),
             (key("scrypt", 32768, 8, 1 << 20), "takes all time"),
+            (key("scrypt", 1 << 17, 8, 16), "takes long each time"),
             (key("scrypt", 32769, 8, 1), "no power of two"),
             (key("argon2", 32768, 8, 1), "no restic knows it"),
             (good.replace(&data, "!"), "no base64"),

@@ -77,8 +77,10 @@ mod tests {
             server: "fs01".to_owned(),
             id: "2".to_owned(),
             begun: Timestamp::UNIX_EPOCH,
+            came: Timestamp::UNIX_EPOCH,
             arrived: Timestamp::UNIX_EPOCH,
             whole: true,
+            timely: true,
             snapshots: Vec::new(),
         };
         let stale = |now: &str| super::stale(&snapshots, came, &[&stays], now.parse().unwrap());

@@ -5,12 +5,14 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 use rustix::fs::Mode;
+use sha2::{Digest as _, Sha256};
 
 use crate::copying::{Copied, Refused, copy, verify, whole};
 use crate::folder::{Folder, Seen, Stamp, Tree, nobodys, set_modified};
 use crate::keeper::Witness;
 use crate::key;
-use crate::name::{Kind, Name, Plain};
+use crate::memory::Memory;
+use crate::name::{Id, Kind, Name, Plain};
 use crate::report::Report;
 use crate::survey::{OURS, Survey};
 
@@ -41,6 +43,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) limits: Limits,
     /// What was found before to be none of restic's.
     pub(crate) refused: BTreeSet<Name>,
+    pub(crate) memory: &'a mut Memory,
 }
 
 /// What was not taken over, and why is in the report.
@@ -59,6 +62,12 @@ impl Pass<'_> {
         self.report.foreign.count = u64::try_from(theirs.foreigners).unwrap_or(u64::MAX);
         self.report.unfinished = u64::try_from(theirs.unfinished).unwrap_or(u64::MAX);
         let mut left = Left::new();
+        // What is being made may yet be made anew, with other keys: it is nobody's backup until it is there.
+        let made = Name::Plain(Plain::Config);
+        if !theirs.files.contains_key(&made) && !ours.files.contains_key(&made) {
+            left.extend(theirs.files.keys());
+            return Ok(left);
+        }
         // First what is kept already: new things may find no room, and that must not hold up a restoration.
         for (&name, &kept) in &ours.files {
             let done = if let Some(theirs) = theirs.files.get(&name) {
@@ -148,6 +157,7 @@ impl Pass<'_> {
             return Err(Refused::NoKey);
         }
         let Copied { bytes, .. } = keep(from, name, self.kept, self.witness)?;
+        self.memory.unpin(name);
         self.report.taken_over += 1;
         self.report.taken_over_bytes += bytes;
         Ok(())
@@ -164,7 +174,7 @@ impl Pass<'_> {
     fn compare(&mut self, name: Name, theirs: Seen, ours: Seen) -> Result<(), Refused> {
         let same = theirs.bytes == ours.bytes && theirs.changed == ours.modified;
         if let Name::Plain(_) = name {
-            return if same { Ok(()) } else { self.compare_plain(name) };
+            return self.compare_plain(name, same);
         }
         let due = name.id().is_some_and(|id| i64::from(id.0[0]) % DAYS == self.limits.day.rem_euclid(DAYS));
         if same && !due {
@@ -204,14 +214,31 @@ impl Pass<'_> {
         }
     }
 
-    fn compare_plain(&mut self, name: Name) -> Result<(), Refused> {
+    /// Files that have no hash for a name are short, and read each time: their hash is remembered.
+    fn compare_plain(&mut self, name: Name, same: bool) -> Result<(), Refused> {
+        let hash = |bytes: &[u8]| Id(Sha256::digest(bytes).into()).to_string();
         let theirs = whole(&self.repository.root, name);
-        let (ours, _) = whole(&self.kept.root, name)?;
+        let ours = whole(&self.kept.root, name).ok().map(|(bytes, _)| hash(&bytes));
+        let pinned = self.memory.pinned(name, ours.as_ref());
+        let kept_is_good = ours.is_some() && ours == pinned;
         match theirs {
-            Ok((theirs, changed)) if theirs == ours => self.note(name, changed),
             Err(Refused::Gone) => Err(Refused::Gone),
-            _ => {
-                self.tampering(name, "altered, and put back");
+            Ok((bytes, changed)) if pinned == Some(hash(&bytes)) => {
+                if !kept_is_good {
+                    self.report.damage.add(name.path(), "the kept copy had rotted, and is taken over anew");
+                    self.kept.root.write(&name.leaf(), &bytes)?;
+                } else if same {
+                    return Ok(());
+                }
+                self.note(name, changed)
+            }
+            _ if !kept_is_good => Err(Refused::Altered),
+            theirs => {
+                if theirs.is_ok() && same {
+                    self.report.damage.add(name.path(), "had rotted in the repository, and is put back");
+                } else {
+                    self.tampering(name, "altered, and put back");
+                }
                 self.put_back(name)
             }
         }
@@ -268,9 +295,4 @@ fn is_final(error: &io::Error) -> bool {
     use io::ErrorKind as Is;
     matches!(error.kind(), Is::StorageFull | Is::QuotaExceeded | Is::ReadOnlyFilesystem | Is::OutOfMemory)
         || matches!(error.raw_os_error(), Some(23 | 24))
-}
-
-/// Whether the escrow key is among these.
-pub(crate) fn has_escrow(survey: &Survey) -> bool {
-    survey.files.contains_key(&Name::Plain(Plain::Escrow))
 }

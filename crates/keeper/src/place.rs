@@ -1,6 +1,7 @@
 //! Where things of one tenant lie on the second room's host.
 
-use std::io;
+use std::collections::BTreeSet;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -12,10 +13,12 @@ use crate::report::Report;
 /// The folder of all kept copies, below the root.
 pub(crate) const KEPT: &str = ".kept";
 
+/// The mark that the clock is doubted, beside a copy.
+const DOUBTED: &str = "doubted";
+
 /// One tenant's places. All but the repository are root's.
 #[derive(Debug)]
 pub(crate) struct Place {
-    pub(crate) installation: String,
     pub(crate) tenant: String,
     /// `<root>/.kept/<installation>`, open and by its path.
     pub(crate) kept: Folder,
@@ -25,6 +28,21 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Opens what there is of one tenant.
+    pub(crate) fn open(root: &Path, installation: &str, tenant: &str) -> io::Result<Self> {
+        let folder = Folder::open(root)?;
+        let account = match folder.below(installation)? {
+            Some(accounts) => accounts.below(tenant)?,
+            None => None,
+        };
+        Ok(Self {
+            tenant: tenant.to_owned(),
+            kept: folder.made(KEPT, None)?.made(installation, None)?,
+            kept_path: root.join(KEPT).join(installation),
+            account,
+        })
+    }
+
     /// The name of a thing beside the copy.
     pub(crate) fn beside(&self, what: &str) -> String {
         format!("{}.{what}", self.tenant)
@@ -43,8 +61,24 @@ impl Place {
 
     /// Writes the report.
     pub(crate) fn tell(&self, report: &Report) -> io::Result<()> {
-        let text = serde_json::to_vec_pretty(report)?;
-        self.kept.write(&self.beside("report.json"), &text)
+        self.kept.write(&self.beside("report.json"), &report.to_json()?)
+    }
+
+    /// Leaves a mark that nothing may go, with the reason. Only a person takes it away.
+    pub(crate) fn doubt(&self, why: &str) -> io::Result<()> {
+        self.kept.write(&self.beside(DOUBTED), why.as_bytes())
+    }
+
+    /// What that mark says, if it is there.
+    pub(crate) fn doubted(&self) -> io::Result<Option<String>> {
+        let mut why = String::new();
+        match self.kept.read(&self.beside(DOUBTED)) {
+            Ok(file) => file.take(1024).read_to_string(&mut why)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mark = self.kept_path.join(self.beside(DOUBTED));
+        Ok(Some(format!("{why}: look, and if all is right remove {}", mark.display())))
     }
 
     /// The policy, where there is one.
@@ -57,45 +91,30 @@ impl Place {
     }
 }
 
-/// All tenants below the root: those that have a repository, and those of which a copy is kept.
-pub(crate) fn all(root: &Path) -> io::Result<Vec<Place>> {
+/// Installation and tenant of all below the root: those that have a repository, and those of which a copy is kept.
+pub(crate) fn all(root: &Path) -> io::Result<BTreeSet<(String, String)>> {
     let folder = Folder::open(root)?;
     let kept = folder.made(KEPT, None)?;
-    let mut places = Vec::new();
-    let mut installations = labels(&folder)?;
-    installations.extend(labels(&kept)?);
-    installations.sort();
-    installations.dedup();
-    for installation in installations {
-        let accounts = folder.below(&installation)?;
-        let kept = kept.made(&installation, None)?;
-        let mut tenants = labels(&kept)?;
-        if let Some(accounts) = &accounts {
-            tenants.extend(labels(accounts)?);
-        }
-        tenants.sort();
-        tenants.dedup();
-        for tenant in tenants {
-            let account = match &accounts {
-                Some(accounts) => accounts.below(&tenant)?,
-                None => None,
-            };
-            let kept_path = root.join(KEPT).join(&installation);
-            let installation = installation.clone();
-            let kept = Folder::open(&kept_path)?;
-            places.push(Place { installation, tenant, kept, kept_path, account });
+    let mut all = BTreeSet::new();
+    for of in [&folder, &kept] {
+        for installation in labels(of)? {
+            if let Some(below) = of.below(&installation)? {
+                all.extend(labels(&below)?.into_iter().map(|tenant| (installation.clone(), tenant)));
+            }
         }
     }
-    Ok(places)
+    Ok(all)
 }
 
 /// The folders in it whose names are labels, as installations and tenants have them.
 fn labels(folder: &Folder) -> io::Result<Vec<String>> {
     let mut labels = Vec::new();
     folder.names(|name| {
+        let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let label = name.len() <= 63
-            && name.first().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-            && name.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-');
+            && name.first().is_some_and(inner)
+            && name.last().is_some_and(inner)
+            && name.iter().all(|byte| inner(byte) || *byte == b'-');
         if label && let Ok(name) = std::str::from_utf8(name) {
             labels.push(name.to_owned());
         }

@@ -5,8 +5,17 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::name::{Kind, Name, Plain};
+use crate::survey::Survey;
+
 /// More of a kind are only counted.
 const NAMED: usize = 100;
+
+/// The longest report, in bytes. The agent passes on no longer one.
+const LONGEST: usize = 60 << 10;
+
+/// The longest name that is shown, in bytes.
+const NAME: usize = 120;
 
 /// The report of one tenant's last run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +39,9 @@ pub struct Report {
     pub tampered_at: Option<Timestamp>,
     /// What is not what it was, or what its name says.
     pub damage: Findings,
+    /// What makes retention let go of more than it should, if somebody meant it.
+    #[serde(default)]
+    pub doubts: Findings,
     /// What is none of restic's, and was left where it is.
     pub foreign: Findings,
     /// Files that restic is writing, or left half written.
@@ -38,6 +50,12 @@ pub struct Report {
     pub escrow: bool,
     /// What became of retention.
     pub retention: Retained,
+    /// Runs that are no longer asked for, and are still kept.
+    #[serde(default)]
+    pub going: u64,
+    /// When the first of them goes, unless it is asked for again.
+    #[serde(default)]
+    pub goes_at: Option<Timestamp>,
     /// When retention last removed anything.
     pub retained_at: Option<Timestamp>,
     /// Why the run did not come to its end, if it did not.
@@ -111,21 +129,60 @@ impl Report {
             tampering: Findings::default(),
             tampered_at: before.and_then(|report| report.tampered_at),
             damage: Findings::default(),
+            doubts: Findings::default(),
             foreign: Findings::default(),
             unfinished: 0,
             escrow: false,
             retention: Retained::Off,
+            going: 0,
+            goes_at: None,
             retained_at: before.and_then(|report| report.retained_at),
             error: None,
         }
     }
 
+    /// Says what lies in the kept copy.
+    pub(crate) fn count(&mut self, kept: &Survey) {
+        self.kept_bytes = kept.bytes();
+        self.kept_snapshots = u64::try_from(kept.count(Kind::Snapshot)).unwrap_or(u64::MAX);
+        self.escrow = kept.files.contains_key(&Name::Plain(Plain::Escrow));
+    }
+
+    /// The report as it is written. An account chooses how much there is to find: where that would be too long, less of it
+    /// is named.
+    pub(crate) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        let (mut report, mut named) = (self.clone(), NAMED);
+        loop {
+            let text = serde_json::to_vec_pretty(&report)?;
+            if text.len() <= LONGEST || named == 0 {
+                return Ok(text);
+            }
+            named /= 2;
+            let Self { tampering, damage, doubts, foreign, .. } = &mut report;
+            for findings in [tampering, damage, doubts, foreign] {
+                findings.first.truncate(named);
+            }
+        }
+    }
+
     /// Whether a person should look.
     pub fn is_troubled(&self) -> bool {
-        self.tampering.count + self.damage.count > 0
+        self.tampering.count + self.damage.count + self.doubts.count > 0
             || self.error.is_some()
             || matches!(self.retention, Retained::Stopped { .. })
     }
+}
+
+/// A name that an account chose, as a terminal can bear it.
+pub(crate) fn shown(name: &str) -> String {
+    let mut shown = String::new();
+    for letter in name.chars().map(char::escape_default) {
+        if shown.len() + letter.len() > NAME {
+            break;
+        }
+        shown.extend(letter);
+    }
+    shown
 }
 
 impl fmt::Display for Retained {

@@ -82,8 +82,8 @@ pub(crate) fn follow(
             _ => holds(kept, name)?,
         };
         witness.step("remove");
-        if !wanted && let Some(folder) = repository.of(name)? {
-            folder.remove(&name.leaf())?;
+        if !wanted {
+            repository.remove(name)?;
         }
     }
     repository.sync()?;
@@ -92,6 +92,14 @@ pub(crate) fn follow(
     kept.sync()?;
     discard(place)?;
     Ok(true)
+}
+
+/// Ends what [`follow`] cannot bring to its end. What still lies in the repository is whole, since what names others went
+/// first, and is taken over again.
+pub(crate) fn give_up(place: &Place, kept: &Folder) -> io::Result<()> {
+    kept.remove(GONE)?;
+    kept.sync()?;
+    discard(place)
 }
 
 fn holds(kept: &Folder, name: Name) -> io::Result<bool> {

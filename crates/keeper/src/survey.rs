@@ -5,6 +5,7 @@ use std::io;
 
 use crate::folder::{Entry, Folder, Seen};
 use crate::name::{Id, Kind, Name, Plain};
+use crate::report::shown;
 
 /// A repository of 60 TB has so many files. More are somebody's attempt to fill our memory.
 const FILES: usize = 4_000_000;
@@ -128,8 +129,7 @@ impl Survey {
         self.foreigners += 1;
         if self.foreign.len() < NAMED {
             // An account chooses its names: no control character gets to a terminal.
-            let name: String =
-                String::from_utf8_lossy(name).chars().take(80).flat_map(char::escape_default).collect();
+            let name = shown(&String::from_utf8_lossy(name));
             let separator = if folder.is_empty() { "" } else { "/" };
             self.foreign.push((format!("{folder}{separator}{name}"), why));
         }

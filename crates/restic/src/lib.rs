@@ -32,6 +32,6 @@ pub use error::Error;
 pub use keys::Key;
 pub use locks::{Holder, Lock, STALE_AFTER};
 pub use password::Password;
-pub use reading::{Contents, Part, Read, SHORTEST};
+pub use reading::{Part, Read, SHORTEST};
 pub use repository::{Bounds, Location, Repository, Restic, Version};
 pub use snapshots::{Filter, Snapshot};

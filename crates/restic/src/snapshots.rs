@@ -42,8 +42,6 @@ impl Snapshot {
 pub struct Filter {
     /// Those that carry all of these tags.
     pub tags: Vec<String>,
-    /// Those of this host's name.
-    pub host: Option<String>,
 }
 
 impl Repository {
@@ -53,9 +51,6 @@ impl Repository {
         if !filter.tags.is_empty() {
             let tags = filter.tags.iter().map(|tag| argument(tag)).collect::<Result<Vec<_>, _>>()?;
             all.extend(["--tag".to_owned(), tags.join(",")]);
-        }
-        if let Some(host) = &filter.host {
-            all.extend(["--host".to_owned(), argument(host)?.to_owned()]);
         }
         // Where there is none, 0.14 says null.
         let snapshots: Option<Vec<Snapshot>> = self.ask(all, bounds).await?;

@@ -158,10 +158,3 @@ impl Error {
         }
     }
 }
-
-impl ErrorKind {
-    /// Whether it may go away without anybody's doing.
-    pub fn is_transient(self) -> bool {
-        matches!(self, Self::Unreachable | Self::TimedOut | Self::Closed)
-    }
-}

@@ -4,7 +4,10 @@ use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
-use crate::room::{ACCOUNT, PASSWORD, Room, files, is_whole, noise, pack, restored};
+use jiff::SignedDuration;
+use keeper::Retained;
+
+use crate::room::{ACCOUNT, PASSWORD, Room, files, is_whole, noise, pack, restored, yesterday};
 
 const AT: &str = "2024-11-27 22:00:00";
 
@@ -110,7 +113,7 @@ async fn keys_of_others_shut_nobody_out() {
 async fn what_only_looks_like_restics_does_not_make_the_copy_unreadable() {
     let Some(room) = Room::new() else { return };
     let disk = noise(1 << 20, 1);
-    room.run("fs01", "1", AT, &disk);
+    room.run("fs01", "1", &yesterday(), &disk);
     room.give_key_and_policy().await;
     assert!(!room.keep().await.is_troubled());
     room.shell("for f in index snapshots; do printf $f > k; mv k $f/$(sha256sum k | cut -d' ' -f1); done");
@@ -123,6 +126,200 @@ async fn what_only_looks_like_restics_does_not_make_the_copy_unreadable() {
         assert!(is_whole(&room.kept()));
     }
     assert_eq!(files(&room.beside("refused")).len(), 4);
+}
+
+/// What the account has put under a folder of restic's: encrypted like anything of restic's, by way of a backup of it, and
+/// named by its hash.
+fn plant(room: &Room, folder: &str, content: &str) {
+    let before = files(&room.repository());
+    std::fs::write(room.folder.path().join("tmp/content"), content).unwrap();
+    room.shell(&format!(
+        "restic -r . --no-cache --compression off backup -q --stdin --stdin-filename /{folder} < {}",
+        room.folder.path().join("tmp/content").display()
+    ));
+    let new: Vec<String> = files(&room.repository()).difference(&before).cloned().collect();
+    let index = new.iter().find_map(|file| file.strip_prefix("index/")).unwrap();
+    let index = room.account(&["cat", "index", index]).stdout;
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    let blobs = index["packs"].as_array().unwrap().iter().flat_map(|pack| {
+        pack["blobs"].as_array().unwrap().iter().map(move |blob| (pack["id"].as_str().unwrap(), blob))
+    });
+    let (pack, blob) = blobs.into_iter().find(|(_, blob)| blob["type"] == "data").unwrap();
+    let number = |field: &str| usize::try_from(blob[field].as_u64().unwrap()).unwrap();
+    let pack = std::fs::read(room.repository().join("data").join(&pack[..2]).join(pack)).unwrap();
+    let bytes = &pack[number("offset")..number("offset") + number("length")];
+    assert_eq!(bytes.len(), content.len() + 32, "it is encrypted as it is");
+    std::fs::write(room.folder.path().join("tmp/planted"), bytes).unwrap();
+    let file = room.folder.path().join("tmp/planted");
+    room.shell(&format!("f={}; cp $f {folder}/$(sha256sum $f | cut -d' ' -f1)", file.display()));
+}
+
+#[tokio::test]
+async fn what_decrypts_and_is_none_of_restics_locks_nothing() {
+    let Some(room) = Room::new() else { return };
+    let disk = noise(1 << 20, 1);
+    room.run("fs01", "1", &yesterday(), &disk);
+    room.give_key_and_policy().await;
+    assert!(!room.keep().await.is_troubled());
+    let late =
+        format!(r#"{{"time": "9999-12-31T23:59:59Z", "tree": "{}", "paths": ["/"]}}"#, "ab".repeat(32));
+    plant(&room, "snapshots", &late);
+    plant(&room, "index", r#"{"packs": 7}"#);
+    let report = room.keep().await;
+    let moved: Vec<_> = report.damage.first.iter().map(|it| it.what.as_str()).collect();
+    assert_eq!(moved, ["restic cannot read it: moved to ibestad.refused"; 2], "{report:?}");
+    assert!(
+        matches!(&report.retention, Retained::Stopped { why } if why.contains("ibestad.refused")),
+        "what they may be needed for is not pruned: {report:?}"
+    );
+    assert!(restored(&room.kept(), "fs01", "1") == disk && is_whole(&room.kept()));
+}
+
+#[tokio::test]
+async fn a_copy_that_does_not_open_is_not_taken_apart() {
+    let Some(room) = Room::new() else { return };
+    let disk = noise(1 << 20, 1);
+    room.run("fs01", "1", &yesterday(), &disk);
+    room.give_key_and_policy().await;
+    assert!(!room.keep().await.is_troubled());
+    // Keys that the keeper's password opens and that are another repository's. restic takes the first that opens.
+    let password = std::fs::read_to_string(room.beside("password")).unwrap();
+    let other = room.folder.path().join("tmp/other");
+    for _ in 0..4 {
+        room.shell(&format!(
+            "export RESTIC_PASSWORD={password}; restic -q --no-cache -r {0} init; mv {0}/keys/* keys; rm -rf {0}",
+            other.display()
+        ));
+    }
+    let kept = |room: &Room| files(&room.kept());
+    for first in [false, true] {
+        // As if these keys had been there when the keeper first looked for its own.
+        if first {
+            std::fs::remove_file(room.beside("memory.json")).unwrap();
+        }
+        let report = room.keep().await;
+        assert!(!report.is_troubled(), "{report:?}");
+        assert!(!room.beside("refused").exists());
+        assert_eq!(kept(&room).iter().filter(|file| file.starts_with("keys/")).count(), 6);
+    }
+
+    // A byte of the kept config that the disk forgot.
+    let all = kept(&room);
+    let flip = |file: &std::path::Path| {
+        let mut bytes = std::fs::read(file).unwrap();
+        bytes[20] ^= 1;
+        std::fs::write(file, bytes).unwrap();
+    };
+    flip(&room.kept().join("config"));
+    let report = room.keep().await;
+    assert!(
+        report.damage.first.iter().any(|it| it.file == "config" && it.what.contains("rotted")),
+        "{report:?}"
+    );
+    assert!(matches!(report.retention, Retained::Nothing) && restored(&room.kept(), "fs01", "1") == disk);
+    // And where none is left that is good, nothing is moved or removed.
+    for repository in [room.kept(), room.repository()] {
+        flip(&repository.join("config"));
+    }
+    let report = room.keep().await;
+    assert!(matches!(report.retention, Retained::Stopped { .. }), "{report:?}");
+    assert!(!room.beside("refused").exists());
+    assert_eq!(kept(&room), all);
+    for repository in [room.kept(), room.repository()] {
+        flip(&repository.join("config"));
+    }
+    assert!(restored(&room.kept(), "fs01", "1") == disk);
+    assert!(!room.keep().await.is_troubled());
+}
+
+/// A run each night from the first to the fourth, each taken over then.
+async fn four_nights() -> Option<(Room, Vec<Vec<u8>>)> {
+    let room = Room::new()?;
+    room.give_key_and_policy().await;
+    let disks: Vec<_> = (1..=4).map(|day| noise(1 << 20, day)).collect();
+    for (disk, day) in disks.iter().zip(1..) {
+        room.run("fs01", &day.to_string(), &format!("2024-11-{day:02} 22:00:00"), disk);
+        let report = room.by_policy(&format!("2024-11-{day:02}T23:00:00Z")).await;
+        assert!(!report.is_troubled() && report.retention == Retained::Nothing, "{report:?}");
+    }
+    Some((room, disks))
+}
+
+fn are_there(room: &Room, disks: &[Vec<u8>], when: &str) {
+    for (disk, day) in disks.iter().zip(1..) {
+        for of in [room.kept(), room.repository()] {
+            assert!(restored(&of, "fs01", &day.to_string()) == *disk, "{when}: the run of {day}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn made_up_runs_displace_none() {
+    let Some((room, disks)) = four_nights().await else { return };
+    for day in 1..=3 {
+        // A later run of that night, and something older that is said to be of the true one.
+        room.run("fs01", &format!("made-up-{day}"), &format!("2024-11-{day:02} 23:59:00"), b"x");
+        room.run("fs01", &day.to_string(), "2024-10-01 22:00:00", b"x");
+    }
+    room.shell("find . -type f -exec touch {} +; chmod 0600 snapshots/*");
+    let report = room.by_policy("2024-11-05T12:00:00Z").await;
+    assert_eq!(report.doubts.count, 3, "a person is told: {report:?}");
+    for now in
+        ["2024-11-08T12:00:00Z", "2024-11-22T13:00:00Z", "2024-12-24T12:00:00Z", "2025-06-01T12:00:00Z"]
+    {
+        let report = room.by_policy(now).await;
+        assert_eq!(report.retention, Retained::Nothing, "{now}: {report:?}");
+        are_there(&room, &disks, now);
+    }
+    assert!(is_whole(&room.kept()) && is_whole(&room.repository()));
+}
+
+#[tokio::test]
+async fn a_policy_makes_nothing_go_at_once() {
+    let Some((room, disks)) = four_nights().await else { return };
+    for first in [6, 20] {
+        room.set_retention(r#"{"last": 1}"#);
+        for day in [first + 1, first + 8, first + 14] {
+            let now = SignedDuration::from_hours(24 * day);
+            let now = ("2024-11-01T12:00:00Z".parse::<jiff::Timestamp>().unwrap() + now).to_string();
+            let report = room.by_policy(&now).await;
+            assert!(matches!(report.retention, Retained::Waiting { .. }) && report.going == 3, "{report:?}");
+            assert_eq!(report.doubts.count, 1, "a person is told: {report:?}");
+            are_there(&room, &disks, &now);
+        }
+        if first == 6 {
+            // A person has put it right in time, and the next attempt begins from the beginning.
+            room.set_retention(r#"{"daily": 14}"#);
+            let report = room.by_policy("2024-11-21T13:00:00Z").await;
+            assert!(report.retention == Retained::Nothing && !report.is_troubled(), "{report:?}");
+        }
+    }
+    let report = room.by_policy("2024-12-06T12:00:00Z").await;
+    assert!(matches!(report.retention, Retained::Done { .. }), "{report:?}");
+    assert!(restored(&room.kept(), "fs01", "4") == disks[3] && is_whole(&room.repository()));
+}
+
+#[tokio::test]
+async fn no_name_makes_the_report_too_long() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let Some(room) = Room::new() else { return };
+    room.run("fs01", "1", AT, &noise(1 << 20, 1));
+    room.keep().await;
+    for number in 0..200_u8 {
+        let mut name = vec![0xff; 200];
+        name.push(number % 10 + b'0');
+        name.push(number / 10 + b'0');
+        std::fs::write(room.repository().join(std::ffi::OsStr::from_bytes(&name)), "x").unwrap();
+    }
+    room.shell("rm -r snapshots");
+    let report = room.keep().await;
+    assert!(report.foreign.count == 200 && report.tampering.count == 2, "{report:?}");
+    let written = std::fs::read(room.beside("report.json")).unwrap();
+    assert!(written.len() < 60 << 10, "{} bytes", written.len());
+    let written: keeper::Report = serde_json::from_slice(&written).unwrap();
+    assert_eq!(written.tampering.count, 2);
+    assert!(!written.foreign.first.is_empty());
 }
 
 /// While the keeper works, the account swaps folders for links as fast as it can. Nothing outside is touched, and once it

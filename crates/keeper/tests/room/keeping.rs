@@ -90,6 +90,21 @@ async fn what_disks_forget_is_found_within_a_month_and_healed() {
 }
 
 #[tokio::test]
+async fn what_is_only_half_made_is_nobodys() {
+    let Some(room) = Room::new() else { return };
+    // The controller died between the key and the config, and begins anew.
+    room.shell("rm -f config");
+    let report = room.keep().await;
+    assert!(!report.is_troubled() && report.taken_over == 0, "{report:?}");
+    assert!(files(&room.kept()).is_empty());
+    room.shell("rm -rf keys/*");
+    assert!(room.account(&["init"]).status.success());
+    room.run("fs01", "1", AT, &noise(1 << 20, 1));
+    assert!(!room.keep().await.is_troubled());
+    assert_eq!(files(&room.kept()), files(&room.repository()));
+}
+
+#[tokio::test]
 async fn there_is_one_keeper_at_a_time() {
     let Some(room) = Room::new() else { return };
     let first = Keeper::start(room.settings(Arc::new(KeepAll)), &bounds()).await.unwrap();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use keeper::{KeepAll, Keeper, KeeperError, Policy, Report, Rule, Run, Settings, Witness};
+use keeper::{ByPolicy, KeepAll, Keeper, KeeperError, Policy, Report, Rule, Run, Settings, Witness};
 use restic::Bounds;
 use tempfile::TempDir;
 
@@ -142,6 +142,37 @@ impl Room {
         keep(self.settings(rule), now, witness).await
     }
 
+    /// One run of the keeper at this time, by the tenant's policy. That there was none for days before is not doubted.
+    pub(crate) async fn by_policy(&self, now: &str) -> Report {
+        self.forget_the_last_run();
+        self.keep_at(now.parse().unwrap(), Arc::new(ByPolicy), None).await.unwrap()
+    }
+
+    /// Two weeks from the third day on, in which nothing is asked for: so that it goes in three weeks. Gives the last report.
+    pub(crate) async fn nothing_is_asked_for(&self) -> Report {
+        for days in [3, 9] {
+            self.forget_the_last_run();
+            let now = Timestamp::now() + SignedDuration::from_hours(24 * days);
+            self.keep_at(now, Arc::new(KeepNothing), None).await.unwrap();
+        }
+        self.forget_the_last_run();
+        let now = Timestamp::now() + SignedDuration::from_hours(24 * 15);
+        let report = self.keep_at(now, Arc::new(KeepNothing), None).await.unwrap();
+        self.forget_the_last_run();
+        report
+    }
+
+    /// So that the next run can be at any time.
+    pub(crate) fn forget_the_last_run(&self) {
+        let _ = std::fs::remove_file(self.beside("report.json"));
+    }
+
+    pub(crate) fn set_retention(&self, retention: &str) {
+        let policy =
+            format!(r#"{{"retention": {retention}, "timeZone": "Europe/Oslo", "keepAfterExit": "PT2160H"}}"#);
+        std::fs::write(self.beside("policy.json"), policy).unwrap();
+    }
+
     /// Gives the keeper a key and a policy.
     pub(crate) async fn give_key_and_policy(&self) {
         let bounds = bounds();
@@ -163,8 +194,7 @@ impl Room {
             .arg(self.repository())
             .status();
         assert!(mine.unwrap().success());
-        let policy = r#"{"retention": {"daily": 14}, "timeZone": "Europe/Oslo", "keepAfterExit": "PT2160H"}"#;
-        std::fs::write(self.beside("policy.json"), policy).unwrap();
+        self.set_retention(r#"{"daily": 14}"#);
     }
 }
 
@@ -271,6 +301,16 @@ pub(crate) fn bounds() -> Bounds {
 /// Three days on: what came today is no longer young.
 pub(crate) fn in_three_days() -> Timestamp {
     Timestamp::now() + SignedDuration::from_hours(72)
+}
+
+/// Three weeks on: what was no longer asked for since the third day goes.
+pub(crate) fn in_three_weeks() -> Timestamp {
+    Timestamp::now() + SignedDuration::from_hours(21 * 24)
+}
+
+/// A day ago, as restic takes it.
+pub(crate) fn yesterday() -> String {
+    (Timestamp::now() - SignedDuration::from_hours(24)).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// Bytes that do not compress or repeat, the same each time.

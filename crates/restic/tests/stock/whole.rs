@@ -6,6 +6,11 @@ use restic::{Error, Filter, Location, Password, Read, Repository, Version};
 
 use crate::ground::{Ground, bounds, has, noise, processes, save};
 
+/// Bytes of all packs.
+fn stored(ground: &Ground) -> u64 {
+    ground.files("data").iter().map(|pack| std::fs::metadata(pack).unwrap().len()).sum()
+}
+
 #[tokio::test]
 async fn what_is_saved_comes_back_byte_for_byte() {
     let Some(ground) = Ground::new().await else { return };
@@ -18,10 +23,7 @@ async fn what_is_saved_comes_back_byte_for_byte() {
 
     let snapshots = ground.repository.snapshots(&Filter::default(), &bounds()).await.unwrap();
     assert_eq!(snapshots.len(), 2);
-    let filter = Filter {
-        tags: vec!["tenant=ibestad".into(), "disk=-ibe-fs01-data.raw".into()],
-        host: Some("ibe-fs01".into()),
-    };
+    let filter = Filter { tags: vec!["tenant=ibestad".into(), "disk=-ibe-fs01-data.raw".into()] };
     let [snapshot] = &ground.repository.snapshots(&filter, &bounds()).await.unwrap()[..] else {
         panic!("one")
     };
@@ -38,8 +40,7 @@ async fn what_is_saved_comes_back_byte_for_byte() {
     // A second backup of the same costs next to nothing.
     let again = ground.save(&disk, "/ibe-fs01/data.raw").await;
     assert!(again.added < (20 << 20) / 100, "{again:?}");
-    let contents = ground.repository.contents(&bounds()).await.unwrap();
-    assert!(contents.bytes < 21 << 20 && contents.blobs > 3, "{contents:?}");
+    assert!(stored(&ground) < 21 << 20);
     ground.repository.check(Read::All, &bounds()).await.unwrap();
 }
 
@@ -54,7 +55,7 @@ async fn only_what_is_named_is_forgotten() {
     ground.repository.prune(&bounds()).await.unwrap();
     let left = ground.repository.snapshots(&Filter::default(), &bounds()).await.unwrap();
     assert_eq!(left, all[1..]);
-    assert!(ground.repository.contents(&bounds()).await.unwrap().bytes < 3 << 19);
+    assert!(stored(&ground) < 3 << 19);
     ground.repository.check(Read::Part { part: 1, of: 1 }, &bounds()).await.unwrap();
     for wrong in ["latest", &all[1].id[..8], "--keep-last=1"] {
         let refused = ground.repository.forget(&[wrong.to_owned()], &bounds()).await;

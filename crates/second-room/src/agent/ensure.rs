@@ -5,6 +5,7 @@
 
 use super::changes::Changes;
 use super::folder::Folder;
+use super::list::{self, KEPT};
 use super::lock::Lock;
 use super::mount::Mount;
 use super::record::{Record, Records};
@@ -37,6 +38,7 @@ impl Host {
         let records = Records::make(&self.root, changes)?;
         let _lock = Lock::take(&records.folder)?;
         let record = self.record(wanted, &records, changes)?;
+        self.is_not_closed(wanted)?;
         accounts::ensure(&record, &self.home(&record), changes)?;
         let limit_bytes = self.folders(wanted, &record, changes)?;
         authorize(&keys, wanted, &record, changes)?;
@@ -95,6 +97,17 @@ impl Host {
         let record = Record::new(installation, tenant, &account, uid);
         records.put(&record, changes)?;
         Ok(record)
+    }
+
+    /// While the keeper changes a repository its account is shut out of it. That ends by itself.
+    fn is_not_closed(&self, wanted: &Wanted<'_>) -> Result<(), Refusal> {
+        let (installation, tenant) = (wanted.installation.as_str(), wanted.tenant.as_str());
+        let kept = self.root.open(KEPT)?.map(|kept| kept.open(installation)).transpose()?.flatten();
+        if kept.is_some_and(|kept| list::is_closed(&kept, tenant)) {
+            let message = format!("the keeper is at work in the repository of {installation}/{tenant}");
+            return Err(Refusal::new(Reason::Busy, message));
+        }
+        Ok(())
     }
 
     /// `<root>/<installation>/<tenant>/repository`, of which only the last belongs to the account; gives its limit.

@@ -63,7 +63,8 @@ impl Host {
             tenant,
         };
         let Some(repository) = repository else { return Ok(state) };
-        let owned = repository.stat()?.st_uid == record.uid;
+        let closed = kept.is_some_and(|kept| is_closed(kept, &record.tenant));
+        let owned = closed || repository.stat()?.st_uid == record.uid;
         state.complete =
             owned && keys.has_file(&record.account) && accounts::stands(record, &self.home(record))?;
         // One repository that cannot be measured must not hide all others.
@@ -86,8 +87,47 @@ fn authorized(keys: &Folder, account: &str) -> Vec<AuthorizedKey> {
     lines.filter_map(|line| AuthorizedKey::parse(line).ok()).collect()
 }
 
-/// The keeper's last report, as it wrote it; none where it cannot be read.
+/// Whether the keeper has shut the account out for a moment: the repository is root's meanwhile.
+pub(super) fn is_closed(kept: &Folder, tenant: &str) -> bool {
+    kept.has_file(&format!("{tenant}.closed"))
+}
+
+/// The keeper's last report, as it wrote it; none where there is none yet. One that cannot be read is told as a failure of the
+/// keeper: it must not look like a repository that the keeper has not seen.
 fn report(kept: &Folder, tenant: &str) -> Option<serde_json::Value> {
-    let text = kept.read(&format!("{tenant}.report.json"), LONGEST_REPORT).ok()??;
-    serde_json::from_slice(&text).ok()
+    let name = format!("{tenant}.report.json");
+    let text = match kept.read(&name, LONGEST_REPORT + 1) {
+        Ok(text) => text?,
+        Err(refusal) => return Some(unreadable(&name, &refusal)),
+    };
+    if text.len() as u64 > LONGEST_REPORT {
+        return Some(unreadable(&name, &"it is too long"));
+    }
+    Some(serde_json::from_slice(&text).unwrap_or_else(|error| unreadable(&name, &error)))
+}
+
+fn unreadable(name: &str, why: &dyn std::fmt::Display) -> serde_json::Value {
+    serde_json::json!({ "error": format!("its report {name} cannot be read: {why}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_that_cannot_be_read_is_no_new_repository() {
+        let root = tempfile::tempdir().unwrap();
+        let kept = Folder::untrusted(root.path());
+        let told = |text: &str| {
+            std::fs::write(root.path().join("ibestad.report.json"), text).unwrap();
+            report(&kept, "ibestad").unwrap()
+        };
+        assert_eq!(report(&kept, "ibestad"), None, "there is none yet");
+        assert_eq!(told("{}"), serde_json::json!({}));
+        let long = format!("{{\"long\": \"{}\"}}", "x".repeat(64 << 10));
+        for (text, why) in [("{", "EOF"), (long.as_str(), "too long")] {
+            let error = told(text)["error"].as_str().unwrap().to_owned();
+            assert!(error.contains(why), "{error}");
+        }
+    }
 }

@@ -18,6 +18,11 @@ const BTRFS: &str = "/usr/bin/btrfs";
 /// A subvolume's root has always this number.
 const SUBVOLUME_INODE: u64 = 256;
 
+/// So many files a repository may have whatever its limit, and one more for each so many bytes of that. restic's packs have
+/// some 16 MiB.
+const FILES: u64 = 100_000;
+const BYTES_A_FILE: u64 = 1 << 20;
+
 /// What a file system holds of one repository, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Held {
@@ -91,6 +96,12 @@ pub(crate) fn set(
     if mode == QuotaMode::None || (is(before.limit, bytes) && in_project(mode, record, folder)?) {
         return Ok(before);
     }
+    // A file system shows no limit that is larger than itself.
+    let whole = folder_above(folder)?.total;
+    if mode == QuotaMode::Project && bytes.is_some_and(|bytes| bytes >= whole) {
+        set_project(mount, record, folder, bytes, changes)?;
+        return Ok(Held { limit: bytes, ..before });
+    }
     match mode {
         QuotaMode::None => {}
         QuotaMode::Project => set_project(mount, record, folder, bytes, changes)?,
@@ -146,8 +157,9 @@ fn set_project(
     }
     changes.next();
     let blocks = (bytes.unwrap_or_default() / 1024).to_string();
+    let files = bytes.map_or(0, |bytes| FILES + bytes / BYTES_A_FILE).to_string();
     let point = mount.point.to_string_lossy();
-    done(SETQUOTA, &["-P", &project, "0", &blocks, "0", "0", &point], Reason::Quota).map(drop)
+    done(SETQUOTA, &["-P", &project, "0", &blocks, "0", &files, &point], Reason::Quota).map(drop)
 }
 
 /// Whether the folder counts for the record's project, where there are such.

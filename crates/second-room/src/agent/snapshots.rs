@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::protocol::Snapshots;
 
-/// More than any repository has; whoever has more is not waited for.
+/// More names than any repository has; whoever has more is not waited for.
 const MOST: usize = 400_000;
 
 /// The snapshots of a repository; none where they cannot be told. Its owner may change all of it meanwhile, and no link is
@@ -22,14 +22,14 @@ pub(crate) fn of(repository: impl AsFd) -> Option<Snapshots> {
         Err(_) => return None,
     };
     let mut names = Vec::new();
-    for entry in Dir::read_from(&folder).ok()? {
+    for (number, entry) in Dir::read_from(&folder).ok()?.enumerate() {
+        if number > MOST {
+            return None;
+        }
         let entry = entry.ok()?;
         let name = entry.file_name().to_bytes();
         // A snapshot's name is the hash of its content; anything else is none, such as one that is being written.
         if name.len() == 64 && name.iter().all(u8::is_ascii_hexdigit) {
-            if names.len() == MOST {
-                return None;
-            }
             names.push(name.to_owned());
         }
     }

@@ -28,7 +28,7 @@ pub(super) struct Keeper {
     /// GiB that the kept copy of one tenant may have, whatever its account writes
     #[arg(long, value_name = "GIB", default_value_t = 16 * 1024)]
     limit: u64,
-    /// Hours after which a run is ended; the next one goes on where it was
+    /// Hours after which the work on one tenant is ended; what is new of all was taken over before
     #[arg(long, value_name = "HOURS", default_value_t = 20)]
     within: u64,
     /// The restic program
@@ -117,7 +117,8 @@ fn table(lines: &[Line]) -> anyhow::Result<()> {
             )?;
             let found = report.tampering.first.iter().map(|it| ("tampering", it));
             let found = found.chain(report.damage.first.iter().map(|it| ("damage", it)));
-            for (word, finding) in found.take(10) {
+            let doubts = report.doubts.first.iter().map(|it| ("doubt", it));
+            for (word, finding) in doubts.take(10).chain(found.take(10)) {
                 writeln!(out, "  {word}: {} {}", finding.file, finding.what)?;
             }
             if let Some(error) = &report.error {
