@@ -56,7 +56,7 @@ impl Export {
             silence: self.lease.silence,
             moved: self.lease.moved.clone(),
             lease: self.lease.handle(),
-            lost: self.lease.lost.clone(),
+            lost: self.lease.lost(),
             bytes: 0,
         };
         Ok(Download::start(self.lease.runtime(), pump))

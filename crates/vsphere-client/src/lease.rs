@@ -57,8 +57,7 @@ impl Moved {
 pub(crate) struct OpenLease {
     lease: Lease,
     pub(crate) moved: Arc<Moved>,
-    /// Why the lease was lost, once it is.
-    pub(crate) lost: watch::Receiver<Option<LeaseError>>,
+    lost: Lost,
     keeper: AbortHandle,
     pub(crate) silence: Duration,
 }
@@ -79,12 +78,17 @@ impl OpenLease {
         let (sender, lost) = watch::channel(None);
         let keeper = keep::keep(lease.handle(), patience, moved.clone(), sender);
         let keeper = lease.runtime.spawn(keeper).abort_handle();
+        let lost = Lost(lost);
         Ok((OpenLease { lease, moved, lost, keeper, silence: timeouts.silence }, info))
     }
 
     /// An error once the lease is lost.
     pub(crate) fn still(&self) -> Result<(), LeaseError> {
-        self.lost.borrow().clone().map_or(Ok(()), Err)
+        self.lost.0.borrow().clone().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn lost(&self) -> Lost {
+        self.lost.clone()
     }
 
     pub(crate) fn client(&self) -> &Arc<Client> {
@@ -126,6 +130,20 @@ impl fmt::Display for OpenLease {
 impl Drop for OpenLease {
     fn drop(&mut self) {
         self.keeper.abort();
+    }
+}
+
+/// Why a lease was lost, once it is.
+#[derive(Clone)]
+pub(crate) struct Lost(watch::Receiver<Option<LeaseError>>);
+
+impl Lost {
+    /// Waits until it is.
+    pub(crate) async fn wait(&mut self) -> LeaseError {
+        match self.0.wait_for(Option::is_some).await {
+            Ok(lost) => lost.clone().unwrap_or(LeaseError::Ended),
+            Err(_) => LeaseError::Ended,
+        }
     }
 }
 

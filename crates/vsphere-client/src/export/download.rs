@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use reqwest::header::COOKIE;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::error::Cause;
-use crate::lease::{LeaseHandle, Moved, refused_certificate};
+use crate::lease::{LeaseHandle, Lost, Moved, refused_certificate};
 use crate::{Client, LeaseDisk, LeaseError};
 
 /// Pieces that wait to be read: more would only be memory.
@@ -104,7 +104,7 @@ pub(super) struct Pump {
     pub(super) silence: Duration,
     pub(super) moved: Arc<Moved>,
     pub(super) lease: LeaseHandle,
-    pub(super) lost: watch::Receiver<Option<LeaseError>>,
+    pub(super) lost: Lost,
     pub(super) bytes: u64,
 }
 
@@ -132,16 +132,10 @@ impl Pump {
     }
 
     async fn next(&mut self) -> Result<Piece, LeaseError> {
-        let lost = async {
-            match self.lost.wait_for(Option::is_some).await {
-                Ok(lost) => lost.clone().unwrap_or(LeaseError::Ended),
-                Err(_) => LeaseError::Ended,
-            }
-        };
         let (host, bytes, silence) = (&self.host, self.bytes, self.silence);
         let piece = tokio::select! {
             biased;
-            lost = lost => return Err(lost),
+            lost = self.lost.wait() => return Err(lost),
             piece = timeout(silence, self.response.chunk()) => piece,
         };
         match piece {
