@@ -51,7 +51,7 @@ impl Export {
     pub async fn download(&self, disk: &LeaseDisk) -> Result<Download, LeaseError> {
         self.lease.still()?;
         let pump = Pump {
-            response: download::request(self.lease.client(), disk, self.lease.silence).await?,
+            response: download::request(&self.lease, disk).await?,
             host: disk.host(),
             silence: self.lease.silence,
             moved: self.lease.moved.clone(),

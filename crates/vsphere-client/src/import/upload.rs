@@ -109,6 +109,10 @@ impl Pump {
         let Pump { host, sent, lease, .. } = self;
         match answered {
             Ok(answer) if answer.status().is_success() => Ok(()),
+            // The address of a lease that has ended is no address any more.
+            Ok(answer) if answer.status().is_client_error() && lease.is_gone().await => {
+                Err(LeaseError::LeaseExpired)
+            }
             Ok(answer) => Err(LeaseError::Http { host, status: answer.status().as_u16() }),
             Err(error) if refused_certificate(&error) => Err(LeaseError::Untrusted { host }),
             Err(error) if error.is_connect() => {

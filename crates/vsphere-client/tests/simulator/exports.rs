@@ -122,6 +122,17 @@ async fn an_expired_lease_is_its_own_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_host_of_an_ended_lease_is_not_taken_for_one_that_refuses() {
+    let Some(scene) = Scene::set(&[]).await else { return };
+    let export = scene.open().await.unwrap();
+    // Before the next report tells it.
+    scene.lab.admin("POST", "/leases/expire", "").await;
+    let error = broken(&export).await;
+    assert!(matches!(error, LeaseError::LeaseExpired), "{error:?}");
+    assert!(error.is_transient());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_ends_takes_its_lease_along() {
     let Some(scene) = Scene::set(&["-lease-timeout=1s"]).await else { return };
     scene.order(json!({"rate": 500_000})).await;
