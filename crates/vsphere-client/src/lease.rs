@@ -24,6 +24,15 @@ pub use device::{LeaseDisk, Place};
 pub use error::LeaseError;
 pub(crate) use pin::{Pin, refused_certificate};
 
+/// How long is waited each time before the end of a lease is asked for again, when the answer was lost.
+const AGAIN: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+    Duration::from_secs(40),
+];
+
 /// How long to wait for what while a lease is open.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseTimeouts {
@@ -103,10 +112,29 @@ impl OpenLease {
         self.lease.handle()
     }
 
-    /// Ends it after everything has passed. When this fails, it is aborted.
+    /// Ends it after everything has passed. When this fails, it is aborted. Where the answer is lost, the lease itself tells
+    /// whether it has ended: an abort would destroy what an import has made.
     pub(crate) async fn complete(mut self) -> Result<(), LeaseError> {
         self.still()?;
-        self.handle().call("HttpNfcLeaseComplete", None).await?;
+        let lease = self.handle();
+        let mut ended = lease.complete().await;
+        for pause in AGAIN {
+            if !matches!(&ended, Err(LeaseError::Call(error)) if error.is_transient()) {
+                break;
+            }
+            sleep(pause).await;
+            ended = match lease.state().await {
+                Ok(Some(state)) if state == "done" => Ok(()),
+                Ok(Some(state)) if state == "ready" => match lease.complete().await {
+                    // The one before is just being carried out.
+                    Err(LeaseError::LeaseExpired) => ended,
+                    ended => ended,
+                },
+                Ok(_) => Err(LeaseError::LeaseExpired),
+                Err(error) => Err(error.into()),
+            };
+        }
+        ended?;
         self.lease.ended = true;
         Ok(())
     }
@@ -176,13 +204,20 @@ impl LeaseHandle {
         self.client.call(call).await.map_err(LeaseError::of_lease)
     }
 
+    async fn complete(&self) -> Result<(), LeaseError> {
+        self.call("HttpNfcLeaseComplete", None).await.map(drop)
+    }
+
+    /// How the lease is, in vSphere's word; none when vSphere does not know it any more.
+    async fn state(&self) -> Result<Option<String>, Error> {
+        let lease = self.client.read(&self.mor, &["state"]).await?;
+        Ok(lease.map(|lease| lease.text("state").unwrap_or_default().to_owned()))
+    }
+
     /// Whether vSphere has ended the lease, as far as it says so.
     pub(crate) async fn is_gone(&self) -> bool {
-        match self.client.read(&self.mor, &["state"]).await {
-            Ok(None) => true,
-            Ok(Some(lease)) => matches!(lease.text("state"), Some("error" | "done")),
-            Err(_) => false,
-        }
+        let state = self.state().await;
+        state.is_ok_and(|state| state.is_none_or(|state| state == "error" || state == "done"))
     }
 }
 
