@@ -32,9 +32,10 @@ use crate::link::Session;
 use crate::marks::{self, SERVER};
 use crate::rows::{SLIM, Slim, Vm, full, is_gone, unreadable};
 use crate::task::ended;
+use crate::under_way::is_under_way;
 use configuration::CONFIGURATION;
 use disks::{Given, hinders_all};
-use held::{Held, is_open, remove};
+use held::{Held, remove};
 use open::Opened;
 
 /// Machines in one answer.
@@ -254,7 +255,7 @@ impl Vsphere {
     ) -> Result<usize, ProviderError> {
         let is_stale = |description: &str| {
             marks::read_backup_mark(&self.installation, description).as_ref() == Some(tenant)
-                && !is_open(&self.host.identity, description)
+                && !is_under_way(&self.host.identity, description)
         };
         if !vm.snapshots.iter().any(|description| is_stale(description)) {
             return Ok(0);

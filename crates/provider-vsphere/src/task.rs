@@ -9,6 +9,9 @@ use vsphere_client::{Error, FaultClass, Mor, Task, TaskInfo, TaskState};
 use crate::ledger::task_error;
 use crate::link::Session;
 
+/// How long one asks again for what something else is done with: vSphere lets go of a lease a moment after its end.
+const BUSY: Duration = Duration::from_secs(30);
+
 /// How a task ended.
 pub(crate) enum End {
     Done,
@@ -39,6 +42,15 @@ pub(crate) async fn end_of(
         Some(FaultClass::Busy) => Ok(End::Busy(error)),
         _ => Err(error),
     }
+}
+
+/// Waits a moment before one asks again; an error once that has gone on for too long.
+pub(crate) async fn before_again(begun: Instant, busy: ProviderError) -> Result<(), ProviderError> {
+    if begun.elapsed() >= BUSY {
+        return Err(busy);
+    }
+    sleep(Duration::from_secs(1)).await;
+    Ok(())
 }
 
 /// Waits until a task has ended.

@@ -1,11 +1,10 @@
 //! A snapshot of ours while its export is open, and how it goes again.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use vertskommune_provider::{Ctx, ProviderError};
 use vsphere_client::{Mor, Permit};
 
@@ -13,36 +12,11 @@ use super::{REST, stopping};
 use crate::Vsphere;
 use crate::link::{Link, Session};
 use crate::settings::Settings;
-use crate::task::{End, end_of, ended};
+use crate::task::{End, before_again, end_of, ended};
+use crate::under_way::Place;
 
 /// How long the disks of a removed snapshot may take to be merged. One that held a busy night takes a while.
 const MERGE: Duration = Duration::from_hours(2);
-
-/// How long a machine is asked again that something else is done with: vSphere lets go of a lease a moment after its end.
-const BUSY: Duration = Duration::from_secs(30);
-
-/// The marks of the snapshots that open exports of this process have, with the identity of their vCenter. One for the
-/// whole process: a provider is made anew when its `HostProvider` changes, and what it has begun goes on.
-static OPEN: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
-
-fn open() -> MutexGuard<'static, BTreeSet<(String, String)>> {
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether an open export of this process has the snapshot with this mark.
-pub(super) fn is_open(vcenter: &str, mark: &str) -> bool {
-    open().contains(&(vcenter.to_owned(), mark.to_owned()))
-}
-
-/// The right to one mark, while it lasts.
-#[derive(Debug)]
-struct Place((String, String));
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        open().remove(&self.0);
-    }
-}
 
 /// A snapshot that is on a machine, or may be, until it is released. Dropped before that, it is released in the
 /// background.
@@ -64,16 +38,12 @@ struct Hold {
 impl Held {
     /// To be called before the snapshot is asked for.
     pub(super) fn new(vsphere: &Vsphere, ctx: &Ctx, vm: Mor, mark: String) -> Result<Self, ProviderError> {
-        let key = (vsphere.host.identity.clone(), mark);
-        if !open().insert(key.clone()) {
-            return Err(ProviderError::Conflict(format!("{} is under way already", key.1)));
-        }
         let hold = Hold {
             link: vsphere.link.clone(),
             settings: vsphere.settings.clone(),
             ctx: ctx.clone(),
             vm,
-            place: Place(key),
+            place: Place::take(&vsphere.host.identity, mark)?,
             task: None,
         };
         Ok(Self { hold: Some(hold), runtime: Handle::current() })
@@ -81,7 +51,7 @@ impl Held {
 
     /// The mark that the snapshot carries.
     pub(super) fn mark(&self) -> &str {
-        self.hold.as_ref().map_or("", Hold::mark)
+        self.hold.as_ref().map_or("", |hold| hold.place.mark())
     }
 
     /// Notes the task that takes the snapshot: until its end the snapshot may yet appear.
@@ -112,11 +82,6 @@ impl Drop for Held {
 }
 
 impl Hold {
-    fn mark(&self) -> &str {
-        let Place((_, mark)) = &self.place;
-        mark
-    }
-
     async fn release(self) -> Result<(), ProviderError> {
         // The session that took it may be gone, and the vCenter that answers now may be another.
         let session = self.link.session(&self.settings, &self.ctx).await?;
@@ -124,7 +89,7 @@ impl Hold {
             ended(&session, task, REST).await?;
         }
         let permit = session.permit_to_end(&self.ctx);
-        remove(&session, &*permit, &self.vm, &|mark: &str| mark == self.mark()).await.map(drop)
+        remove(&session, &*permit, &self.vm, &|mark: &str| mark == self.place.mark()).await.map(drop)
     }
 }
 
@@ -144,8 +109,7 @@ pub(super) async fn remove(
             match end_of(session, task, MERGE).await? {
                 End::Done => break removed += 1,
                 End::Gone => break,
-                End::Busy(error) if begun.elapsed() >= BUSY => return Err(error),
-                End::Busy(_) => sleep(Duration::from_secs(1)).await,
+                End::Busy(error) => before_again(begun, error).await?,
             }
         }
     }
