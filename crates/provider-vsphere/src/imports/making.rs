@@ -83,13 +83,10 @@ impl Making {
         let Some(lease) = self.lease.take() else { return Ok(()) };
         let vm = lease.vm().clone();
         let ended = if whole { lease.complete().await } else { lease.abort().await };
-        let session = self.link.session(&self.settings, &self.ctx).await?;
-        let permit = session.permit_to_end(&self.ctx);
         let name = &self.wanted.name;
         match ended {
             Ok(()) if whole => {
-                let kept = self.release(&session, &*permit, &vm).await;
-                kept.map_err(|error| {
+                self.release(&vm).await.map_err(|error| {
                     tracing::warn!(name, %error, "a machine that is whole may still carry the mark of one that is not");
                     ProviderError::Refused(format!(
                         "{name} is whole, but whether it still has the mark of one that is not is unknown ({error}): where its \
@@ -99,10 +96,7 @@ impl Making {
                 })
             }
             ended => {
-                let mark = self.place.mark();
-                let removal =
-                    Removal { session: &session, permit: &*permit, vm: &vm, mark, not_before: MOMENT };
-                removal.carry_out().await.map_err(|error| {
+                self.remove(&vm).await.map_err(|error| {
                     ProviderError::Refused(format!(
                         "{name} is not whole and may still be there ({error}): the next restore of the tenant removes it"
                     ))
@@ -116,7 +110,9 @@ impl Making {
     }
 
     /// Takes the mark away: from then on the machine is nobody's.
-    async fn release(&self, session: &Session, permit: &Permit, vm: &Mor) -> Result<(), ProviderError> {
+    async fn release(&self, vm: &Mor) -> Result<(), ProviderError> {
+        let session = self.link.session(&self.settings, &self.ctx).await?;
+        let permit = session.permit_to_end(&self.ctx);
         let config = VmConfig {
             annotation: Some(finished(&self.wanted)),
             extra_config: ExtraConfig(BTreeMap::from([(keys::RESTORING.to_owned(), String::new())])),
@@ -124,8 +120,8 @@ impl Making {
         };
         let begun = Instant::now();
         loop {
-            let task = session.client.writer(permit).reconfigure_vm(vm, &config).await;
-            match end_of(session, task, CHANGE).await {
+            let task = session.client.writer(&*permit).reconfigure_vm(vm, &config).await;
+            match end_of(&session, task, CHANGE).await {
                 Ok(End::Done) => return Ok(()),
                 Ok(End::Gone) => return Err(ProviderError::Conflict("somebody has removed it".to_owned())),
                 Ok(End::Busy(error)) => before_again(begun, error).await?,
@@ -137,6 +133,15 @@ impl Making {
                 }
             }
         }
+    }
+
+    /// Removes it, as far as vSphere does not.
+    async fn remove(&self, vm: &Mor) -> Result<(), ProviderError> {
+        let session = self.link.session(&self.settings, &self.ctx).await?;
+        let permit = session.permit_to_end(&self.ctx);
+        let mark = self.place.mark();
+        let removal = Removal { session: &session, permit: &*permit, vm, mark, not_before: MOMENT };
+        removal.carry_out().await
     }
 }
 
