@@ -18,8 +18,8 @@ use vertskommune_core::names::{ResourceId, ResourceKey, TenantName};
 use vertskommune_core::observation::Scope;
 use vertskommune_provider::{Ctx, Export, ExportError, Exports, ProviderError, Wanted};
 use vsphere_client::{
-    Error, Fault, FaultClass, LeaseError, LeaseTimeouts, Mor, NewSnapshot, Object, Scope as Within, Select,
-    Snapshot, TaskState, devices,
+    Error, Fault, FaultClass, LeaseError, LeaseTimeouts, Mor, NewSnapshot, Object, Outcome, Scope as Within,
+    Select, Snapshot, TaskState, devices,
 };
 
 use crate::Vsphere;
@@ -148,23 +148,32 @@ impl Vsphere {
             description: held.mark().to_owned(),
             quiesce: vm.powered_on,
         };
+        held.asks(None);
         let sent = session.client.writer(&*session.permit(ctx)).create_snapshot(&vm.mor, &new).await;
-        let task = sent.map_err(|error| of_call(session, &error, Hindrance::SnapshotRefused, known))?;
-        held.takes(&task.0);
+        let task = sent.map_err(|error| {
+            if error.outcome() == Outcome::NotDone {
+                held.settles();
+            }
+            of_call(session, &error, Hindrance::SnapshotRefused, known)
+        })?;
+        held.asks(Some(&task.0));
         let info = tokio::select! {
             info = ended(session, &task.0, REST) => info?,
             () = ctx.cancel.cancelled() => return Err(stopping().into()),
         };
-        if info.state == TaskState::Error {
-            return Err(match &info.error {
-                Some(fault) => of_refusal(fault, Hindrance::SnapshotRefused, known),
-                None => task_error(&info).into(),
-            });
+        if let Some(info) = info {
+            held.settles();
+            if info.state == TaskState::Error {
+                return Err(match &info.error {
+                    Some(fault) => of_refusal(fault, Hindrance::SnapshotRefused, known),
+                    None => task_error(&info).into(),
+                });
+            }
         }
         let found = session.client.snapshots(&vm.mor).await.map_err(|error| session.fail(&error))?;
         let taken = found.into_iter().find(|snapshot| snapshot.description == held.mark());
         let taken = taken.ok_or_else(|| {
-            ProviderError::Conflict("somebody has removed the snapshot before it was read".to_owned())
+            ProviderError::Conflict("the snapshot is not there: somebody has removed it".to_owned())
         })?;
         if vm.powered_on && !taken.quiesced {
             let detail = "VMware Tools do not run in it, so that vCenter took the snapshot as it was";

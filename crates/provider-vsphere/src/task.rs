@@ -30,6 +30,7 @@ pub(crate) async fn end_of(
     let (class, error) = match task {
         Ok(Task(task)) => {
             let info = ended(session, &task, limit).await?;
+            let info = info.ok_or_else(|| ProviderError::Timeout(format!("vCenter has forgotten {task}")))?;
             if info.state == TaskState::Success {
                 return Ok(End::Done);
             }
@@ -53,16 +54,21 @@ pub(crate) async fn before_again(begun: Instant, busy: ProviderError) -> Result<
     Ok(())
 }
 
-/// Waits until a task has ended.
-pub(crate) async fn ended(session: &Session, task: &Mor, limit: Duration) -> Result<TaskInfo, ProviderError> {
+/// Waits until a task has ended; none where vCenter has forgotten it, as it does some minutes after the end, and with all
+/// tasks when it starts anew.
+pub(crate) async fn ended(
+    session: &Session,
+    task: &Mor,
+    limit: Duration,
+) -> Result<Option<TaskInfo>, ProviderError> {
     let asked = [task.clone()];
     let (begun, mut pause) = (Instant::now(), Duration::from_millis(50));
     loop {
         match session.client.tasks(&asked).await {
             Ok(mut tasks) => match tasks.remove(task) {
-                Some(info) if info.state.is_final() => return Ok(info),
+                Some(info) if info.state.is_final() => return Ok(Some(info)),
                 Some(_) => {}
-                None => return Err(ProviderError::Timeout(format!("vCenter has forgotten {task}"))),
+                None => return Ok(None),
             },
             Err(error) if error.is_transient() => {}
             Err(error) => return Err(session.fail(&error)),
