@@ -80,16 +80,12 @@ struct Machine {
 impl Vsphere {
     async fn begin(&self, wanted: &Wanted, ctx: &Ctx) -> Result<Box<dyn Export>, ExportError> {
         let session = self.link.session(&self.settings, ctx).await?;
-        let machine = self.machine(&session, wanted).await?;
+        let mut machine = self.unhindered(&session, wanted).await?;
+        if self.remove_stale(&session, &machine.vm.slim, &wanted.tenant, ctx).await? > 0 {
+            // That may have taken hours, in which somebody has started or changed it.
+            machine = self.unhindered(&session, wanted).await?;
+        }
         let name = &machine.vm.slim.name;
-        if machine.vm.order.is_some() {
-            // A snapshot would hold up the start of a server that we have stopped ourselves.
-            return Err(ProviderError::Conflict(format!("{name} is being restarted")).into());
-        }
-        if hinders_all(&machine.given.obstacles) || machine.given.names.is_empty() {
-            return Err(ExportError::Hindered(machine.given.obstacles));
-        }
-        self.remove_stale(&session, &machine.vm.slim, &wanted.tenant, ctx).await?;
         let mark = marks::backup_mark(&self.installation, &wanted.tenant, &wanted.server, &wanted.run);
         let mut held = Held::new(self, ctx, machine.vm.slim.mor.clone(), mark)?;
         match self.open(&session, &machine, wanted, &mut held, ctx).await {
@@ -101,6 +97,20 @@ impl Vsphere {
                 Err(error)
             }
         }
+    }
+
+    /// The machine of a server, if a snapshot of it may be taken now and has something to give.
+    async fn unhindered(&self, session: &Session, wanted: &Wanted) -> Result<Machine, ExportError> {
+        let machine = self.machine(session, wanted).await?;
+        if machine.vm.order.is_some() {
+            // A snapshot would hold up the start of a server that we have stopped ourselves.
+            let name = &machine.vm.slim.name;
+            return Err(ProviderError::Conflict(format!("{name} is being restarted")).into());
+        }
+        if hinders_all(&machine.given.obstacles) || machine.given.names.is_empty() {
+            return Err(ExportError::Hindered(machine.given.obstacles));
+        }
+        Ok(machine)
     }
 
     /// Takes the snapshot and opens its lease. What was made until it fails is for `held` to remove.
@@ -133,7 +143,7 @@ impl Vsphere {
         Ok(Opened::new(lease, &session.endpoint, &machine.given, &hardware, configuration))
     }
 
-    /// A snapshot of a machine, brought to rest if it runs.
+    /// A snapshot of a machine, brought to rest unless it is off.
     async fn snapshot(
         &self,
         session: &Session,
@@ -146,7 +156,7 @@ impl Vsphere {
         let new = NewSnapshot {
             name: format!("vertskommune backup {}", wanted.run),
             description: held.mark().to_owned(),
-            quiesce: vm.powered_on,
+            quiesce: !vm.powered_off,
         };
         held.asks(None);
         let sent = session.client.writer(&*session.permit(ctx)).create_snapshot(&vm.mor, &new).await;
@@ -175,11 +185,25 @@ impl Vsphere {
         let taken = taken.ok_or_else(|| {
             ProviderError::Conflict("the snapshot is not there: somebody has removed it".to_owned())
         })?;
-        if vm.powered_on && !taken.quiesced {
-            let detail = "VMware Tools do not run in it, so that vCenter took the snapshot as it was";
-            return Err(hindered(known, Hindrance::QuiesceFailed, detail));
+        if !taken.quiesced {
+            self.was_off(session, machine).await?;
         }
         Ok(taken)
+    }
+
+    /// An error unless the machine was off before its snapshot and still is: only then is it at rest by itself.
+    async fn was_off(&self, session: &Session, machine: &Machine) -> Result<(), ExportError> {
+        const POWER: &str = "runtime.powerState";
+        let (vm, known) = (&machine.vm.slim, &machine.given.obstacles);
+        let now = session.client.read(&vm.mor, &[POWER]).await.map_err(|error| session.fail(&error))?;
+        let is_off = now.is_some_and(|now| now.text(POWER) == Some("poweredOff"));
+        let detail = match (vm.powered_off, vm.powered_on) {
+            (true, _) if is_off => return Ok(()),
+            (true, _) => "it was started while the snapshot was taken",
+            (_, true) => "VMware Tools do not run in it, so that vCenter took the snapshot as it was",
+            _ => "it is suspended, and nothing in it can be brought to rest",
+        };
+        Err(hindered(known, Hindrance::QuiesceFailed, detail))
     }
 
     /// The machine of a server, found by its mark.

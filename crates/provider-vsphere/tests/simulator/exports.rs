@@ -95,6 +95,15 @@ impl Scene {
         self.until(|all| all.iter().any(|it| it == description)).await;
     }
 
+    /// Waits until such a call has come.
+    async fn until_write(&self, method: &str) {
+        let until = Instant::now() + Duration::from_secs(20);
+        while !self.peer.journal().await.iter().any(|write| write.starts_with(method)) {
+            assert!(Instant::now() < until, "no {method}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     async fn until(&self, is_so: impl Fn(&[String]) -> bool) {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
@@ -413,6 +422,40 @@ async fn a_vcenter_that_is_away_at_the_end_keeps_no_snapshot() {
     let export = scene.export().await.unwrap();
     scene.vcenter().post("/sessions/expire").await;
     scene.vcenter().post("/http?code=503&count=3").await;
+    export.close(false).await.unwrap();
+    assert_eq!(scene.snapshots().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_machine_that_is_off_is_at_rest_by_itself() {
+    let scene = scene!("14");
+    let power = |how: &str| drop(scene.vcenter().govc(&["vm.power", how, "-force", PATH]));
+    power("-suspend");
+    assert_eq!(scene.hindered().await, [(None, Hindrance::QuiesceFailed)]);
+    // One that is started while its snapshot is taken.
+    power("-off");
+    scene.peer.reset().await;
+    scene.order("/task-delay", json!({"CreateSnapshotEx": 2000})).await;
+    let starts = async {
+        scene.until_write("CreateSnapshot_Task").await;
+        power("-on");
+    };
+    let (hindered, ()) = tokio::join!(scene.hindered(), starts);
+    assert_eq!(hindered, [(None, Hindrance::QuiesceFailed)]);
+    assert_eq!(scene.snapshots().await, [""; 0]);
+    // One that is started while what another export has left is removed.
+    power("-off");
+    scene.order("/task-delay", json!({"CreateSnapshotEx": 0, "RemoveSnapshot": 2000})).await;
+    scene.take("vertskommune backup nord/dyroy/dyr-fs01 20261101T000000Z").await;
+    scene.peer.reset().await;
+    let starts = async {
+        scene.until_write("RemoveSnapshot_Task").await;
+        power("-on");
+    };
+    let (export, ()) = tokio::join!(scene.export(), starts);
+    let export = export.unwrap();
+    assert_eq!(scene.ask("/snapshots").await[0]["quiesced"], true);
+    assert_eq!(export.configuration()["machine"]["power"], "on");
     export.close(false).await.unwrap();
     assert_eq!(scene.snapshots().await, [""; 0]);
 }
