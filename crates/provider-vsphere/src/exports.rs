@@ -11,7 +11,7 @@ mod open;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use tokio::time::timeout_at;
 use vertskommune_core::backup::facts::{Hindrance, Obstacle};
 use vertskommune_core::names::{ResourceId, ResourceKey, TenantName};
@@ -264,18 +264,27 @@ impl Vsphere {
             found.push(Slim::read(&object));
         });
         read.await.map_err(|error| session.fail(&error))?;
-        if let Some(why) = found.iter().find_map(|vm| vm.unreadable.clone()) {
-            return Err(ProviderError::NoSight(why));
-        }
-        let is_theirs = |vm: &&Slim| {
+        let (mut removals, mut failed) = (Vec::new(), Vec::new());
+        for vm in &found {
             let owner = vm.mark.as_deref().and_then(|mark| marks::ours(&self.installation, mark));
-            owner.is_some_and(|(owner, _)| owner == *tenant)
-        };
-        let mut removed = 0;
-        for vm in found.iter().filter(is_theirs) {
-            removed += self.remove_stale(&session, vm, tenant, ctx).await?;
+            if let Some(why) = &vm.unreadable {
+                failed.push(ProviderError::NoSight(why.clone()));
+            } else if owner.is_some_and(|(owner, _)| owner == *tenant) {
+                removals.push(self.remove_stale(&session, vm, tenant, ctx));
+            }
         }
-        Ok(removed)
+        // Beside each other, so that one that is stuck keeps none of the others.
+        let mut removed = 0;
+        for outcome in join_all(removals).await {
+            match outcome {
+                Ok(count) => removed += count,
+                Err(error) => {
+                    tracing::warn!(%tenant, %error, "a snapshot of ours is not removed yet");
+                    failed.push(error);
+                }
+            }
+        }
+        failed.into_iter().next().map_or(Ok(removed), Err)
     }
 
     /// The same of one machine.

@@ -88,8 +88,12 @@ impl Scene {
     }
 
     async fn take(&self, description: &str) {
+        self.take_of(PATH, description).await;
+    }
+
+    async fn take_of(&self, path: &str, description: &str) {
         let client = self.vcenter().client().await;
-        let vm = client.find_by_inventory_path(PATH.trim_start_matches('/')).await.unwrap().unwrap();
+        let vm = client.find_by_inventory_path(path.trim_start_matches('/')).await.unwrap().unwrap();
         let new = NewSnapshot { name: "one".to_owned(), description: description.to_owned(), quiesce: false };
         let _ = client.writer(&|| Ok(())).create_snapshot(&vm, &new).await.unwrap();
         self.until(|all| all.iter().any(|it| it == description)).await;
@@ -423,6 +427,24 @@ async fn a_vcenter_that_is_away_at_the_end_keeps_no_snapshot() {
     scene.vcenter().post("/sessions/expire").await;
     scene.vcenter().post("/http?code=503&count=3").await;
     export.close(false).await.unwrap();
+    assert_eq!(scene.snapshots().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_machine_that_is_stuck_does_not_keep_the_others_from_being_tidied() {
+    let scene = scene!("13");
+    let mut drive = drive(&scene.peer, small());
+    drive.tenant.servers.push(tenant::second());
+    drive.converge().await;
+    scene.take("vertskommune backup nord/dyroy/dyr-fs01 20261101T000000Z").await;
+    let other = "vertskommune backup nord/dyroy/dyr-app01 20261101T000000Z";
+    scene.take_of("/DC0/vm/Tenants/dyroy/dyr-app01", other).await;
+    let fault = json!({"method": "RemoveSnapshot_Task", "type": "FileFault", "in_task": true, "max": 1});
+    scene.order("/fault", fault).await;
+    let stuck = scene.tidy().await;
+    assert!(matches!(stuck, Err(ProviderError::Refused(_))), "{stuck:?}");
+    assert_eq!(scene.snapshots().await.len(), 1);
+    assert_eq!(scene.tidy().await, Ok(1));
     assert_eq!(scene.snapshots().await, [""; 0]);
 }
 
