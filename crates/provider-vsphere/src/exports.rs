@@ -11,15 +11,15 @@ mod open;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use tokio::time::timeout_at;
 use vertskommune_core::backup::facts::{Hindrance, Obstacle};
 use vertskommune_core::names::{ResourceId, ResourceKey, TenantName};
 use vertskommune_core::observation::Scope;
 use vertskommune_provider::{Ctx, Export, ExportError, Exports, ProviderError, Wanted};
 use vsphere_client::{
-    Error, Fault, FaultClass, LeaseError, LeaseTimeouts, Mor, NewSnapshot, Object, Scope as Within, Select,
-    Snapshot, TaskState, devices,
+    Error, Fault, FaultClass, LeaseError, LeaseTimeouts, Mor, NewSnapshot, Object, Outcome, Scope as Within,
+    Select, Snapshot, TaskState, devices,
 };
 
 use crate::Vsphere;
@@ -32,9 +32,10 @@ use crate::link::Session;
 use crate::marks::{self, SERVER};
 use crate::rows::{SLIM, Slim, Vm, full, is_gone, unreadable};
 use crate::task::ended;
+use crate::under_way::is_under_way;
 use configuration::CONFIGURATION;
 use disks::{Given, hinders_all};
-use held::{Held, is_open, remove};
+use held::{Held, remove};
 use open::Opened;
 
 /// Machines in one answer.
@@ -79,16 +80,12 @@ struct Machine {
 impl Vsphere {
     async fn begin(&self, wanted: &Wanted, ctx: &Ctx) -> Result<Box<dyn Export>, ExportError> {
         let session = self.link.session(&self.settings, ctx).await?;
-        let machine = self.machine(&session, wanted).await?;
+        let mut machine = self.unhindered(&session, wanted).await?;
+        if self.remove_stale(&session, &machine.vm.slim, &wanted.tenant, ctx).await? > 0 {
+            // That may have taken hours, in which somebody has started or changed it.
+            machine = self.unhindered(&session, wanted).await?;
+        }
         let name = &machine.vm.slim.name;
-        if machine.vm.order.is_some() {
-            // A snapshot would hold up the start of a server that we have stopped ourselves.
-            return Err(ProviderError::Conflict(format!("{name} is being restarted")).into());
-        }
-        if hinders_all(&machine.given.obstacles) || machine.given.names.is_empty() {
-            return Err(ExportError::Hindered(machine.given.obstacles));
-        }
-        self.remove_stale(&session, &machine.vm.slim, &wanted.tenant, ctx).await?;
         let mark = marks::backup_mark(&self.installation, &wanted.tenant, &wanted.server, &wanted.run);
         let mut held = Held::new(self, ctx, machine.vm.slim.mor.clone(), mark)?;
         match self.open(&session, &machine, wanted, &mut held, ctx).await {
@@ -100,6 +97,20 @@ impl Vsphere {
                 Err(error)
             }
         }
+    }
+
+    /// The machine of a server, if a snapshot of it may be taken now and has something to give.
+    async fn unhindered(&self, session: &Session, wanted: &Wanted) -> Result<Machine, ExportError> {
+        let machine = self.machine(session, wanted).await?;
+        if machine.vm.order.is_some() {
+            // A snapshot would hold up the start of a server that we have stopped ourselves.
+            let name = &machine.vm.slim.name;
+            return Err(ProviderError::Conflict(format!("{name} is being restarted")).into());
+        }
+        if hinders_all(&machine.given.obstacles) || machine.given.names.is_empty() {
+            return Err(ExportError::Hindered(machine.given.obstacles));
+        }
+        Ok(machine)
     }
 
     /// Takes the snapshot and opens its lease. What was made until it fails is for `held` to remove.
@@ -132,7 +143,7 @@ impl Vsphere {
         Ok(Opened::new(lease, &session.endpoint, &machine.given, &hardware, configuration))
     }
 
-    /// A snapshot of a machine, brought to rest if it runs.
+    /// A snapshot of a machine, brought to rest unless it is off.
     async fn snapshot(
         &self,
         session: &Session,
@@ -145,31 +156,54 @@ impl Vsphere {
         let new = NewSnapshot {
             name: format!("vertskommune backup {}", wanted.run),
             description: held.mark().to_owned(),
-            quiesce: vm.powered_on,
+            quiesce: !vm.powered_off,
         };
+        held.asks(None);
         let sent = session.client.writer(&*session.permit(ctx)).create_snapshot(&vm.mor, &new).await;
-        let task = sent.map_err(|error| of_call(session, &error, Hindrance::SnapshotRefused, known))?;
-        held.takes(&task.0);
+        let task = sent.map_err(|error| {
+            if error.outcome() == Outcome::NotDone {
+                held.settles();
+            }
+            of_call(session, &error, Hindrance::SnapshotRefused, known)
+        })?;
+        held.asks(Some(&task.0));
         let info = tokio::select! {
             info = ended(session, &task.0, REST) => info?,
             () = ctx.cancel.cancelled() => return Err(stopping().into()),
         };
-        if info.state == TaskState::Error {
-            return Err(match &info.error {
-                Some(fault) => of_refusal(fault, Hindrance::SnapshotRefused, known),
-                None => task_error(&info).into(),
-            });
+        if let Some(info) = info {
+            held.settles();
+            if info.state == TaskState::Error {
+                return Err(match &info.error {
+                    Some(fault) => of_refusal(fault, Hindrance::SnapshotRefused, known),
+                    None => task_error(&info).into(),
+                });
+            }
         }
         let found = session.client.snapshots(&vm.mor).await.map_err(|error| session.fail(&error))?;
         let taken = found.into_iter().find(|snapshot| snapshot.description == held.mark());
         let taken = taken.ok_or_else(|| {
-            ProviderError::Conflict("somebody has removed the snapshot before it was read".to_owned())
+            ProviderError::Conflict("the snapshot is not there: somebody has removed it".to_owned())
         })?;
-        if vm.powered_on && !taken.quiesced {
-            let detail = "VMware Tools do not run in it, so that vCenter took the snapshot as it was";
-            return Err(hindered(known, Hindrance::QuiesceFailed, detail));
+        if !taken.quiesced {
+            self.was_off(session, machine).await?;
         }
         Ok(taken)
+    }
+
+    /// An error unless the machine was off before its snapshot and still is: only then is it at rest by itself.
+    async fn was_off(&self, session: &Session, machine: &Machine) -> Result<(), ExportError> {
+        const POWER: &str = "runtime.powerState";
+        let (vm, known) = (&machine.vm.slim, &machine.given.obstacles);
+        let now = session.client.read(&vm.mor, &[POWER]).await.map_err(|error| session.fail(&error))?;
+        let is_off = now.is_some_and(|now| now.text(POWER) == Some("poweredOff"));
+        let detail = match (vm.powered_off, vm.powered_on) {
+            (true, _) if is_off => return Ok(()),
+            (true, _) => "it was started while the snapshot was taken",
+            (_, true) => "VMware Tools do not run in it, so that vCenter took the snapshot as it was",
+            _ => "it is suspended, and nothing in it can be brought to rest",
+        };
+        Err(hindered(known, Hindrance::QuiesceFailed, detail))
     }
 
     /// The machine of a server, found by its mark.
@@ -230,18 +264,27 @@ impl Vsphere {
             found.push(Slim::read(&object));
         });
         read.await.map_err(|error| session.fail(&error))?;
-        if let Some(why) = found.iter().find_map(|vm| vm.unreadable.clone()) {
-            return Err(ProviderError::NoSight(why));
-        }
-        let is_theirs = |vm: &&Slim| {
+        let (mut removals, mut failed) = (Vec::new(), Vec::new());
+        for vm in &found {
             let owner = vm.mark.as_deref().and_then(|mark| marks::ours(&self.installation, mark));
-            owner.is_some_and(|(owner, _)| owner == *tenant)
-        };
-        let mut removed = 0;
-        for vm in found.iter().filter(is_theirs) {
-            removed += self.remove_stale(&session, vm, tenant, ctx).await?;
+            if let Some(why) = &vm.unreadable {
+                failed.push(ProviderError::NoSight(why.clone()));
+            } else if owner.is_some_and(|(owner, _)| owner == *tenant) {
+                removals.push(self.remove_stale(&session, vm, tenant, ctx));
+            }
         }
-        Ok(removed)
+        // Beside each other, so that one that is stuck keeps none of the others.
+        let mut removed = 0;
+        for outcome in join_all(removals).await {
+            match outcome {
+                Ok(count) => removed += count,
+                Err(error) => {
+                    tracing::warn!(%tenant, %error, "a snapshot of ours is not removed yet");
+                    failed.push(error);
+                }
+            }
+        }
+        failed.into_iter().next().map_or(Ok(removed), Err)
     }
 
     /// The same of one machine.
@@ -254,7 +297,7 @@ impl Vsphere {
     ) -> Result<usize, ProviderError> {
         let is_stale = |description: &str| {
             marks::read_backup_mark(&self.installation, description).as_ref() == Some(tenant)
-                && !is_open(&self.host.identity, description)
+                && !is_under_way(&self.host.identity, description)
         };
         if !vm.snapshots.iter().any(|description| is_stale(description)) {
             return Ok(0);

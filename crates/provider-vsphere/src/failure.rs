@@ -52,6 +52,18 @@ pub(crate) fn of_lease(endpoint: &str, error: &LeaseError) -> ProviderError {
     }
 }
 
+/// Whether the same may succeed soon without anybody's doing: vCenter is away, starting or busy.
+pub(crate) fn passes(error: &ProviderError) -> bool {
+    matches!(
+        error,
+        ProviderError::Unreachable { .. }
+            | ProviderError::Timeout(_)
+            | ProviderError::Throttled { .. }
+            | ProviderError::Conflict(_)
+            | ProviderError::NoSight(_)
+    )
+}
+
 /// What became of a step whose write failed like this.
 pub(crate) fn applied(endpoint: &str, error: &Error) -> Applied {
     match (provider_error(endpoint, error), error.outcome()) {

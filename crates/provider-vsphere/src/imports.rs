@@ -24,8 +24,9 @@ use crate::index::Index;
 use crate::layout::Paths;
 use crate::link::Session;
 use crate::marks;
+use crate::under_way::is_under_way;
 use machine::{Ground, Plan};
-use making::{Making, RESTORING, Removal, is_open};
+use making::{Making, RESTORING, Removal};
 
 /// What is read of the machines beside which one is made.
 const NEIGHBOUR: &[&str] = &["name", "runtime.powerState", crate::rows::MARK, RESTORING];
@@ -150,7 +151,7 @@ impl Vsphere {
             // One that somebody has adopted or started meanwhile is in use.
             let is_used = object.text(crate::rows::MARK).is_some_and(|mark| !mark.is_empty())
                 || object.text("runtime.powerState") != Some("poweredOff");
-            if is_theirs && !is_used && !is_open(&self.host.identity, mark) {
+            if is_theirs && !is_used && !is_under_way(&self.host.identity, mark) {
                 left.push((
                     object.mor.clone(),
                     object.text("name").unwrap_or_default().to_owned(),

@@ -37,6 +37,7 @@ mod sweep;
 mod task;
 #[cfg(test)]
 mod tests;
+mod under_way;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -137,6 +137,11 @@ impl Session {
         self.permit(&Ctx { cancel: CancellationToken::new(), ..ctx.clone() })
     }
 
+    /// Whether a login since then has made another of it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.client.generation() != self.generation
+    }
+
     /// The error, in the words of the contract.
     pub(crate) fn fail(&self, error: &Error) -> ProviderError {
         provider_error(&self.endpoint, error)

@@ -86,6 +86,8 @@ pub(crate) struct Slim {
     pub(crate) pool: Option<Mor>,
     pub(crate) host: Option<Mor>,
     pub(crate) powered_on: bool,
+    /// One that is suspended is neither.
+    pub(crate) powered_off: bool,
     pub(crate) template: bool,
     pub(crate) instance_uuid: String,
     pub(crate) change_version: String,
@@ -172,6 +174,7 @@ impl Slim {
             pool: object.mor("resourcePool"),
             host: object.mor("runtime.host"),
             powered_on: object.text("runtime.powerState") == Some("poweredOn"),
+            powered_off: object.text("runtime.powerState") == Some("poweredOff"),
             template: object.bool("config.template").unwrap_or(false),
             instance_uuid: text("config.instanceUuid"),
             change_version: text("config.changeVersion"),

@@ -9,6 +9,9 @@ use vsphere_client::{Error, FaultClass, Mor, Task, TaskInfo, TaskState};
 use crate::ledger::task_error;
 use crate::link::Session;
 
+/// How long one asks again for what something else is done with: vSphere lets go of a lease a moment after its end.
+const BUSY: Duration = Duration::from_secs(30);
+
 /// How a task ended.
 pub(crate) enum End {
     Done,
@@ -27,6 +30,7 @@ pub(crate) async fn end_of(
     let (class, error) = match task {
         Ok(Task(task)) => {
             let info = ended(session, &task, limit).await?;
+            let info = info.ok_or_else(|| ProviderError::Timeout(format!("vCenter has forgotten {task}")))?;
             if info.state == TaskState::Success {
                 return Ok(End::Done);
             }
@@ -41,16 +45,30 @@ pub(crate) async fn end_of(
     }
 }
 
-/// Waits until a task has ended.
-pub(crate) async fn ended(session: &Session, task: &Mor, limit: Duration) -> Result<TaskInfo, ProviderError> {
+/// Waits a moment before one asks again; an error once that has gone on for too long.
+pub(crate) async fn before_again(begun: Instant, busy: ProviderError) -> Result<(), ProviderError> {
+    if begun.elapsed() >= BUSY {
+        return Err(busy);
+    }
+    sleep(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+/// Waits until a task has ended; none where vCenter has forgotten it, as it does some minutes after the end, and with all
+/// tasks when it starts anew.
+pub(crate) async fn ended(
+    session: &Session,
+    task: &Mor,
+    limit: Duration,
+) -> Result<Option<TaskInfo>, ProviderError> {
     let asked = [task.clone()];
     let (begun, mut pause) = (Instant::now(), Duration::from_millis(50));
     loop {
         match session.client.tasks(&asked).await {
             Ok(mut tasks) => match tasks.remove(task) {
-                Some(info) if info.state.is_final() => return Ok(info),
+                Some(info) if info.state.is_final() => return Ok(Some(info)),
                 Some(_) => {}
-                None => return Err(ProviderError::Timeout(format!("vCenter has forgotten {task}"))),
+                None => return Ok(None),
             },
             Err(error) if error.is_transient() => {}
             Err(error) => return Err(session.fail(&error)),

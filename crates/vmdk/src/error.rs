@@ -112,13 +112,14 @@ pub enum Error {
     #[error("this stream has failed before: read it again from the start")]
     Failed,
     /// The disk to write is not of whole sectors, is empty, or larger than the format can address.
-    #[error(
-        "a disk of {bytes} bytes cannot be written as a stream: sizes are multiples of 512, up to 2 TiB once compressed"
-    )]
+    #[error("a disk of {bytes} bytes cannot be written as a stream: sizes are multiples of 512")]
     Capacity {
         /// Its size.
         bytes: u64,
     },
+    /// The disk to write does not fit into a stream. That shows only when so much was written.
+    #[error("the disk has more than 2 TiB once compressed, and tables of a stream can address no more")]
+    TooLong,
     /// More or fewer bytes were written than the disk has.
     #[error("{written} bytes were written of a disk of {capacity}")]
     Written {
@@ -138,7 +139,7 @@ impl From<Error> for io::Error {
         let kind = match &error {
             Error::Io(_) => io::ErrorKind::Other,
             Error::Truncated { .. } => io::ErrorKind::UnexpectedEof,
-            Error::Capacity { .. } | Error::Written { .. } => io::ErrorKind::InvalidInput,
+            Error::Capacity { .. } | Error::TooLong | Error::Written { .. } => io::ErrorKind::InvalidInput,
             _ => io::ErrorKind::InvalidData,
         };
         match error {

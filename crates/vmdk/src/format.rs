@@ -13,6 +13,9 @@ pub(crate) const TABLE_SECTORS: u64 = TABLE_GRAINS * 4 / SECTOR;
 /// Where a marker's compressed bytes begin.
 pub(crate) const MARKER_LEN: usize = 12;
 
+/// What is allowed for in front of the grains besides what has to be there: it begins at some round place.
+const SLACK: u64 = 2048;
+
 const MAGIC: &[u8] = b"KDMV";
 /// The directory's place is not known when the header is written: it is in the footer.
 const AT_END: u64 = u64::MAX;
@@ -92,11 +95,16 @@ impl Header {
                 header.grain.is_power_of_two() && (8..=2048).contains(&header.grain),
             ),
             ("number of entries in a table", entries, entries == TABLE_GRAINS),
-            ("overhead", header.overhead, (1..=u64::MAX >> 12).contains(&header.overhead)),
+            ("descriptor's size", header.descriptor.1, header.descriptor.1 <= SLACK),
         ] {
             if !good {
                 return Err(Error::Header { field, value });
             }
+        }
+        // The parts above have to be good for this.
+        let most = SLACK + header.descriptor.1 + header.copies() * header.metadata();
+        if !(1..=most).contains(&header.overhead) {
+            return Err(Error::Header { field: "overhead", value: header.overhead });
         }
         Ok(header)
     }
@@ -122,6 +130,21 @@ impl Header {
     /// How many tables the disk needs.
     pub(crate) fn tables(&self) -> u64 {
         self.capacity.div_ceil(self.grain * TABLE_GRAINS)
+    }
+
+    /// Sectors of the directory, which has four bytes for a table.
+    pub(crate) fn directory_sectors(&self) -> u64 {
+        self.tables().div_ceil(SECTOR / 4)
+    }
+
+    /// Sectors of the directory with all its tables.
+    fn metadata(&self) -> u64 {
+        self.directory_sectors() + self.tables() * TABLE_SECTORS
+    }
+
+    /// How often directory and tables are there.
+    pub(crate) fn copies(&self) -> u64 {
+        if self.redundant { 2 } else { 1 }
     }
 
     /// How many of a sector's table entries stand for a grain in the stream.
@@ -228,7 +251,10 @@ mod tests {
             (20, &[100], "grain size is 100"),
             (20, &[0, 0, 1], "grain size is 65536"),
             (44, &[0, 4], "entries in a table is 1024"),
+            (36, &[1, 8], "descriptor's size is 2049"),
             (64, &[0; 8], "overhead is 0"),
+            (64, &[0, 0, 1], "overhead is 65536"),
+            (64, &[255; 8], "overhead is 18446744073709551615"),
         ] {
             let mut sector = header().write();
             put(&mut sector, at, bytes);

@@ -9,7 +9,9 @@
 //! that ends it all. Grains of zeros are left out.
 //!
 //! What is read is not trusted: each number is checked before it is used, and a stream is whole
-//! only when its end was seen and its tables list as many grains as came.
+//! only when its end was seen and its tables list as many grains as came. Metadata has no more
+//! sectors than a disk of that size can need. Where the tables say that each grain lies is not
+//! compared with where it came: the markers alone place the grains.
 //!
 //! Source: VMware, Virtual Disk Format 5.0, "Stream-Optimized Compressed Sparse Extents".
 

@@ -31,6 +31,9 @@ pub struct Reader<R> {
     /// The next byte of the disk to be handed out.
     position: u64,
     grains: Grains,
+    /// How many tables and directories came behind grains. The header says how many there can be.
+    tables: u64,
+    directories: u64,
     state: State,
 }
 
@@ -77,6 +80,8 @@ impl<R: Read> Reader<R> {
             current: 0..0,
             position: 0,
             grains,
+            tables: 0,
+            directories: 0,
             state: State::Grains,
             header,
         })
@@ -138,6 +143,7 @@ impl<R: Read> Reader<R> {
                 };
             };
             let marker = Marker::read(&sector);
+            let copies = self.header.copies();
             match (state, marker.kind) {
                 (State::Grains, _) if marker.size > 0 => {
                     self.read_grain(at, &marker, &sector)?;
@@ -150,12 +156,20 @@ impl<R: Read> Reader<R> {
                     self.read_rest()?;
                     return self.end();
                 }
-                (State::Grains, TABLE) if marker.value == TABLE_SECTORS => {
+                (State::Grains, TABLE)
+                    if marker.value == TABLE_SECTORS && self.tables < copies * self.header.tables() =>
+                {
+                    self.tables += 1;
                     for _ in 0..TABLE_SECTORS {
                         self.grains.listed += self.header.grains_in(&self.source.sector()?);
                     }
                 }
-                (State::Grains, DIRECTORY) => self.source.skip(marker.value)?,
+                (State::Grains, DIRECTORY)
+                    if marker.value <= self.longest_directory() && self.directories < copies =>
+                {
+                    self.directories += 1;
+                    self.source.skip(marker.value)?;
+                }
                 (State::Grains, FOOTER) if marker.value == 1 => {
                     let footer = Header::read(&self.source.sector()?).map_err(|_| Error::Footer)?;
                     if (footer.capacity, footer.grain) != (self.header.capacity, self.header.grain) {
@@ -166,6 +180,11 @@ impl<R: Read> Reader<R> {
                 _ => return Err(Error::Marker { at, kind: marker.kind, sectors: marker.value }),
             }
         }
+    }
+
+    /// Sectors of the directory, with what may fill up its last grain.
+    fn longest_directory(&self) -> u64 {
+        self.header.directory_sectors().next_multiple_of(self.header.grain)
     }
 
     fn read_grain(&mut self, at: u64, marker: &Marker, sector: &Sector) -> Result<(), Error> {
@@ -294,7 +313,7 @@ fn read_tables_in_front<R: Read>(
 ) -> Result<u64, Error> {
     let unusable = Error::Header { field: "place of the directory", value: directory };
     let tables = header.tables();
-    let directory_end = directory.saturating_add(tables.div_ceil(SECTOR / 4));
+    let directory_end = directory.saturating_add(header.directory_sectors());
     if directory < 1 || directory_end > header.overhead {
         return Err(unusable);
     }

@@ -108,7 +108,7 @@ impl<W: Write> Writer<W> {
                 pack(&mut self.store, &self.grain, &mut self.packed)?;
             }
             let index = usize::try_from(self.grains % TABLE_GRAINS).unwrap_or(0);
-            self.table[index] = self.out.place(self.header.capacity)?;
+            self.table[index] = self.out.place()?;
             let size = u32::try_from(self.packed.len()).unwrap_or(u32::MAX);
             self.out.inner.write_all(&Marker::of_grain(self.grains * GRAIN, size))?;
             let padded = (MARKER_LEN + self.packed.len()).next_multiple_of(SECTOR_LEN);
@@ -128,7 +128,7 @@ impl<W: Write> Writer<W> {
             return Ok(());
         }
         self.out.put(&Marker::of(TABLE, TABLE_SECTORS))?;
-        self.directory.push(self.out.place(self.header.capacity)?);
+        self.directory.push(self.out.place()?);
         let table: Vec<u8> = self.table.iter().flat_map(|entry| entry.to_le_bytes()).collect();
         self.table = [0; TABLE_LEN];
         self.out.put(&table)
@@ -178,8 +178,8 @@ impl<W: Write> Sink<W> {
     }
 
     /// The place of what comes next, as tables have it.
-    fn place(&self, capacity: u64) -> Result<u32, Error> {
-        u32::try_from(self.sectors).map_err(|_| Error::Capacity { bytes: capacity * SECTOR })
+    fn place(&self) -> Result<u32, Error> {
+        u32::try_from(self.sectors).map_err(|_| Error::TooLong)
     }
 }
 
@@ -197,4 +197,22 @@ fn descriptor(capacity: u64, name: &str) -> String {
          ddb.geometry.cylinders = \"{cylinders}\"\nddb.geometry.heads = \"{heads}\"\n\
          ddb.geometry.sectors = \"{sectors}\"\nddb.virtualHWVersion = \"13\"\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_tables_cannot_address_is_its_own_error() {
+        let last = u64::from(u32::MAX);
+        for (sectors, fits) in [(last, true), (last + 1, false)] {
+            let mut writer = Writer::new(io::sink(), 1 << 20, "a").unwrap();
+            writer.out.sectors = sectors;
+            let written = writer.write_all(&vec![1; GRAIN_LEN]);
+            let error = written.err().and_then(|error| error.into_inner()?.downcast::<Error>().ok());
+            assert_eq!(error.is_none(), fits);
+            assert!(error.is_none_or(|error| matches!(*error, Error::TooLong)), "{sectors}");
+        }
+    }
 }

@@ -122,6 +122,12 @@ fn markers(stream: &[u8]) -> Vec<(usize, u64, u32, u32)> {
     found
 }
 
+/// Puts a part of a stream in again behind itself.
+fn twice(stream: &mut Vec<u8>, part: std::ops::Range<usize>) {
+    let copy = stream[part.clone()].to_vec();
+    drop(stream.splice(part.end..part.end, copy));
+}
+
 #[test]
 fn each_damage_has_its_error() {
     type Case = (&'static str, fn(&mut Vec<u8>, &[usize]), fn(&Error) -> bool);
@@ -148,6 +154,14 @@ fn each_damage_has_its_error() {
         ),
         ("no table", |s, at| drop(s.drain(at[3]..at[4])), |e| matches!(e, Error::Tables { listed: 0, .. })),
         ("a table of another size", |s, at| s[at[3]] = 5, |e| matches!(e, Error::Marker { kind: 1, .. })),
+        ("a table too many", |s, at| twice(s, at[3]..at[4]), |e| matches!(e, Error::Marker { kind: 1, .. })),
+        (
+            "a directory too many",
+            |s, at| twice(s, at[4]..at[5]),
+            |e| matches!(e, Error::Marker { kind: 2, .. }),
+        ),
+        ("an endless directory", |s, at| s[at[4] + 7] = 255, |e| matches!(e, Error::Marker { kind: 2, .. })),
+        ("endless overhead", |s, _| s[70] = 1, |e| matches!(e, Error::Header { field: "overhead", .. })),
         ("no footer", |s, at| drop(s.drain(at[5]..at[6])), |e| matches!(e, Error::Footer)),
         ("another footer", |s, at| s[at[5] + 512 + 13] = 9, |e| matches!(e, Error::Footer)),
         ("a footer that is none", |s, at| s[at[5] + 512] = 0, |e| matches!(e, Error::Footer)),

@@ -7,23 +7,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::lease::{OpenLease, disks};
-use crate::xml::Element;
 use crate::{Client, LeaseDisk, LeaseError, LeaseTimeouts, Mor};
 use download::Pump;
 
 pub use download::Download;
 pub use obstacle::{Obstacle, export_obstacles};
-
-/// A file that vSphere sent, as vSphere tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sent {
-    /// See [`LeaseDisk::key`].
-    pub key: String,
-    /// How many bytes the stream had.
-    pub bytes: u64,
-    /// SHA-1 of the stream in hexadecimal digits; empty when vSphere did not reckon it.
-    pub sha1: String,
-}
 
 /// An open export of a snapshot: a lease that is kept alive for as long as this value lives.
 ///
@@ -63,28 +51,15 @@ impl Export {
     pub async fn download(&self, disk: &LeaseDisk) -> Result<Download, LeaseError> {
         self.lease.still()?;
         let pump = Pump {
-            response: download::request(self.lease.client(), disk, self.lease.silence).await?,
+            response: download::request(&self.lease, disk).await?,
             host: disk.host(),
             silence: self.lease.silence,
             moved: self.lease.moved.clone(),
             lease: self.lease.handle(),
-            lost: self.lease.lost.clone(),
+            lost: self.lease.lost(),
             bytes: 0,
         };
         Ok(Download::start(self.lease.runtime(), pump))
-    }
-
-    /// What vSphere has sent so far, of disks that were read to their end.
-    pub async fn sent(&self) -> Result<Vec<Sent>, LeaseError> {
-        let answer = self.lease.handle().call("HttpNfcLeaseGetManifest", None).await?;
-        let read = |entry: &Element| {
-            Some(Sent {
-                key: entry.text_at("key")?.to_owned(),
-                bytes: entry.int_at("size").and_then(|size| u64::try_from(size).ok())?,
-                sha1: entry.text_at("sha1").unwrap_or_default().to_ascii_lowercase(),
-            })
-        };
-        Ok(answer.iter().filter_map(read).collect())
     }
 
     /// Ends the export after all was read. When this fails, the lease is aborted.

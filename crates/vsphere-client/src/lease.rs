@@ -24,6 +24,15 @@ pub use device::{LeaseDisk, Place};
 pub use error::LeaseError;
 pub(crate) use pin::{Pin, refused_certificate};
 
+/// How long is waited each time before the end of a lease is asked for again, when the answer was lost.
+const AGAIN: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(4),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+    Duration::from_secs(40),
+];
+
 /// How long to wait for what while a lease is open.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseTimeouts {
@@ -57,8 +66,7 @@ impl Moved {
 pub(crate) struct OpenLease {
     lease: Lease,
     pub(crate) moved: Arc<Moved>,
-    /// Why the lease was lost, once it is.
-    pub(crate) lost: watch::Receiver<Option<LeaseError>>,
+    lost: Lost,
     keeper: AbortHandle,
     pub(crate) silence: Duration,
 }
@@ -79,12 +87,17 @@ impl OpenLease {
         let (sender, lost) = watch::channel(None);
         let keeper = keep::keep(lease.handle(), patience, moved.clone(), sender);
         let keeper = lease.runtime.spawn(keeper).abort_handle();
+        let lost = Lost(lost);
         Ok((OpenLease { lease, moved, lost, keeper, silence: timeouts.silence }, info))
     }
 
     /// An error once the lease is lost.
     pub(crate) fn still(&self) -> Result<(), LeaseError> {
-        self.lost.borrow().clone().map_or(Ok(()), Err)
+        self.lost.0.borrow().clone().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn lost(&self) -> Lost {
+        self.lost.clone()
     }
 
     pub(crate) fn client(&self) -> &Arc<Client> {
@@ -99,10 +112,29 @@ impl OpenLease {
         self.lease.handle()
     }
 
-    /// Ends it after everything has passed. When this fails, it is aborted.
+    /// Ends it after everything has passed. When this fails, it is aborted. Where the answer is lost, the lease itself tells
+    /// whether it has ended: an abort would destroy what an import has made.
     pub(crate) async fn complete(mut self) -> Result<(), LeaseError> {
         self.still()?;
-        self.handle().call("HttpNfcLeaseComplete", None).await?;
+        let lease = self.handle();
+        let mut ended = lease.complete().await;
+        for pause in AGAIN {
+            if !matches!(&ended, Err(LeaseError::Call(error)) if error.is_transient()) {
+                break;
+            }
+            sleep(pause).await;
+            ended = match lease.state().await {
+                Ok(Some(state)) if state == "done" => Ok(()),
+                Ok(Some(state)) if state == "ready" => match lease.complete().await {
+                    // The one before is just being carried out.
+                    Err(LeaseError::LeaseExpired) => ended,
+                    ended => ended,
+                },
+                Ok(_) => Err(LeaseError::LeaseExpired),
+                Err(error) => Err(error.into()),
+            };
+        }
+        ended?;
         self.lease.ended = true;
         Ok(())
     }
@@ -126,6 +158,20 @@ impl fmt::Display for OpenLease {
 impl Drop for OpenLease {
     fn drop(&mut self) {
         self.keeper.abort();
+    }
+}
+
+/// Why a lease was lost, once it is.
+#[derive(Clone)]
+pub(crate) struct Lost(watch::Receiver<Option<LeaseError>>);
+
+impl Lost {
+    /// Waits until it is.
+    pub(crate) async fn wait(&mut self) -> LeaseError {
+        match self.0.wait_for(Option::is_some).await {
+            Ok(lost) => lost.clone().unwrap_or(LeaseError::Ended),
+            Err(_) => LeaseError::Ended,
+        }
     }
 }
 
@@ -158,13 +204,20 @@ impl LeaseHandle {
         self.client.call(call).await.map_err(LeaseError::of_lease)
     }
 
+    async fn complete(&self) -> Result<(), LeaseError> {
+        self.call("HttpNfcLeaseComplete", None).await.map(drop)
+    }
+
+    /// How the lease is, in vSphere's word; none when vSphere does not know it any more.
+    async fn state(&self) -> Result<Option<String>, Error> {
+        let lease = self.client.read(&self.mor, &["state"]).await?;
+        Ok(lease.map(|lease| lease.text("state").unwrap_or_default().to_owned()))
+    }
+
     /// Whether vSphere has ended the lease, as far as it says so.
     pub(crate) async fn is_gone(&self) -> bool {
-        match self.client.read(&self.mor, &["state"]).await {
-            Ok(None) => true,
-            Ok(Some(lease)) => matches!(lease.text("state"), Some("error" | "done")),
-            Err(_) => false,
-        }
+        let state = self.state().await;
+        state.is_ok_and(|state| state.is_none_or(|state| state == "error" || state == "done"))
     }
 }
 

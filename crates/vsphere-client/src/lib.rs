@@ -59,7 +59,7 @@ pub use device::{
     NicKind, PortConnection, VirtualDisk, devices,
 };
 pub use error::{Cause, Error, Fault, Outcome};
-pub use export::{Download, Export, Obstacle, Sent, export_obstacles};
+pub use export::{Download, Export, Obstacle, export_obstacles};
 pub use fault::FaultClass;
 pub use filter::{Scope, Select, Step};
 pub use import::{Import, Upload};

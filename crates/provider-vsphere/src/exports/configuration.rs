@@ -88,7 +88,7 @@ impl Vsphere {
                 "vcpus": vm.cpus,
                 "coresPerSocket": object.int("config.hardware.numCoresPerSocket"),
                 "memory": vm.slim.memory_mb << 20,
-                "power": if vm.slim.powered_on { "on" } else { "off" },
+                "power": if vm.slim.powered_off { "off" } else { "on" },
             },
             "disks": disks.collect::<Vec<_>>(),
             "interfaces": interfaces(machine, networks),

@@ -1,7 +1,6 @@
 //! A snapshot of ours while its export is open, and how it goes again.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -11,38 +10,20 @@ use vsphere_client::{Mor, Permit};
 
 use super::{REST, stopping};
 use crate::Vsphere;
+use crate::failure::passes;
 use crate::link::{Link, Session};
 use crate::settings::Settings;
-use crate::task::{End, end_of, ended};
+use crate::task::{End, before_again, end_of, ended};
+use crate::under_way::Place;
 
 /// How long the disks of a removed snapshot may take to be merged. One that held a busy night takes a while.
 const MERGE: Duration = Duration::from_hours(2);
 
-/// How long a machine is asked again that something else is done with: vSphere lets go of a lease a moment after its end.
-const BUSY: Duration = Duration::from_secs(30);
+/// How long is waited in all between tries of the removal, after errors that pass: a vCenter starts anew within that.
+const PATIENCE: Duration = Duration::from_mins(10);
 
-/// The marks of the snapshots that open exports of this process have, with the identity of their vCenter. One for the
-/// whole process: a provider is made anew when its `HostProvider` changes, and what it has begun goes on.
-static OPEN: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
-
-fn open() -> MutexGuard<'static, BTreeSet<(String, String)>> {
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether an open export of this process has the snapshot with this mark.
-pub(super) fn is_open(vcenter: &str, mark: &str) -> bool {
-    open().contains(&(vcenter.to_owned(), mark.to_owned()))
-}
-
-/// The right to one mark, while it lasts.
-#[derive(Debug)]
-struct Place((String, String));
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        open().remove(&self.0);
-    }
-}
+/// How long a call whose answer was lost may take until its task is there.
+const MOMENT: Duration = Duration::from_secs(10);
 
 /// A snapshot that is on a machine, or may be, until it is released. Dropped before that, it is released in the
 /// background.
@@ -57,37 +38,49 @@ struct Hold {
     ctx: Ctx,
     vm: Mor,
     place: Place,
-    /// The task that takes it.
-    task: Option<Mor>,
+    taking: Taking,
+}
+
+/// How far the snapshot is.
+enum Taking {
+    /// It is there, or will never be.
+    Settled,
+    /// It was asked for, and may yet appear. Its task, if the answer told it.
+    Asked(Option<Mor>),
 }
 
 impl Held {
     /// To be called before the snapshot is asked for.
     pub(super) fn new(vsphere: &Vsphere, ctx: &Ctx, vm: Mor, mark: String) -> Result<Self, ProviderError> {
-        let key = (vsphere.host.identity.clone(), mark);
-        if !open().insert(key.clone()) {
-            return Err(ProviderError::Conflict(format!("{} is under way already", key.1)));
-        }
         let hold = Hold {
             link: vsphere.link.clone(),
             settings: vsphere.settings.clone(),
             ctx: ctx.clone(),
             vm,
-            place: Place(key),
-            task: None,
+            place: Place::take(&vsphere.host.identity, mark)?,
+            taking: Taking::Settled,
         };
         Ok(Self { hold: Some(hold), runtime: Handle::current() })
     }
 
     /// The mark that the snapshot carries.
     pub(super) fn mark(&self) -> &str {
-        self.hold.as_ref().map_or("", Hold::mark)
+        self.hold.as_ref().map_or("", |hold| hold.place.mark())
     }
 
-    /// Notes the task that takes the snapshot: until its end the snapshot may yet appear.
-    pub(super) fn takes(&mut self, task: &Mor) {
+    /// To be called before the call that asks for the snapshot, and again with its task when that is known.
+    pub(super) fn asks(&mut self, task: Option<&Mor>) {
+        self.note(Taking::Asked(task.cloned()));
+    }
+
+    /// Notes that the snapshot is there, or will never be.
+    pub(super) fn settles(&mut self) {
+        self.note(Taking::Settled);
+    }
+
+    fn note(&mut self, taking: Taking) {
         if let Some(hold) = &mut self.hold {
-            hold.task = Some(task.clone());
+            hold.taking = taking;
         }
     }
 
@@ -112,19 +105,66 @@ impl Drop for Held {
 }
 
 impl Hold {
-    fn mark(&self) -> &str {
-        let Place((_, mark)) = &self.place;
-        mark
+    async fn release(mut self) -> Result<(), ProviderError> {
+        let (mut waited, mut attempt) = (Duration::ZERO, 0);
+        loop {
+            let Err(error) = self.try_release().await else { return Ok(()) };
+            if !passes(&error) || waited >= PATIENCE {
+                return Err(error);
+            }
+            tracing::debug!(%error, "a snapshot of ours is not removed yet");
+            let pause = error.backoff(attempt);
+            sleep(pause).await;
+            (waited, attempt) = (waited + pause, attempt + 1);
+        }
     }
 
-    async fn release(self) -> Result<(), ProviderError> {
+    async fn try_release(&mut self) -> Result<(), ProviderError> {
         // The session that took it may be gone, and the vCenter that answers now may be another.
         let session = self.link.session(&self.settings, &self.ctx).await?;
-        if let Some(task) = &self.task {
-            ended(&session, task, REST).await?;
-        }
+        self.settle(&session).await?;
         let permit = session.permit_to_end(&self.ctx);
-        remove(&session, &*permit, &self.vm, &|mark: &str| mark == self.mark()).await.map(drop)
+        let mark = self.place.mark();
+        match remove(&session, &*permit, &self.vm, &|found: &str| found == mark).await {
+            // The session ended just now. The next try checks whose the new one is.
+            Err(ProviderError::NotPermitted(why)) if session.is_over() => Err(ProviderError::Conflict(why)),
+            removed => removed.map(drop),
+        }
+    }
+
+    /// Waits until the snapshot is there or will never be.
+    async fn settle(&mut self, session: &Session) -> Result<(), ProviderError> {
+        let Taking::Asked(task) = &self.taking else { return Ok(()) };
+        let is_told = match task {
+            Some(task) => ended(session, task, REST).await?.is_some(),
+            None => false,
+        };
+        if !is_told {
+            self.watch(session).await?;
+        }
+        self.taking = Taking::Settled;
+        Ok(())
+    }
+
+    /// The same where no task tells: until it is there, or nothing is done with the machine any more.
+    async fn watch(&self, session: &Session) -> Result<(), ProviderError> {
+        const RECENT: &str = "recentTask";
+        let begun = Instant::now();
+        while begun.elapsed() < REST {
+            let found = session.client.snapshots(&self.vm).await.map_err(|error| session.fail(&error))?;
+            if found.iter().any(|snapshot| snapshot.description == self.place.mark()) {
+                return Ok(());
+            }
+            let read =
+                session.client.read(&self.vm, &[RECENT]).await.map_err(|error| session.fail(&error))?;
+            let recent = read.map(|vm| vm.mors(RECENT)).unwrap_or_default();
+            let tasks = session.client.tasks(&recent).await.map_err(|error| session.fail(&error))?;
+            if tasks.values().all(|task| task.state.is_final()) && begun.elapsed() >= MOMENT {
+                return Ok(());
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        Ok(())
     }
 }
 
@@ -144,8 +184,7 @@ pub(super) async fn remove(
             match end_of(session, task, MERGE).await? {
                 End::Done => break removed += 1,
                 End::Gone => break,
-                End::Busy(error) if begun.elapsed() >= BUSY => return Err(error),
-                End::Busy(_) => sleep(Duration::from_secs(1)).await,
+                End::Busy(error) => before_again(begun, error).await?,
             }
         }
     }

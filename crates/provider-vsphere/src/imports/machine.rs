@@ -230,9 +230,17 @@ impl Plan {
                 ));
                 continue;
             };
+            let kind = NicKind::named(&interface.kind).unwrap_or_else(|| {
+                self.without.push(format!(
+                    "network card {}: it was a {}, which is not made here, and is a VirtualVmxnet3 now",
+                    number + 1,
+                    interface.kind
+                ));
+                NicKind::Vmxnet3
+            });
             self.config.devices.push(DeviceChange::AddNic(NewNic {
                 key: -100 - number,
-                kind: NicKind::named(&interface.kind).unwrap_or_default(),
+                kind,
                 port: PortConnection {
                     switch_uuid: ground.switch_uuid.to_owned(),
                     portgroup_key: portgroup_key.clone(),
@@ -404,6 +412,24 @@ mod tests {
         }
         let full = plan(&wanted(configuration(), &[("system", 1 << 30)]), 1 << 20).unwrap_err();
         assert!(matches!(&full, ProviderError::Capacity(why) if why.contains("home has")), "{full:?}");
+    }
+
+    #[test]
+    fn a_network_card_that_is_not_made_here_is_said() {
+        let mut it = configuration();
+        it["interfaces"] = json!([{"kind": "VirtualSriovEthernetCard", "network": "ibestad-servers"}]);
+        let plan = plan(&wanted(it, &[("data", 1 << 30)]), 1 << 40).unwrap();
+        let is_vmxnet3 = |device: &DeviceChange| match device {
+            DeviceChange::AddNic(nic) => nic.kind == NicKind::Vmxnet3,
+            _ => false,
+        };
+        assert_eq!(plan.config.devices.iter().filter(|device| is_vmxnet3(device)).count(), 1);
+        assert_eq!(
+            plan.without,
+            [
+                "network card 1: it was a VirtualSriovEthernetCard, which is not made here, and is a VirtualVmxnet3 now"
+            ]
+        );
     }
 
     #[test]

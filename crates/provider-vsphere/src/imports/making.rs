@@ -1,8 +1,8 @@
 //! A machine that is being made, and how it becomes whole or goes again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -17,40 +17,17 @@ use crate::link::{Link, Session};
 use crate::marks::keys;
 use crate::rows::{MARK, is_gone};
 use crate::settings::Settings;
-use crate::task::{End, end_of};
+use crate::task::{End, before_again, end_of};
+use crate::under_way::Place;
 
 /// `config.extraConfig["key"].value` of the mark.
 pub(super) const RESTORING: &str = "config.extraConfig[\"vertskommune.restoring\"].value";
-
-/// How long a machine is asked again that something else is done with: vSphere lets go of a lease a moment after its end.
-const BUSY: Duration = Duration::from_secs(30);
 
 /// How long vSphere is left to itself with what it removes at the end of a lease.
 const MOMENT: Duration = Duration::from_secs(5);
 
 /// How long changing or removing a machine that is off may take.
 const CHANGE: Duration = Duration::from_mins(10);
-
-/// The marks of the machines that this process makes, with the identity of their vCenter.
-static OPEN: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
-
-fn open() -> MutexGuard<'static, BTreeSet<(String, String)>> {
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether this process makes the machine with this mark.
-pub(super) fn is_open(vcenter: &str, mark: &str) -> bool {
-    open().contains(&(vcenter.to_owned(), mark.to_owned()))
-}
-
-/// The right to one mark, while it lasts.
-struct Place((String, String));
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        open().remove(&self.0);
-    }
-}
 
 /// A machine that is being made. Dropped before its end, its lease is aborted, and vSphere removes it.
 pub(super) struct Making {
@@ -73,17 +50,13 @@ impl Making {
         wanted: &NewServer,
         mark: String,
     ) -> Result<Self, ProviderError> {
-        let key = (vsphere.host.identity.clone(), mark);
-        if !open().insert(key.clone()) {
-            return Err(ProviderError::Conflict(format!("{} is under way already", key.1)));
-        }
         Ok(Self {
             link: vsphere.link.clone(),
             settings: vsphere.settings.clone(),
             ctx: ctx.clone(),
             wanted: wanted.clone(),
             endpoint: vsphere.host.endpoint.clone(),
-            place: Place(key),
+            place: Place::take(&vsphere.host.identity, mark)?,
             lease: None,
             targets: BTreeMap::new(),
             without: Vec::new(),
@@ -110,13 +83,10 @@ impl Making {
         let Some(lease) = self.lease.take() else { return Ok(()) };
         let vm = lease.vm().clone();
         let ended = if whole { lease.complete().await } else { lease.abort().await };
-        let session = self.link.session(&self.settings, &self.ctx).await?;
-        let permit = session.permit_to_end(&self.ctx);
         let name = &self.wanted.name;
         match ended {
             Ok(()) if whole => {
-                let kept = self.release(&session, &*permit, &vm).await;
-                kept.map_err(|error| {
+                self.release(&vm).await.map_err(|error| {
                     tracing::warn!(name, %error, "a machine that is whole may still carry the mark of one that is not");
                     ProviderError::Refused(format!(
                         "{name} is whole, but whether it still has the mark of one that is not is unknown ({error}): where its \
@@ -126,10 +96,7 @@ impl Making {
                 })
             }
             ended => {
-                let mark = &self.place.0.1;
-                let removal =
-                    Removal { session: &session, permit: &*permit, vm: &vm, mark, not_before: MOMENT };
-                removal.carry_out().await.map_err(|error| {
+                self.remove(&vm).await.map_err(|error| {
                     ProviderError::Refused(format!(
                         "{name} is not whole and may still be there ({error}): the next restore of the tenant removes it"
                     ))
@@ -143,7 +110,9 @@ impl Making {
     }
 
     /// Takes the mark away: from then on the machine is nobody's.
-    async fn release(&self, session: &Session, permit: &Permit, vm: &Mor) -> Result<(), ProviderError> {
+    async fn release(&self, vm: &Mor) -> Result<(), ProviderError> {
+        let session = self.link.session(&self.settings, &self.ctx).await?;
+        let permit = session.permit_to_end(&self.ctx);
         let config = VmConfig {
             annotation: Some(finished(&self.wanted)),
             extra_config: ExtraConfig(BTreeMap::from([(keys::RESTORING.to_owned(), String::new())])),
@@ -151,12 +120,11 @@ impl Making {
         };
         let begun = Instant::now();
         loop {
-            let task = session.client.writer(permit).reconfigure_vm(vm, &config).await;
-            match end_of(session, task, CHANGE).await {
+            let task = session.client.writer(&*permit).reconfigure_vm(vm, &config).await;
+            match end_of(&session, task, CHANGE).await {
                 Ok(End::Done) => return Ok(()),
                 Ok(End::Gone) => return Err(ProviderError::Conflict("somebody has removed it".to_owned())),
-                Ok(End::Busy(error)) if begun.elapsed() >= BUSY => return Err(error),
-                Ok(End::Busy(_)) => sleep(Duration::from_secs(1)).await,
+                Ok(End::Busy(error)) => before_again(begun, error).await?,
                 // The answer was lost: what stands there tells.
                 Err(error) => {
                     let read = session.client.read(vm, &[RESTORING]).await.ok().flatten();
@@ -165,6 +133,15 @@ impl Making {
                 }
             }
         }
+    }
+
+    /// Removes it, as far as vSphere does not.
+    async fn remove(&self, vm: &Mor) -> Result<(), ProviderError> {
+        let session = self.link.session(&self.settings, &self.ctx).await?;
+        let permit = session.permit_to_end(&self.ctx);
+        let mark = self.place.mark();
+        let removal = Removal { session: &session, permit: &*permit, vm, mark, not_before: MOMENT };
+        removal.carry_out().await
     }
 }
 
@@ -240,8 +217,7 @@ impl Removal<'_> {
             let task = session.client.writer(permit).destroy(vm).await;
             match end_of(session, task, CHANGE).await? {
                 End::Done | End::Gone => return Ok(()),
-                End::Busy(error) if begun.elapsed() >= BUSY => return Err(error),
-                End::Busy(_) => sleep(Duration::from_secs(1)).await,
+                End::Busy(error) => before_again(begun, error).await?,
             }
         }
     }

@@ -331,3 +331,19 @@ async fn a_crash_at_every_write_leaves_nothing_that_a_repeat_does_not_find() {
     }
     assert!(visited >= 3, "import, end of the lease and release are writes: {visited}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_lost_at_the_end_costs_no_machine() {
+    let scene = scene!("08");
+    for cut in [Cut::Before, Cut::After] {
+        let import = scene.import(NEW).await.unwrap();
+        scene.fill(import.as_ref()).await.unwrap();
+        scene.peer.cut(0, cut).await;
+        import.close(true).await.unwrap();
+        assert_eq!(scene.ask("/cut").await["method"], "HttpNfcLeaseComplete");
+        assert!(scene.is_whole(), "{cut:?}");
+        assert_eq!(scene.sums(NEW).await, scene.sums(SERVER).await, "{cut:?}");
+        scene.peer.reset().await;
+        scene.vcenter().govc(&["vm.destroy", &format!("{FOLDER}/{NEW}")]);
+    }
+}

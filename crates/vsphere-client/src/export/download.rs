@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use reqwest::header::COOKIE;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::error::Cause;
-use crate::lease::{LeaseHandle, Moved, refused_certificate};
-use crate::{Client, LeaseDisk, LeaseError};
+use crate::lease::{LeaseHandle, Lost, Moved, OpenLease, refused_certificate};
+use crate::{LeaseDisk, LeaseError};
 
 /// Pieces that wait to be read: more would only be memory.
 const WAITING: usize = 4;
@@ -44,11 +44,8 @@ enum State {
 }
 
 /// Asks for a disk, and returns when the host begins to answer.
-pub(super) async fn request(
-    client: &Client,
-    disk: &LeaseDisk,
-    silence: Duration,
-) -> Result<reqwest::Response, LeaseError> {
+pub(super) async fn request(lease: &OpenLease, disk: &LeaseDisk) -> Result<reqwest::Response, LeaseError> {
+    let (client, silence) = (lease.client(), lease.silence);
     let http = client.transport().to_host(disk.pin.as_ref())?;
     let mut request = http.get(disk.url.clone());
     // Who has the URL may read the disk. The session goes to vCenter alone, which may want it.
@@ -64,6 +61,8 @@ pub(super) async fn request(
     };
     match response.status().as_u16() {
         200 => Ok(response),
+        // The address of a lease that has ended is no address any more.
+        400..500 if lease.handle().is_gone().await => Err(LeaseError::LeaseExpired),
         status => Err(LeaseError::Http { host, status }),
     }
 }
@@ -104,7 +103,7 @@ pub(super) struct Pump {
     pub(super) silence: Duration,
     pub(super) moved: Arc<Moved>,
     pub(super) lease: LeaseHandle,
-    pub(super) lost: watch::Receiver<Option<LeaseError>>,
+    pub(super) lost: Lost,
     pub(super) bytes: u64,
 }
 
@@ -132,16 +131,10 @@ impl Pump {
     }
 
     async fn next(&mut self) -> Result<Piece, LeaseError> {
-        let lost = async {
-            match self.lost.wait_for(Option::is_some).await {
-                Ok(lost) => lost.clone().unwrap_or(LeaseError::Ended),
-                Err(_) => LeaseError::Ended,
-            }
-        };
         let (host, bytes, silence) = (&self.host, self.bytes, self.silence);
         let piece = tokio::select! {
             biased;
-            lost = lost => return Err(lost),
+            lost = self.lost.wait() => return Err(lost),
             piece = timeout(silence, self.response.chunk()) => piece,
         };
         match piece {

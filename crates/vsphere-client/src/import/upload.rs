@@ -11,11 +11,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use reqwest::header::{CONTENT_TYPE, COOKIE};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::error::Cause;
-use crate::lease::{LeaseHandle, Moved, OpenLease, refused_certificate};
+use crate::lease::{LeaseHandle, Lost, Moved, OpenLease, refused_certificate};
 use crate::{LeaseDisk, LeaseError};
 
 /// What vSphere takes for a disk, and not for another file, by this name and by POST.
@@ -64,8 +64,7 @@ pub(super) async fn start(lease: &OpenLease, disk: &LeaseDisk) -> Result<Upload,
     // How long it is is not known before its end: it goes in chunks, as in VMware's own samples.
     let request = request.body(reqwest::Body::wrap(outgoing));
     let (sender, outcome) = oneshot::channel();
-    let pump =
-        Pump { host: disk.host(), sent: sent.clone(), lease: lease.handle(), lost: lease.lost.clone() };
+    let pump = Pump { host: disk.host(), sent: sent.clone(), lease: lease.handle(), lost: lease.lost() };
     lease.runtime().spawn(pump.run(request, sender));
     Ok(Upload {
         pieces,
@@ -83,7 +82,7 @@ struct Pump {
     host: String,
     sent: Arc<AtomicU64>,
     lease: LeaseHandle,
-    lost: watch::Receiver<Option<LeaseError>>,
+    lost: Lost,
 }
 
 impl Pump {
@@ -92,16 +91,10 @@ impl Pump {
         request: reqwest::RequestBuilder,
         mut writer: oneshot::Sender<Result<(), LeaseError>>,
     ) {
-        let lost = async {
-            match self.lost.wait_for(Option::is_some).await {
-                Ok(lost) => lost.clone().unwrap_or(LeaseError::Ended),
-                Err(_) => LeaseError::Ended,
-            }
-        };
         let answered = tokio::select! {
             biased;
             () = writer.closed() => return,
-            lost = lost => Err(lost),
+            lost = self.lost.wait() => Err(lost),
             answered = request.send() => Ok(answered),
         };
         let outcome = match answered {
@@ -116,6 +109,10 @@ impl Pump {
         let Pump { host, sent, lease, .. } = self;
         match answered {
             Ok(answer) if answer.status().is_success() => Ok(()),
+            // The address of a lease that has ended is no address any more.
+            Ok(answer) if answer.status().is_client_error() && lease.is_gone().await => {
+                Err(LeaseError::LeaseExpired)
+            }
             Ok(answer) => Err(LeaseError::Http { host, status: answer.status().as_u16() }),
             Err(error) if refused_certificate(&error) => Err(LeaseError::Untrusted { host }),
             Err(error) if error.is_connect() => {

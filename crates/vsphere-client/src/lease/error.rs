@@ -82,9 +82,11 @@ pub enum LeaseError {
 }
 
 impl LeaseError {
-    /// Tells a lease that is gone from other failures of a call on it.
+    /// Tells a lease that is gone from other failures of a call on it. Of a lease, `InvalidState` says that it has ended.
     pub(crate) fn of_lease(error: Error) -> Self {
-        let gone = |fault: &Fault| &*fault.kind == "Timedout" || fault.class() == FaultClass::Gone;
+        let gone = |fault: &Fault| {
+            matches!(&*fault.kind, "Timedout" | "InvalidState") || fault.class() == FaultClass::Gone
+        };
         match error {
             Error::SessionLost => LeaseError::LeaseExpired,
             Error::Fault(fault) if gone(&fault) => LeaseError::LeaseExpired,
@@ -126,5 +128,26 @@ impl From<LeaseError> for io::Error {
             _ => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Element;
+
+    #[test]
+    fn a_lease_that_has_ended_is_not_taken_for_a_busy_one() {
+        for (kind, is_gone) in [
+            ("InvalidState", true),
+            ("Timedout", true),
+            ("ManagedObjectNotFound", true),
+            ("TaskInProgress", false),
+            ("NoPermission", false),
+        ] {
+            let fault = Fault { kind: kind.into(), message: "".into(), detail: Element::default() };
+            let error = LeaseError::of_lease(Error::Fault(fault));
+            assert_eq!(matches!(error, LeaseError::LeaseExpired), is_gone, "{kind}: {error:?}");
+        }
     }
 }

@@ -37,8 +37,6 @@ async fn every_disk_comes_byte_for_byte() {
         read_disks.push((device_key(&scene, disk).await, hash));
     }
     assert_eq!(read_disks, originals);
-    let sent = export.sent().await.unwrap();
-    assert!(sent.len() == 2 && sent.iter().all(|s| s.bytes > 1 << 20 && s.sha1.len() == 40), "{sent:?}");
     export.complete().await.unwrap();
     assert_eq!(scene.ended().await, "completed");
 }
@@ -91,7 +89,6 @@ async fn what_is_cut_off_is_never_whole() {
         let error = read(export.download(&export.disks()[0]).await.unwrap()).await.unwrap_err();
         let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<vmdk::Error>());
         assert!(matches!(inner, Some(vmdk::Error::Truncated { .. })), "{order}: {error:?}");
-        assert_eq!(export.sent().await.unwrap(), [], "vSphere has sent nothing whole");
     }
 }
 
@@ -122,6 +119,17 @@ async fn an_expired_lease_is_its_own_error() {
     assert_eq!(scene.ended().await, "timedout");
     scene.lab.admin("DELETE", "/fault", "").await;
     assert!(matches!(export.complete().await, Err(LeaseError::LeaseExpired)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_host_of_an_ended_lease_is_not_taken_for_one_that_refuses() {
+    let Some(scene) = Scene::set(&[]).await else { return };
+    let export = scene.open().await.unwrap();
+    // Before the next report tells it.
+    scene.lab.admin("POST", "/leases/expire", "").await;
+    let error = broken(&export).await;
+    assert!(matches!(error, LeaseError::LeaseExpired), "{error:?}");
+    assert!(error.is_transient());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -201,3 +201,29 @@ async fn a_lease_lives_as_long_as_a_slow_upload_and_no_longer() {
     assert!(matches!(error, LeaseError::LeaseExpired), "{error:?}");
     scene.gone().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_lost_at_the_end_leaves_the_vm() {
+    let Some(scene) = Scene::set(&[]).await else { return };
+    for at in ["before", "after"] {
+        let import = scene.open().await.unwrap();
+        let vm = import.vm().clone();
+        scene.lab.admin("POST", "/journal/reset", "").await;
+        scene.lab.admin("POST", "/cut", &json!({"write": 0, "at": at}).to_string()).await;
+        import.complete().await.unwrap();
+        let cut: Json = serde_json::from_str(&scene.lab.admin("GET", "/cut", "").await).unwrap();
+        assert_eq!((&cut["fired"], &cut["method"]), (&json!(true), &json!("HttpNfcLeaseComplete")));
+        assert!(scene.is_there().await, "{at}");
+        done(&scene.client, scene.client.writer(&always).destroy(&vm).await).await;
+    }
+    // One that has ended otherwise is not taken for complete.
+    let import = scene.open().await.unwrap();
+    scene.lab.admin("POST", "/leases/expire", "").await;
+    let error = import.complete().await.unwrap_err();
+    assert!(matches!(error, LeaseError::LeaseExpired), "{error:?}");
+    scene.gone().await;
+    let import = scene.open().await.unwrap();
+    scene.lab.admin("POST", "/leases/expire", "").await;
+    let error = write(&import, 0).await.unwrap_err();
+    assert!(matches!(error, LeaseError::LeaseExpired), "{error:?}");
+}

@@ -100,6 +100,9 @@ func newAdmin(w *world, d *door) http.Handler {
 			done(out, nil)
 		}
 	})
+	mux.HandleFunc("POST /tasks/forget", func(out http.ResponseWriter, _ *http.Request) {
+		reply(out, map[string]int{"forgotten": w.forgetTasks()})
+	})
 	mux.HandleFunc("POST /clone-time", func(out http.ResponseWriter, r *http.Request) {
 		ms, err := strconv.Atoi(r.URL.Query().Get("ms"))
 		if err == nil {

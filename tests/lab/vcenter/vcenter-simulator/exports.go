@@ -210,6 +210,22 @@ func (e *exports) setTimeout(d time.Duration) {
 	e.timeout = d
 }
 
+// expire ends all leases as if nobody had reported progress, and says how many.
+func (e *exports) expire() int {
+	e.mu.Lock()
+	var open []*lease
+	for _, l := range e.leases {
+		if l.ended == "" {
+			open = append(open, l)
+		}
+	}
+	e.mu.Unlock()
+	for _, l := range open {
+		l.expire()
+	}
+	return len(open)
+}
+
 // leaseState is a lease as the admin port tells it.
 type leaseState struct {
 	Lease    string          `json:"lease"`

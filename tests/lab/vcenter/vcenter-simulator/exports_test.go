@@ -151,7 +151,7 @@ func TestAnExportHasTheBytesOfTheSnapshot(t *testing.T) {
 	if len(leases) != 1 || leases[0].Ended != "completed" || leases[0].Disks[0].SHA1 != manifest[0].Sha1 {
 		t.Errorf("%+v", leases)
 	}
-	if err := lease.Progress(r, 1); !fault.Is(err, &types.ManagedObjectNotFound{}) {
+	if err := lease.Progress(r, 1); !fault.Is(err, &types.InvalidState{}) {
 		t.Errorf("progress of a completed lease: %v", err)
 	}
 	res, err := r.Client.Client.Client.Get(info.Items[0].URL.String())

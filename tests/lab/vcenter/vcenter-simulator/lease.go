@@ -139,15 +139,16 @@ func (l *lease) HttpNfcLeaseProgress(_ *simulator.Context, req *types.HttpNfcLea
 	return body
 }
 
-// HttpNfcLeaseComplete ends the lease as its owner wishes.
-func (l *lease) HttpNfcLeaseComplete(ctx *simulator.Context, req *types.HttpNfcLeaseComplete) soap.HasFault {
+// HttpNfcLeaseComplete ends the lease as its owner wishes, who can still read how
+// it ended.
+func (l *lease) HttpNfcLeaseComplete(ctx *simulator.Context, _ *types.HttpNfcLeaseComplete) soap.HasFault {
 	body := &methods.HttpNfcLeaseCompleteBody{}
 	if fault := l.refusal(); fault != nil {
 		body.Fault_ = simulator.Fault("", fault)
 		return body
 	}
 	l.end("completed")
-	ctx.Session.Remove(ctx, req.This)
+	ctx.Update(l, []types.PropertyChange{{Name: "state", Val: types.HttpNfcLeaseStateDone}})
 	body.Res = &types.HttpNfcLeaseCompleteResponse{}
 	return body
 }

@@ -57,6 +57,28 @@ func (q *quiescing) rule(method *simulator.Method, vm string) *faultRule {
 	return nil
 }
 
+// amend has a snapshot taken without quiescing where the guest does not run, as
+// vSphere does without a word.
+func (q *quiescing) amend(registry *simulator.Registry, method *simulator.Method) {
+	vm, ok := registry.Get(method.This).(*simulator.VirtualMachine)
+	if !ok {
+		return
+	}
+	runs := false
+	newContext(registry).WithLock(vm, func() {
+		runs = vm.Runtime.PowerState == types.VirtualMachinePowerStatePoweredOn
+	})
+	if runs {
+		return
+	}
+	switch body := method.Body.(type) {
+	case *types.CreateSnapshot_Task:
+		body.Quiesce = false
+	case *types.CreateSnapshotEx_Task:
+		body.QuiesceSpec = nil
+	}
+}
+
 // obstacle makes a VM one that cannot be backed up by its disks' export.
 type obstacle struct {
 	VM        string `json:"vm"`        // name or reference
@@ -184,6 +206,9 @@ func snapshots(registry *simulator.Registry) []snapshotState {
 func adminProtection(mux *http.ServeMux, w *world) {
 	mux.HandleFunc("GET /snapshots", func(out http.ResponseWriter, _ *http.Request) { reply(out, snapshots(w.registry)) })
 	mux.HandleFunc("GET /leases", func(out http.ResponseWriter, _ *http.Request) { reply(out, w.exports.list()) })
+	mux.HandleFunc("POST /leases/expire", func(out http.ResponseWriter, _ *http.Request) {
+		reply(out, map[string]int{"expired": w.exports.expire()})
+	})
 	mux.HandleFunc("POST /lease-timeout", func(out http.ResponseWriter, r *http.Request) {
 		s, err := strconv.Atoi(r.URL.Query().Get("s"))
 		if err == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -37,6 +38,9 @@ func (w *world) onCall(ctx *simulator.Context, method *simulator.Method) (mo.Ref
 	if fault := w.exports.blocks(method); fault != nil {
 		return nil, fault
 	}
+	if strings.HasPrefix(method.Name, "CreateSnapshot") {
+		w.quiescing.amend(w.registry, method)
+	}
 	if w.faults.divert(ctx, method) {
 		return nil, nil
 	}
@@ -47,6 +51,27 @@ func (w *world) onCall(ctx *simulator.Context, method *simulator.Method) (mo.Ref
 	w.searches.divert(method)
 	w.filters.divert(ctx, method)
 	return nil, nil
+}
+
+// forgetTasks does away with the tasks that have ended, as a vCenter does some
+// minutes after their end, and says how many.
+func (w *world) forgetTasks() (forgotten int) {
+	for _, object := range w.registry.AllReference("Task") {
+		task, ok := object.(*simulator.Task)
+		if !ok {
+			continue
+		}
+		ended := false
+		ctx := newContext(w.registry)
+		ctx.WithLock(task, func() {
+			ended = task.Info.State == types.TaskInfoStateSuccess || task.Info.State == types.TaskInfoStateError
+		})
+		if ended {
+			w.registry.Remove(ctx, task.Self)
+			forgotten++
+		}
+	}
+	return forgotten
 }
 
 // newContext makes a context for work of our own on the registry. Each piece of
