@@ -151,7 +151,9 @@ impl Stage {
             work,
         };
         let around = Around { servers: Some(servers), progress };
-        provider.transfers().unwrap().carry_out(&transfer, &tenant, &around, &self.ctx(permit)).await
+        let ctx = self.ctx(permit);
+        let carried = provider.transfers().unwrap().carry_out(&transfer, &tenant, &around, &ctx).await;
+        carried.map(|carried| carried.moved)
     }
 
     /// The tenant's password.

@@ -19,13 +19,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use vertskommune_core::backup::facts::Outcome;
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::tenant::ValidatedTenant;
-use vertskommune_core::transfer::{Due, Failed, Transfer, Underway, Work};
+use vertskommune_core::transfer::{Due, Failed, Transfer, Underway};
 use vertskommune_provider::{
-    Around, Ctx, Exports, Fenced, Moved, Permit, ProviderError, Restore, RestoreServer, Restored, Run,
-    Transfers,
+    Around, Carried, Ctx, Exports, Fenced, Moved, Permit, ProviderError, Restore, RestoreServer, Restored,
+    Run, Transfers,
 };
 
 use crate::claim::Claimed;
@@ -198,10 +197,8 @@ impl Engine {
         let ended = match result {
             Err(error @ ProviderError::NotPermitted(_)) if stopped => Ended::Stopped(error.to_string()),
             result => match (self.moving.turns.note(&turn.transfer, &result, self.now()), result) {
-                (_, Ok(moved)) => match damage(&turn) {
-                    Some(what) => Ended::Damaged(moved, what),
-                    None => Ended::Done(moved),
-                },
+                (_, Ok(Carried { moved, damage: Some(what) })) => Ended::Damaged(moved, what),
+                (_, Ok(Carried { moved, damage: None })) => Ended::Done(moved),
                 (again, Err(error)) => Ended::Failed { error, again: again.unwrap_or_default() },
             },
         };
@@ -318,7 +315,7 @@ impl Engine {
         Ctx { deadline, permit: self.settings.permit.clone(), ..self.ctx(endpoint) }
     }
 
-    async fn carry_out(&self, turn: &Turn) -> Result<Moved, ProviderError> {
+    async fn carry_out(&self, turn: &Turn) -> Result<Carried, ProviderError> {
         let endpoints: Vec<_> = std::iter::once(&turn.room).chain(&turn.servers).collect();
         for endpoint in &endpoints {
             self.ensure_claim(endpoint).await?;
@@ -428,17 +425,6 @@ fn moves(endpoint: &Endpoint) -> Result<&dyn Transfers, ProviderError> {
             endpoint.host().name
         ))
     })
-}
-
-/// What the proof that was just made says, where it found damage.
-fn damage(turn: &Turn) -> Option<String> {
-    let Work::Proof { disk } = &turn.transfer.work else { return None };
-    let seen = turn.room.observation();
-    let server = seen.backups.get(&turn.transfer.tenant)?.backups.servers.get(&turn.transfer.server)?;
-    match &server.disks.get(disk)?.proof.as_ref()?.outcome {
-        Outcome::Damaged(what) => Some(what.clone()),
-        Outcome::Intact => None,
-    }
 }
 
 /// Several permits at once: work between two systems needs both.

@@ -1,8 +1,8 @@
 //! The backup plugin: tenants' accounts and repositories in a second room, backups into them, and proofs out of them.
 //!
 //! Pure are [`settings`](settings), [`expand`](expand), [`steps`](steps), [`observe`](observe), [`due`](due),
-//! [`records`](records), [`checks`](checks) and [`jobs`](jobs); [`room`](room) asks the agent, [`vault`](vault) opens a repository, [`apply`](apply) carries out
-//! steps, [`taking`](taking), [`proving`](proving) and [`restoring`](restoring) move bytes. What it relies on:
+//! [`records`](records), [`checks`](checks) and [`jobs`](jobs); [`room`](room) asks the agent, [`vault`](vault) opens a
+//! repository, [`apply`](apply) carries out steps, [`taking`](taking), [`proving`](proving) and [`restoring`](restoring) move bytes. What it relies on:
 //!
 //! - **A run is whole when its configuration lies there**, which is written last. Whatever ends before leaves snapshots that
 //!   are no backup, and that the keeper's rule takes away in time.
@@ -40,6 +40,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::TryFutureExt as _;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use second_room::protocol::Ask;
@@ -56,7 +57,7 @@ use vertskommune_core::tenant::ValidatedTenant;
 use vertskommune_core::transfer::{Due, Transfer, Work};
 use vertskommune_core::violation::Violation;
 use vertskommune_provider::{
-    Applied, Around, Changes, Checked, Claim, Ctx, Domain, Imports, Inputs, Moved, Plugin, Proposal,
+    Applied, Around, Carried, Changes, Checked, Claim, Ctx, Domain, Imports, Inputs, Moved, Plugin, Proposal,
     Provider, ProviderError, Restore, RestoreServer, Restored, Run, Transfers,
 };
 
@@ -203,9 +204,9 @@ impl Transfers for SecondRoom {
         tenant: &'a ValidatedTenant,
         around: &'a Around<'a>,
         ctx: &'a Ctx,
-    ) -> BoxFuture<'a, Result<Moved, ProviderError>> {
+    ) -> BoxFuture<'a, Result<Carried, ProviderError>> {
         match &transfer.work {
-            Work::Backup => Box::pin(self.take(&transfer.server, tenant, around, ctx)),
+            Work::Backup => Box::pin(self.take(&transfer.server, tenant, around, ctx).map_ok(Carried::from)),
             Work::Proof { disk } => {
                 Box::pin(self.prove(&transfer.tenant, &transfer.server, disk, around, ctx))
             }

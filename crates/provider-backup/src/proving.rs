@@ -6,7 +6,7 @@ use restic::{Backup, Error as ResticError, Filter, Read};
 use serde_json::json;
 use vertskommune_core::backup::facts::Outcome;
 use vertskommune_core::names::TenantName;
-use vertskommune_provider::{Around, Ctx, Moved, ProviderError};
+use vertskommune_provider::{Around, Carried, Ctx, Moved, ProviderError};
 
 use crate::SecondRoom;
 use crate::checks::Checks;
@@ -35,7 +35,7 @@ impl SecondRoom {
         disk: &str,
         around: &Around<'_>,
         ctx: &Ctx,
-    ) -> Result<Moved, ProviderError> {
+    ) -> Result<Carried, ProviderError> {
         let _alone = self.at_work.begin(tenant, server)?;
         self.compare_clocks(ctx).await?;
         let vault = self.vaults.open(&self.settings, &self.room, tenant, ctx).await?;
@@ -55,15 +55,19 @@ impl SecondRoom {
             self.state().unwritten.insert(key, found);
             return Err(error);
         }
-        match &found.outcome {
-            Outcome::Intact => tracing::info!(%tenant, server, disk, run = %run.id, "a backup is proven"),
+        let damage = match found.outcome {
+            Outcome::Intact => {
+                tracing::info!(%tenant, server, disk, run = %run.id, "a backup is proven");
+                None
+            }
             Outcome::Damaged(why) => {
                 tracing::error!(%tenant, server, disk, run = %run.id, why, "a backup is damaged");
+                Some(why)
             }
-        }
+        };
         // Only now: whatever hinders the check, the proof stands.
-        self.check(&vault, tenant, &records.checks, ctx).await?;
-        Ok(found.moved)
+        let in_repository = self.check(&vault, tenant, &records.checks, ctx).await?;
+        Ok(Carried { moved: found.moved, damage: damage.or(in_repository) })
     }
 
     /// Restores the disk to nowhere.
@@ -84,7 +88,7 @@ impl SecondRoom {
         Ok(Found { run: run.id.clone(), at: this_second(), moved: Moved { bytes, of, stored: 0 }, outcome })
     }
 
-    /// Checks the repository, reads the part of it whose turn it is, and writes down what that showed. It needs the repository
+    /// Checks the repository, reads the part of it whose turn it is, writes down what that showed, and tells what is damaged. It needs the repository
     /// alone: where a backup runs, that goes first, and the part's turn comes with the next proof.
     async fn check(
         &self,
@@ -92,13 +96,13 @@ impl SecondRoom {
         tenant: &TenantName,
         checks: &Checks,
         ctx: &Ctx,
-    ) -> Result<(), ProviderError> {
+    ) -> Result<Option<String>, ProviderError> {
         let part = checks.next(self.used(tenant), Timestamp::now());
         let checked = {
             let sharing = self.sharing(tenant);
             let Ok(_alone) = sharing.try_write() else {
                 tracing::info!(%tenant, "the repository is not checked while a backup is taken");
-                return Ok(());
+                return Ok(None);
             };
             ctx.permit()?;
             let bounds = bounds(ctx);
@@ -114,7 +118,7 @@ impl SecondRoom {
             }
             Err(ResticError::Locked(holder)) => {
                 tracing::info!(%tenant, %holder, "the repository is not checked while somebody works in it");
-                return Ok(());
+                return Ok(None);
             }
             Err(error) => return Err(vault.error(&error)),
         };
@@ -126,7 +130,11 @@ impl SecondRoom {
         };
         let content = json!({"version": 1, "part": part.part, "of": part.of, "outcome": outcome});
         ctx.permit()?;
-        note(vault, &backup, &content, &bounds(ctx)).await
+        note(vault, &backup, &content, &bounds(ctx)).await?;
+        Ok(match outcome {
+            Outcome::Intact => None,
+            Outcome::Damaged(damage) => Some(format!("the check of the repository found damage: {damage}")),
+        })
     }
 }
 

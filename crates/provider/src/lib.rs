@@ -41,7 +41,7 @@ pub use exports::{Export, ExportError, ExportedDisk, Exports, Wanted};
 pub use imports::{Import, Imports, NewServer};
 pub use record::{Record, Recorded};
 pub use registry::{Plugin, Plugins};
-pub use transfers::{Around, Moved, Restore, RestoreServer, Restored, Run, RunDisk, Transfers};
+pub use transfers::{Around, Carried, Moved, Restore, RestoreServer, Restored, Run, RunDisk, Transfers};
 pub use vertskommune_core::domain::{Domain, Inputs, Proposal};
 
 use vertskommune_core::names::TenantName;

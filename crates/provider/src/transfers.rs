@@ -30,7 +30,7 @@ pub trait Transfers: Send + Sync {
         tenant: &'a ValidatedTenant,
         around: &'a Around<'a>,
         ctx: &'a Ctx,
-    ) -> BoxFuture<'a, Result<Moved, ProviderError>>;
+    ) -> BoxFuture<'a, Result<Carried, ProviderError>>;
 
     /// Writes a disk's raw bytes as a backup has them, and says how many. Changes nothing here.
     ///
@@ -87,6 +87,21 @@ pub struct Moved {
     pub of: u64,
     /// Bytes that were stored anew, of a backup that has ended.
     pub stored: u64,
+}
+
+/// A piece of work that was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// How much was moved.
+    pub moved: Moved,
+    /// What a proof found damaged, in one sentence. That is no failure: it was found out and written down.
+    pub damage: Option<String>,
+}
+
+impl From<Moved> for Carried {
+    fn from(moved: Moved) -> Self {
+        Self { moved, damage: None }
+    }
 }
 
 /// The disk that is wanted back.

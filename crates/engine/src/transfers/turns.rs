@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vertskommune_core::names::TenantName;
 use vertskommune_core::transfer::{Failed, Transfer, Underway, Work};
-use vertskommune_provider::{Moved, ProviderError};
+use vertskommune_provider::{Carried, Moved, ProviderError};
 
 /// The shortest pause before something that failed is tried again, since each try brings a server to rest. It doubles
 /// with each.
@@ -118,7 +118,7 @@ impl Turns {
     pub(super) fn note(
         &self,
         transfer: &Transfer,
-        result: &Result<Moved, ProviderError>,
+        result: &Result<Carried, ProviderError>,
         at: Timestamp,
     ) -> Option<Duration> {
         let now = Instant::now();

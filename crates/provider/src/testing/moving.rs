@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use vertskommune_core::backup::facts::Obstacle;
+use vertskommune_core::backup::facts::{Obstacle, Outcome};
 use vertskommune_core::backup::{Mode, SYSTEM, Schedule, proving};
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{Installation, ResourceId, ResourceKey, TenantName};
@@ -19,8 +19,8 @@ use super::memory::{Memory, path};
 use super::system::{MemorySystem, Thing};
 use super::vault::{KeptDisk, run_id};
 use crate::{
-    Around, Ctx, Export, ExportError, ExportedDisk, Exports, Import, Imports, Moved, NewServer, Permit,
-    ProviderError, Restore, RestoreServer, Restored, Run, Transfers, Wanted,
+    Around, Carried, Ctx, Export, ExportError, ExportedDisk, Exports, Import, Imports, Moved, NewServer,
+    Permit, ProviderError, Restore, RestoreServer, Restored, Run, Transfers, Wanted,
 };
 
 /// Bytes of a disk here, whatever size it says: no whole number of chunks.
@@ -341,20 +341,24 @@ impl Transfers for Memory {
         tenant: &'a ValidatedTenant,
         around: &'a Around<'a>,
         ctx: &'a Ctx,
-    ) -> BoxFuture<'a, Result<Moved, ProviderError>> {
+    ) -> BoxFuture<'a, Result<Carried, ProviderError>> {
         Box::pin(async move {
             let _entered = self.system.vault.enter(transfer)?;
             ctx.permit()?;
-            let moved = match &transfer.work {
-                Work::Backup => self.take(transfer, tenant, around, ctx).await?,
+            let carried = match &transfer.work {
+                Work::Backup => self.take(transfer, tenant, around, ctx).await?.into(),
                 Work::Proof { disk } => {
                     self.system.vault.pass(ctx).await?;
-                    let bytes = self.system.vault.prove(transfer, disk, Timestamp::now())?;
-                    Moved { bytes, of: bytes, stored: 0 }
+                    let (bytes, outcome) = self.system.vault.prove(transfer, disk, Timestamp::now())?;
+                    let damage = match outcome {
+                        Outcome::Intact => None,
+                        Outcome::Damaged(what) => Some(what),
+                    };
+                    Carried { moved: Moved { bytes, of: bytes, stored: 0 }, damage }
                 }
             };
             self.system.came(&transfer.tenant);
-            Ok(moved)
+            Ok(carried)
         })
     }
 

@@ -132,7 +132,12 @@ impl Vault {
     }
 
     /// Compares a disk of the last run with what was sent, and remembers it.
-    pub(super) fn prove(&self, transfer: &Transfer, disk: &str, at: Timestamp) -> Result<u64, ProviderError> {
+    pub(super) fn prove(
+        &self,
+        transfer: &Transfer,
+        disk: &str,
+        at: Timestamp,
+    ) -> Result<(u64, Outcome), ProviderError> {
         let mut state = self.state();
         let runs = state.runs.get_mut(&transfer.tenant).and_then(|servers| servers.get_mut(&transfer.server));
         let last = runs.and_then(|runs| runs.values_mut().next_back());
@@ -142,8 +147,8 @@ impl Vault {
         } else {
             Outcome::Damaged("its bytes are not what was sent".to_owned())
         };
-        kept.proof = Some(Proof { at, outcome });
-        Ok(kept.bytes.len() as u64)
+        kept.proof = Some(Proof { at, outcome: outcome.clone() });
+        Ok((kept.bytes.len() as u64, outcome))
     }
 
     pub(super) fn disk(&self, wanted: &Restore) -> Result<(Vec<u8>, bool), ProviderError> {
