@@ -123,7 +123,8 @@ mod tests {
     #[test]
     fn a_time_is_told_in_utc() {
         let time = "2026-11-28T22:15:00Z".parse().ok();
-        let backup = Backup { path: "/fs01/data.raw".to_owned(), host: "fs01".to_owned(), time, ..Backup::default() };
+        let backup =
+            Backup { path: "/fs01/data.raw".to_owned(), host: "fs01".to_owned(), time, ..Backup::default() };
         let arguments = backup.arguments().unwrap();
         assert_eq!(arguments[arguments.len() - 2..], ["--time", "2026-11-28 22:15:00"]);
     }

@@ -236,7 +236,8 @@ mod tests {
     #[tokio::test]
     async fn a_child_has_an_environment_of_its_own() {
         let mut said = Vec::new();
-        let call = Call { program: Path::new("/usr/bin/env"), arguments: Vec::new(), temporary: Path::new("/tmp") };
+        let call =
+            Call { program: Path::new("/usr/bin/env"), arguments: Vec::new(), temporary: Path::new("/tmp") };
         let bounds = Bounds::within(Duration::from_secs(30));
         run(call, Input::Nothing, Output::Document(&mut said, 4096), &bounds).await.unwrap();
         let said = String::from_utf8(said).unwrap();
