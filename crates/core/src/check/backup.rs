@@ -98,8 +98,9 @@ pub(super) fn full_room(
     if servers <= places || takes <= window.duration() {
         return None;
     }
+    let whose = if tenants == 1 { "this tenant".to_owned() } else { format!("{tenants} tenants") };
     Some(short(format!(
-        "the backups of {servers} servers of {tenants} tenants in this window, {}, take {} where {} takes {places} at \
+        "the backups of {servers} servers of {whose} in this window, {}, take {} where {} takes {places} at \
          once, and the window lasts {}: give that HostProvider a larger budget, spread the windows over the day, or \
          exclude what needs no backup",
         size(bytes),
