@@ -80,8 +80,12 @@ mod tests {
     fn seen(backups: Backups, attempts: &[(&str, Timestamp)]) -> Observation {
         let attempts = attempts.iter().map(|(server, at)| ((*server).to_owned(), *at)).collect();
         let inner = Inner::Read { fits: true, backups: Arc::new(backups), attempts };
-        let view =
-            View { provider: &"room-2".into(), description: &description(), now: Timestamp::UNIX_EPOCH };
+        let view = View {
+            provider: &"room-2".into(),
+            description: &description(),
+            now: Timestamp::UNIX_EPOCH,
+            quota: None,
+        };
         view.observation(&[(state(), inner)], None)
     }
 

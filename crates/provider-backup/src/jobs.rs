@@ -97,7 +97,7 @@ mod tests {
     }
 
     fn seen(left: Result<&[Job], String>) -> Observation {
-        View { provider: &"room-2".into(), description: &description(), now: now() }
+        View { provider: &"room-2".into(), description: &description(), now: now(), quota: None }
             .observation(&[], Some(left))
     }
 
@@ -206,7 +206,7 @@ mod tests {
         // Not even where a repository of an earlier time stands.
         let inner =
             crate::observe::Inner::Read { fits: true, backups: Arc::default(), attempts: BTreeMap::new() };
-        let view = View { provider: &"room-2".into(), description: &description(), now: now() };
+        let view = View { provider: &"room-2".into(), description: &description(), now: now(), quota: None };
         let seen = view.observation(&[(state(), inner)], Some(Ok(&[])));
         let due = due::due(&"room-2".into(), &"nord".into(), &tenant, &seen, now());
         assert_eq!((due.now.len(), due.next), (0, None));

@@ -79,7 +79,12 @@ impl SecondRoom {
             }
         }
         drop(remembered);
-        let view = View { provider: &self.host.name, description: &description, now: Timestamp::now() };
+        let view = View {
+            provider: &self.host.name,
+            description: &description,
+            now: Timestamp::now(),
+            quota: self.settings.quota,
+        };
         let jobs = jobs.as_deref().map_err(Clone::clone);
         Ok(view.observation(&tenants, scope.tenants.is_none().then_some(jobs)))
     }

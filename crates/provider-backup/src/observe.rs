@@ -18,8 +18,12 @@ use crate::{jobs, policy};
 /// What is left of this runs out: the file system of all backups.
 pub(crate) const DISK: &str = "disk";
 
-/// After so long without a run of the keeper a person should look: it runs every day.
-const KEEPER_LATE: SignedDuration = SignedDuration::from_hours(3 * 24);
+/// After so long without a run of the keeper a person should look: its timer is hourly, and a run that removes much takes a while.
+const KEEPER_LATE: SignedDuration = SignedDuration::from_hours(6);
+
+/// For so long it is said that something was altered, though it was put back within the hour: somebody has a key that they should
+/// not have.
+const TAMPERED: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What is known of one tenant besides what the agent tells.
 #[derive(Clone, Debug)]
@@ -55,7 +59,9 @@ pub(crate) enum Inner {
 struct Keeper {
     at: Option<Timestamp>,
     tampering: Findings,
+    tampered_at: Option<Timestamp>,
     damage: Findings,
+    doubts: Findings,
     retention: Retention,
     error: Option<String>,
 }
@@ -93,6 +99,8 @@ pub(crate) struct View<'a> {
     pub(crate) provider: &'a ProviderName,
     pub(crate) description: &'a Description,
     pub(crate) now: Timestamp,
+    /// What binds each tenant, by the HostProvider.
+    pub(crate) quota: Option<u64>,
 }
 
 impl View<'_> {
@@ -179,7 +187,10 @@ impl View<'_> {
     fn account(&self, state: &AccountState, fits: bool) -> Present {
         let mut present = Present { identity: state.account.clone(), ..Present::default() };
         present.fields.insert(field::KEY, if fits { OF_SECRET } else { ANOTHER });
-        if let Some(limit) = state.limit_bytes {
+        // No file system tells of a limit that is as large as itself.
+        let whole = self.quota.filter(|quota| *quota >= self.description.total_bytes);
+        let whole = whole.filter(|_| self.description.quota_problem.is_none());
+        if let Some(limit) = state.limit_bytes.or(whole) {
             present.fields.insert(field::QUOTA, limit);
         }
         if let Some(problem) = &self.description.quota_problem {
@@ -231,6 +242,16 @@ impl View<'_> {
         if keeper.tampering.count > 0 {
             notices
                 .push(format!("the keeper put back what went or was altered, {}", keeper.tampering.said()));
+        } else if let Some(at) = keeper.tampered_at.filter(|at| self.now.duration_since(*at) < TAMPERED) {
+            notices.push(format!(
+                "the keeper put back what went or was altered, last at {at:.0}: see its report"
+            ));
+        }
+        if keeper.doubts.count > 0 {
+            notices.push(format!(
+                "more backups are to go than should, as if somebody meant it, {}: see the keeper's report in the second room",
+                keeper.doubts.said()
+            ));
         }
         if let Some(error) = &keeper.error {
             notices.push(format!("the keeper's last run failed: {error}"));
@@ -248,11 +269,11 @@ fn keeper(state: &AccountState) -> Option<Keeper> {
     serde_json::from_value(state.keeper.clone()?).ok()
 }
 
-/// Whether there once was a repository that is gone now: the keeper has a copy of it.
+/// Whether there once was a repository that is gone now: the keeper has a copy of it, or a report that nobody can read.
 pub(crate) fn had_a_repository(state: &AccountState) -> bool {
-    let kept =
-        |name: &str| state.keeper.as_ref().and_then(|it| it.get(name)).and_then(Json::as_u64).unwrap_or(0);
-    kept("keptBytes") > 0 || state.snapshots.as_ref().is_none_or(|snapshots| snapshots.count > 0)
+    let kept = |report: &Json| report.get("keptBytes").and_then(Json::as_u64);
+    let is_kept = state.keeper.as_ref().is_some_and(|report| kept(report).is_none_or(|bytes| bytes > 0));
+    is_kept || state.snapshots.as_ref().is_none_or(|snapshots| snapshots.count > 0)
 }
 
 #[cfg(test)]
@@ -267,7 +288,7 @@ mod tests {
 
     fn look(description: &Description, tenants: &[(AccountState, Inner)]) -> Observation {
         let now = "2026-11-28T12:00:00Z".parse().unwrap();
-        View { provider: &"room-2".into(), description, now }.observation(tenants, None)
+        View { provider: &"room-2".into(), description, now, quota: Some(1 << 50) }.observation(tenants, None)
     }
 
     fn read() -> Inner {
@@ -298,6 +319,21 @@ mod tests {
         let mut before = look(&description(), &[(state(), read())]);
         before.absorb(seen, &Scope::default());
         assert!(before.backups.contains_key(&tenant));
+    }
+
+    #[test]
+    fn a_quota_as_large_as_the_disk_is_seen_though_nobody_tells_it() {
+        let quota = |state: AccountState, description: &Description| {
+            let seen = look(description, &[(state, read())]);
+            let account = seen.present(&"ibestad".into(), &ResourceKey::new(ACCOUNT, "ibestad")).unwrap();
+            account.fields.get(field::QUOTA).cloned()
+        };
+        let unbound = AccountState { limit_bytes: None, ..state() };
+        assert_eq!(quota(unbound.clone(), &description()), Some(json!(1_u64 << 50)));
+        let larger = Description { total_bytes: 1 << 51, ..description() };
+        assert_eq!(quota(unbound.clone(), &larger), None);
+        let off = Description { quota_problem: Some("quotas are off".to_owned()), ..description() };
+        assert_eq!(quota(unbound, &off), None);
     }
 
     #[test]
@@ -351,6 +387,7 @@ mod tests {
             "at": "2026-11-20T01:00:00Z",
             "tampering": {"count": 2, "first": [{"file": "data/aa/aa", "what": "went"}]},
             "damage": {"count": 1, "first": [{"file": "data/bb/bb", "what": "is not what it was"}]},
+            "doubts": {"count": 1, "first": [{"file": "ibe-fs01", "what": "came out of turn"}]},
             "retention": {"state": "Stopped", "why": "the clock jumped"},
             "error": null,
         });
@@ -359,11 +396,22 @@ mod tests {
         let tenant = TenantName::from("ibestad");
         let present = seen.present(&tenant, &ResourceKey::new(REPOSITORY, "ibestad")).unwrap();
         let notices = present.notices.join("\n");
-        for said in ["last ran at 2026-11-20", "2: data/aa/aa went", "the clock jumped"] {
+        for said in [
+            "last ran at 2026-11-20",
+            "2: data/aa/aa went",
+            "1: ibe-fs01 came out of turn",
+            "the clock jumped",
+        ] {
             assert!(notices.contains(said), "{said}: {notices}");
         }
         let damage = seen.backups[&tenant].backups.damage.clone().unwrap();
         assert!(damage.contains("data/bb/bb is not what it was"), "{damage}");
+        let healed =
+            json!({"at": "2026-11-28T11:00:00Z", "keptBytes": 1, "tamperedAt": "2026-11-27T01:00:00Z"});
+        let healed = AccountState { keeper: Some(healed), ..state() };
+        let seen = look(&description(), &[(healed, read())]);
+        let present = seen.present(&tenant, &ResourceKey::new(REPOSITORY, "ibestad")).unwrap();
+        assert!(present.notices[0].contains("last at 2026-11-27"), "{:?}", present.notices);
         let never = Description { keeper: None, ..description() };
         let seen = look(&never, &[(state(), read())]);
         let present = seen.present(&tenant, &ResourceKey::new(REPOSITORY, "ibestad")).unwrap();
