@@ -71,6 +71,9 @@ async fn a_tenant_gets_its_backup_and_its_proof_with_the_rights_of_deploy_base()
         ("transferred_bytes_total", &["work=\"backup\""], 6 * 40_000),
         ("backup_stored_bytes_total", &[], 6 * 40_000),
     ] {
+        // What it did is counted a moment after the look that ends it.
+        let counted = async || (controller.metric(name, labels).await >= expected).then_some(());
+        eventually(&format!("{name} {labels:?}"), counted).await;
         assert_eq!(controller.metric(name, labels).await, expected, "{name} {labels:?}");
     }
 

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::name::{Kind, Name};
-use crate::place::{Place, moment};
+use crate::place::Place;
 use crate::runs::Run;
 use crate::survey::Survey;
 
@@ -54,16 +54,15 @@ impl Memory {
         place.kept.write(&place.beside("memory.json"), &serde_json::to_vec(self)?)
     }
 
-    /// Notes when snapshots came that are new here. The time of a file in the copy can be moved later on by a change of the
-    /// repository's; the first that was seen cannot.
+    /// Notes when snapshots came that are new here. All that come in one run came at one moment: in which order they were copied
+    /// says nothing of them. The time of a file in the copy would, and could be moved by a change of the repository's.
     pub(crate) fn note_arrivals(&mut self, kept: &Survey, refused: &BTreeSet<Name>, now: Timestamp) {
         let snapshot = |name: &&Name| name.kind() == Kind::Snapshot;
         let here: BTreeSet<String> =
             kept.files.keys().chain(refused).filter(snapshot).map(|name| name.leaf()).collect();
         self.arrived.retain(|id, _| here.contains(id));
-        for (name, seen) in kept.files.iter().filter(|(name, _)| snapshot(name)) {
-            let came = moment(seen.modified).map_or(now, |came| came.min(now));
-            self.arrived.entry(name.leaf()).or_insert(came);
+        for name in kept.files.keys().filter(snapshot) {
+            self.arrived.entry(name.leaf()).or_insert(now);
         }
     }
 

@@ -123,8 +123,3 @@ fn labels(folder: &Folder) -> io::Result<Vec<String>> {
     labels.retain(|label| matches!(folder.below(label), Ok(Some(_))));
     Ok(labels)
 }
-
-/// A file's time as a moment.
-pub(crate) fn moment(stamp: crate::folder::Stamp) -> Option<Timestamp> {
-    Timestamp::new(stamp.seconds, i32::try_from(stamp.nanoseconds).ok()?).ok()
-}
