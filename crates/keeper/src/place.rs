@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-
 use crate::folder::Folder;
 use crate::policy::Policy;
 use crate::report::Report;

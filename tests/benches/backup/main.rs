@@ -58,10 +58,10 @@ fn main() -> anyhow::Result<()> {
 
 /// What has to be so on any machine.
 fn hold(disks: &[Disk]) -> anyhow::Result<()> {
-    let most = |disk: &Disk, of: &dyn Fn(&Watched) -> u64| disk.turns.iter().map(|turn| of(&turn.ours)).max();
-    let whose: [(&str, &dyn Fn(&Watched) -> u64); 2] =
-        [("vertskommune", &|ours| ours.program.memory), ("what moves its bytes", &|ours| ours.ssh.memory)];
-    for (name, of) in whose {
+    let most = |disk: &Disk, of: fn(&Watched) -> u64| disk.turns.iter().map(|turn| of(&turn.ours)).max();
+    let program: fn(&Watched) -> u64 = |ours| ours.program.memory;
+    let pipe: fn(&Watched) -> u64 = |ours| ours.ssh.memory;
+    for (name, of) in [("vertskommune", program), ("what moves its bytes", pipe)] {
         let (smaller, larger) = (most(&disks[0], of), most(&disks[1], of));
         ensure!(larger <= smaller.map(|it| it + MORE), "the memory of {name} grows with the disk");
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use restic::{Error, Filter, Location, Password, Read, Repository, Version};
 
-use crate::ground::{Ground, bounds, has, noise, processes, save};
+use crate::ground::{Ground, bounds, has, noise, save};
 
 /// Bytes of all packs.
 fn stored(ground: &Ground) -> u64 {
