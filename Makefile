@@ -25,7 +25,7 @@ test: install ## Runs every test, with the lab's real peers
 	cd tests/lab/vcenter && go test ./...
 	UNTIL=protected tests/lab/demo lab
 	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) BENCH_PART=backup BENCH_QUICKLY=1 \
-	  cargo bench --locked --profile dev --package vertskommune-tests --bench backup
+	  cargo bench --locked --profile dev --workspace --features vertskommune/testing --bench backup
 	tests/clients/fortios/run
 	@echo 'all tests passed'
 
