@@ -43,7 +43,7 @@ async fn protected(stage: &Stage, name: &str, expected: &str) -> Tenant {
 }
 
 fn snapshots(stage: &Stage) -> usize {
-    stage.system.things().values().filter(|thing| thing.snapshot).count()
+    stage.system.things().values().filter(|thing| thing.backup).count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -174,7 +174,7 @@ impl Lab {
     }
 
     fn snapshots(&self) -> usize {
-        self.servers.things().values().filter(|thing| thing.snapshot).count()
+        self.servers.things().values().filter(|thing| thing.backup).count()
     }
 }
 

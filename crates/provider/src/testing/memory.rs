@@ -476,7 +476,7 @@ fn present(path: &str, thing: &Thing) -> Present {
         applied: thing.applied.clone(),
         outputs: Facts::from([("ref", json!(path))]),
         identity: identity(path),
-        busy: thing.snapshot.then_some(Busy::Backup),
+        busy: thing.snapshot.then_some(Busy::Snapshot).or(thing.backup.then_some(Busy::Backup)),
         retired_at: thing.retired_at,
         notices: thing.notices.clone(),
         ..Present::default()

@@ -29,8 +29,11 @@ pub struct Thing {
     pub applied: Facts,
     /// When it was retired.
     pub retired_at: Option<Timestamp>,
-    /// A backup's snapshot is on it.
+    /// Somebody's snapshot is on it.
     pub snapshot: bool,
+    /// A backup's snapshot is on it.
+    #[serde(default)]
+    pub backup: bool,
     /// What people should know of it.
     pub notices: Vec<String>,
     /// What its disks hold that were written; the others hold what [`disk_bytes`](super::disk_bytes) says.
@@ -230,7 +233,7 @@ impl MemorySystem {
         let what = if held { "snapshot" } else { "unsnapshot" };
         self.write(format!("{what} {path}"), |things, _| {
             let thing = things.get_mut(path)?;
-            thing.snapshot = held;
+            thing.backup = held;
             thing.mark.as_ref().map(|mark| mark.tenant.clone())
         })?;
         if held {
@@ -259,7 +262,7 @@ impl MemorySystem {
         let left = state
             .things
             .iter()
-            .filter(|(path, thing)| thing.snapshot && of_tenant(thing) && !state.open.contains(*path));
+            .filter(|(path, thing)| thing.backup && of_tenant(thing) && !state.open.contains(*path));
         left.map(|(path, _)| path.clone()).collect()
     }
 
