@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args, Parser, ValueEnum};
-use vertskommune_core::names::Installation;
+use vertskommune_core::names::{Installation, is_label};
 
 use crate::color::ColorChoice;
 use crate::commands::Command;
@@ -110,12 +110,7 @@ pub(crate) struct InstallationName {
 
 /// A DNS label, so that a mark reads back exactly.
 fn installation(text: &str) -> Result<Installation, String> {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let formed = text.len() <= 32
-        && text.chars().all(|c| inner(c) || c == '-')
-        && text.starts_with(inner)
-        && text.ends_with(inner);
-    if formed {
+    if text.len() <= 32 && is_label(text) {
         Ok(Installation::from(text))
     } else {
         Err("write at most 32 lower-case letters, digits and hyphens".to_owned())

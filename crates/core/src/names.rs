@@ -8,6 +8,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+/// Whether it is a DNS label, of whatever length.
+pub fn is_label(text: &str) -> bool {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let ends = text.bytes().next().is_some_and(inner) && text.bytes().last().is_some_and(inner);
+    ends && text.bytes().all(|c| inner(c) || c == b'-')
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*

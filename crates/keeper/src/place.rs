@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use vertskommune_core::names::is_label;
+
 use crate::folder::Folder;
 use crate::policy::Policy;
 use crate::report::Report;
@@ -108,12 +110,10 @@ pub(crate) fn all(root: &Path) -> io::Result<BTreeSet<(String, String)>> {
 fn labels(folder: &Folder) -> io::Result<Vec<String>> {
     let mut labels = Vec::new();
     folder.names(|name| {
-        let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let label = name.len() <= 63
-            && name.first().is_some_and(inner)
-            && name.last().is_some_and(inner)
-            && name.iter().all(|byte| inner(byte) || *byte == b'-');
-        if label && let Ok(name) = std::str::from_utf8(name) {
+        if let Ok(name) = std::str::from_utf8(name)
+            && name.len() <= 63
+            && is_label(name)
+        {
             labels.push(name.to_owned());
         }
         Ok(())

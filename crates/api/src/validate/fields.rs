@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use vertskommune_core::names::is_label;
 use vertskommune_core::violation::Violation;
 
 use crate::duration::Duration;
@@ -127,13 +128,6 @@ impl Fields {
             }
         }
     }
-}
-
-/// Whether it is a DNS label, of whatever length.
-pub(super) fn is_label(text: &str) -> bool {
-    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let ends = text.bytes().next().is_some_and(inner) && text.bytes().last().is_some_and(inner);
-    ends && text.bytes().all(|c| inner(c) || c == b'-')
 }
 
 /// Whether it is `name@version` with a version from 1 to 999999.

@@ -4,11 +4,11 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value;
 use vertskommune_core::host::{Budget, Ground, Host, Mode};
-use vertskommune_core::names::ProviderName;
+use vertskommune_core::names::{ProviderName, is_label};
 use vertskommune_core::violation::Violation;
 
 use super::address;
-use super::fields::{Fields, is_label};
+use super::fields::Fields;
 use super::maintenance::maintenance;
 use crate::{HostProvider, host_provider};
 

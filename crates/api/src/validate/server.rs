@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use vertskommune_core::names::is_label;
 use vertskommune_core::tenant::{Disk, Interface, Network, Server};
 
 use super::address;
-use super::fields::{Fields, is_label};
+use super::fields::Fields;
 use crate::rules::{MAX_DISKS, MAX_INTERFACES, MAX_SERVERS};
 use crate::tenant;
 

@@ -77,7 +77,7 @@ fn address_object(
         (None, None, Some(fqdn)) => {
             let formed = fqdn.len() <= 253
                 && fqdn.contains('.')
-                && fqdn.split('.').all(crate::validate::fields::is_label);
+                && fqdn.split('.').all(vertskommune_core::names::is_label);
             fields.must(
                 formed,
                 &format!("{field}.fqdn"),

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{ArgGroup, Args};
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
-use vertskommune_core::names::ProviderName;
+use vertskommune_core::names::{ProviderName, is_label};
 use vertskommune_engine::Engine;
 use vertskommune_provider::context::Always;
 use vertskommune_provider::{Moved, Restore as Wanted, RestoreServer};
@@ -60,12 +60,7 @@ pub(super) struct Restore {
 
 /// What a server may be called in a manifest too.
 fn machine_name(text: &str) -> Result<String, String> {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let ends = [text.bytes().next(), text.bytes().next_back()];
-    let is_name = (1..=63).contains(&text.len())
-        && text.bytes().all(is_plain)
-        && ends.iter().all(|end| end.is_some_and(|end| end != b'-'));
-    if is_name {
+    if text.len() <= 63 && is_label(text) {
         Ok(text.to_owned())
     } else {
         Err("a machine's name has up to 63 lower-case letters, digits and hyphens, none of these at an end"
