@@ -115,16 +115,7 @@ mod tests {
 
     #[test]
     fn days_count_without_a_break() {
-        let run = Run {
-            server: "fs01".to_owned(),
-            id: "1".to_owned(),
-            begun: Timestamp::UNIX_EPOCH,
-            came: Timestamp::UNIX_EPOCH,
-            arrived: Timestamp::UNIX_EPOCH,
-            whole: true,
-            timely: true,
-            snapshots: Vec::new(),
-        };
+        let run = Run::sample("fs01", "1");
         let mut memory = Memory::default();
         let day = |day: u8| format!("2026-11-{day:02}T12:00:00Z").parse::<Timestamp>().unwrap();
         for (on, goes, since, why) in [

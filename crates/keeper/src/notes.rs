@@ -73,16 +73,7 @@ mod tests {
             "late" => "2026-11-20T22:00:00Z".parse().ok(),
             _ => snapshots.iter().find(|it| it.id == id).map(|it| it.time),
         };
-        let stays = Run {
-            server: "fs01".to_owned(),
-            id: "2".to_owned(),
-            begun: Timestamp::UNIX_EPOCH,
-            came: Timestamp::UNIX_EPOCH,
-            arrived: Timestamp::UNIX_EPOCH,
-            whole: true,
-            timely: true,
-            snapshots: Vec::new(),
-        };
+        let stays = Run::sample("fs01", "2");
         let stale = |now: &str| super::stale(&snapshots, came, &[&stays], now.parse().unwrap());
         assert_eq!(stale("2026-11-28T12:00:00Z"), ["gone", "tried"]);
         assert_eq!(stale("2026-11-03T12:00:00Z"), [""; 0], "what came yesterday stays");

@@ -31,6 +31,23 @@ pub struct Run {
     pub snapshots: Vec<String>,
 }
 
+#[cfg(test)]
+impl Run {
+    /// A whole one that came in its turn, of no time.
+    pub(crate) fn sample(server: &str, id: &str) -> Self {
+        Self {
+            server: server.to_owned(),
+            id: id.to_owned(),
+            begun: Timestamp::UNIX_EPOCH,
+            came: Timestamp::UNIX_EPOCH,
+            arrived: Timestamp::UNIX_EPOCH,
+            whole: true,
+            timely: true,
+            snapshots: Vec::new(),
+        }
+    }
+}
+
 /// Decides which runs are no longer asked for. What it says is held to the guards all the same.
 pub trait Rule: Send + Sync {
     /// The places in `runs` of those that may go. They are all of one tenant, the oldest first.

@@ -55,16 +55,11 @@ impl SecondRoom {
             self.state().unwritten.insert(key, found);
             return Err(error);
         }
-        let damage = match found.outcome {
-            Outcome::Intact => {
-                tracing::info!(%tenant, server, disk, run = %run.id, "a backup is proven");
-                None
-            }
-            Outcome::Damaged(why) => {
-                tracing::error!(%tenant, server, disk, run = %run.id, why, "a backup is damaged");
-                Some(why)
-            }
-        };
+        let damage = found.outcome.damage().map(str::to_owned);
+        match &damage {
+            None => tracing::info!(%tenant, server, disk, run = %run.id, "a backup is proven"),
+            Some(why) => tracing::error!(%tenant, server, disk, run = %run.id, why, "a backup is damaged"),
+        }
         // Only now: whatever hinders the check, the proof stands.
         let in_repository = self.check(&vault, tenant, &records.checks, ctx).await?;
         Ok(Carried { moved: found.moved, damage: damage.or(in_repository) })
@@ -88,8 +83,8 @@ impl SecondRoom {
         Ok(Found { run: run.id.clone(), at: this_second(), moved: Moved { bytes, of, stored: 0 }, outcome })
     }
 
-    /// Checks the repository, reads the part of it whose turn it is, writes down what that showed, and tells what is damaged. It needs the repository
-    /// alone: where a backup runs, that goes first, and the part's turn comes with the next proof.
+    /// Checks the repository, reads the part of it whose turn it is, writes down what that showed, and tells what is damaged.
+    /// It needs the repository alone: where a backup runs, that goes first, and the part's turn comes with the next proof.
     async fn check(
         &self,
         vault: &Vault,
@@ -131,10 +126,7 @@ impl SecondRoom {
         let content = json!({"version": 1, "part": part.part, "of": part.of, "outcome": outcome});
         ctx.permit()?;
         note(vault, &backup, &content, &bounds(ctx)).await?;
-        Ok(match outcome {
-            Outcome::Intact => None,
-            Outcome::Damaged(damage) => Some(format!("the check of the repository found damage: {damage}")),
-        })
+        Ok(outcome.damage().map(|damage| format!("the check of the repository found damage: {damage}")))
     }
 }
 
@@ -160,7 +152,7 @@ async fn write(
 }
 
 /// What restic writes down of a time.
-fn this_second() -> Timestamp {
+pub(crate) fn this_second() -> Timestamp {
     Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 

@@ -19,6 +19,7 @@ use vertskommune_provider::{
 
 use crate::SecondRoom;
 use crate::guard::while_permitted;
+use crate::proving::this_second;
 use crate::records::{Sum, Whose, attempt_path, configuration_path, disk_path, run_id};
 use crate::stream::{self, Passed};
 use crate::vault::{Vault, bounds, hex};
@@ -77,7 +78,7 @@ impl SecondRoom {
         let shared = self.sharing(&tenant.name);
         let _shared: RwLockReadGuard<'_, ()> = shared.read().await;
         self.break_stale_locks(&vault, ctx).await?;
-        let begun = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH);
+        let begun = this_second();
         let run = Run {
             vault,
             whose: Whose { installation: &self.installation, tenant: &tenant.name, server: &found.name },

@@ -111,6 +111,16 @@ pub enum Outcome {
     Damaged(String),
 }
 
+impl Outcome {
+    /// What is damaged, in one sentence.
+    pub fn damage(&self) -> Option<&str> {
+        match self {
+            Self::Intact => None,
+            Self::Damaged(what) => Some(what),
+        }
+    }
+}
+
 impl DiskBackup {
     /// What the last restore of it showed. A proof of a time that is yet to come is none: by a wrong clock the next one
     /// would never be due.

@@ -35,8 +35,8 @@ impl Engine {
     pub fn leftovers(&self, world: &World) -> Vec<Leftover> {
         let running = self.moving.turns.underway();
         let is_taken = |tenant: &TenantName, server: &str| {
-            let taken = running.iter().filter(|it| it.transfer.work == Work::Backup);
-            taken.into_iter().any(|it| it.transfer.tenant == *tenant && it.transfer.server == server)
+            let mut running = running.iter().map(|it| &it.transfer);
+            running.any(|it| it.work == Work::Backup && it.tenant == *tenant && it.server == server)
         };
         let mut leftovers = Vec::new();
         for servers in self.all().into_values() {

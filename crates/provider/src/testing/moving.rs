@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use vertskommune_core::backup::facts::{Obstacle, Outcome};
+use vertskommune_core::backup::facts::Obstacle;
 use vertskommune_core::backup::{Mode, SYSTEM, Schedule, proving};
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{Installation, ResourceId, ResourceKey, TenantName};
@@ -350,10 +350,7 @@ impl Transfers for Memory {
                 Work::Proof { disk } => {
                     self.system.vault.pass(ctx).await?;
                     let (bytes, outcome) = self.system.vault.prove(transfer, disk, Timestamp::now())?;
-                    let damage = match outcome {
-                        Outcome::Intact => None,
-                        Outcome::Damaged(what) => Some(what),
-                    };
+                    let damage = outcome.damage().map(str::to_owned);
                     Carried { moved: Moved { bytes, of: bytes, stored: 0 }, damage }
                 }
             };
