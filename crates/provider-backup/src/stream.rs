@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -38,9 +38,13 @@ impl Passed {
 
 /// A disk that is read on a thread of its own.
 pub(crate) struct Incoming {
-    chunks: mpsc::Receiver<io::Result<Bytes>>,
-    current: Bytes,
+    chunks: mpsc::Receiver<io::Result<Vec<u8>>>,
+    current: Vec<u8>,
+    /// So much of the current chunk was taken.
+    taken: usize,
     ended: bool,
+    /// Where chunks go that were taken: memory that is used again has not to be made and cleared each time.
+    used: mpsc::Sender<Vec<u8>>,
 }
 
 /// Reads a disk of so many bytes. The second value tells its hash when it has ended.
@@ -50,9 +54,11 @@ pub(crate) fn read(
     passed: &Passed,
 ) -> (Incoming, JoinHandle<io::Result<Sum>>) {
     let (sender, chunks) = mpsc::channel(CHUNKS);
+    let (used, mut free) = mpsc::channel(CHUNKS + 2);
     let passed = passed.clone();
     let reading = tokio::task::spawn_blocking(move || {
-        let ended = pump(&mut disk, size, &passed, &mut |chunk| {
+        let mut chunk = || free.try_recv().unwrap_or_default();
+        let ended = pump(&mut disk, size, &passed, &mut chunk, &mut |chunk| {
             sender.blocking_send(Ok(chunk)).map_err(|_| io::Error::other("nobody takes the disk any more"))
         });
         if let Err(error) = &ended {
@@ -62,7 +68,7 @@ pub(crate) fn read(
         }
         ended
     });
-    (Incoming { chunks, current: Bytes::new(), ended: false }, reading)
+    (Incoming { chunks, current: Vec::new(), taken: 0, ended: false, used }, reading)
 }
 
 /// Reads to the end, which has to be where it was said. An empty chunk is the end.
@@ -70,12 +76,14 @@ fn pump(
     disk: &mut dyn Read,
     size: u64,
     passed: &Passed,
-    send: &mut dyn FnMut(Bytes) -> io::Result<()>,
+    chunk: &mut dyn FnMut() -> Vec<u8>,
+    send: &mut dyn FnMut(Vec<u8>) -> io::Result<()>,
 ) -> io::Result<Sum> {
     let mut hash = Sha256::new();
     let mut bytes = 0_u64;
     loop {
-        let mut chunk = vec![0; CHUNK];
+        let mut chunk = chunk();
+        chunk.resize(CHUNK, 0);
         let mut filled = 0;
         while filled < chunk.len() {
             match disk.read(&mut chunk[filled..]) {
@@ -94,13 +102,13 @@ fn pump(
         if bytes > size {
             return Err(wrong_size(&format!("more than {size} bytes")));
         }
-        send(Bytes::from(chunk))?;
+        send(chunk)?;
         passed.add(filled);
     }
     if bytes != size {
         return Err(wrong_size(&format!("{bytes} of {size} bytes")));
     }
-    send(Bytes::new())?;
+    send(Vec::new())?;
     Ok(Sum { bytes, sha256: hex(&hash.finalize()) })
 }
 
@@ -108,18 +116,17 @@ fn wrong_size(found: &str) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, format!("the disk ended with {found}"))
 }
 
-impl AsyncRead for Incoming {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        while self.current.is_empty() && !self.ended {
-            match self.chunks.poll_recv(cx) {
+impl AsyncBufRead for Incoming {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        while this.taken == this.current.len() && !this.ended {
+            match this.chunks.poll_recv(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(chunk))) => {
-                    self.ended = chunk.is_empty();
-                    self.current = chunk;
+                    this.ended = chunk.is_empty();
+                    this.taken = 0;
+                    // Where the reader has enough of them, or is gone, it is let go.
+                    let _ = this.used.try_send(std::mem::replace(&mut this.current, chunk));
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) => {
@@ -130,9 +137,24 @@ impl AsyncRead for Incoming {
                 }
             }
         }
-        let length = self.current.len().min(buffer.remaining());
-        buffer.put_slice(&self.current[..length]);
-        self.current.advance(length);
+        Poll::Ready(Ok(&this.current[this.taken..]))
+    }
+
+    fn consume(mut self: Pin<&mut Self>, bytes: usize) {
+        self.taken = self.current.len().min(self.taken + bytes);
+    }
+}
+
+impl AsyncRead for Incoming {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Poll::Ready(filled) = self.as_mut().poll_fill_buf(cx)? else { return Poll::Pending };
+        let length = filled.len().min(buffer.remaining());
+        buffer.put_slice(&filled[..length]);
+        self.consume(length);
         Poll::Ready(Ok(()))
     }
 }

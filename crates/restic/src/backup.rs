@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
-use tokio::io::AsyncRead;
+use tokio::io::AsyncBufRead;
 
 use crate::child::Input;
 use crate::error::Error;
@@ -64,7 +64,7 @@ impl Repository {
     pub async fn backup(
         &self,
         backup: &Backup,
-        stream: &mut (dyn AsyncRead + Unpin + Send),
+        stream: &mut (dyn AsyncBufRead + Unpin + Send),
         mut progress: impl FnMut(Progress) + Send,
         bounds: &Bounds,
     ) -> Result<Summary, Error> {

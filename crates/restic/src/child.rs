@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
 
 use crate::error::{Error, Words};
-use crate::output::{CHUNK, Output, lines};
+use crate::output::{Output, lines};
 use crate::repository::Bounds;
 
 /// What lies between us and a child that is given a stream, in bytes: as much as any user may have.
@@ -31,7 +31,7 @@ pub(crate) enum Input<'a> {
     /// Nothing.
     Nothing,
     /// This, to its end.
-    Stream(&'a mut (dyn AsyncRead + Unpin + Send)),
+    Stream(&'a mut (dyn AsyncBufRead + Unpin + Send)),
 }
 
 /// A program with its arguments.
@@ -119,27 +119,29 @@ async fn talk(
 
 /// Gives the whole stream to the child. Only its end closes the input; a break leaves it open.
 async fn feed(
-    source: &mut (dyn AsyncRead + Unpin + Send),
+    source: &mut (dyn AsyncBufRead + Unpin + Send),
     stdin: &mut Option<ChildStdin>,
 ) -> Result<(), Error> {
-    let (mut chunk, mut any) = (vec![0; CHUNK], false);
+    let mut any = false;
     loop {
-        let length = source.read(&mut chunk).await.map_err(Error::Source)?;
+        let chunk = source.fill_buf().await.map_err(Error::Source)?;
         let Some(into) = stdin.as_mut() else { return Ok(()) };
-        if length == 0 && !any {
+        if chunk.is_empty() && !any {
             // restic saves a snapshot without its file, and calls that a failure.
             return Err(Error::Source(io::Error::new(io::ErrorKind::UnexpectedEof, "it is empty")));
         }
         any = true;
-        if length == 0 {
+        if chunk.is_empty() {
             // A flush that fails means that the child is gone, and that is told by its last words.
             let _ = into.shutdown().await;
             *stdin = None;
             return Ok(());
         }
-        if into.write_all(&chunk[..length]).await.is_err() {
+        let length = chunk.len();
+        if into.write_all(chunk).await.is_err() {
             return Ok(());
         }
+        source.consume(length);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Words};
 const LINE: usize = 64 * 1024;
 
 /// What is read and written at once.
-pub(crate) const CHUNK: usize = 256 * 1024;
+const CHUNK: usize = 256 * 1024;
 
 /// Where a child's standard output goes.
 pub(crate) enum Output<'a> {

@@ -1,14 +1,20 @@
 //! A command that runs, and what it and its children take meanwhile, seen from outside by /proc. What a process used since it was
 //! last looked at is not counted.
 
+use std::os::fd::OwnedFd;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use vertskommune_tests::measure::{memory, processor};
 
-/// How often it is looked at: each look takes processor time from what is measured.
-const EVERY: Duration = Duration::from_millis(50);
+/// How often processes are looked at: each look takes processor time from what is measured.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// How often the one that takes the disk is looked for.
+const SOON: Duration = Duration::from_millis(20);
 
 /// How a command went.
 #[derive(Default)]
@@ -34,45 +40,70 @@ pub(crate) struct Used {
 }
 
 impl Used {
-    /// Takes a look, and says whether the process is still there.
-    fn look(&mut self, process: u32) -> bool {
+    /// Takes a look, where the process is still there.
+    fn look(&mut self, process: u32) {
         let process = process.to_string();
         // Between the two it may end, and a dead one has no memory.
-        let (Ok((_, most)), Ok(processor)) = (memory(&process), processor(&process)) else { return false };
+        let (Ok((_, most)), Ok(processor)) = (memory(&process), processor(&process)) else { return };
         (self.memory, self.processor) = (self.memory.max(most), self.processor.max(processor));
-        true
     }
 }
 
 /// Waits for its end. It has to succeed, and to have given a disk to restic.
 pub(crate) fn to_its_end(mut command: Child) -> anyhow::Result<Watched> {
     let (begun, mut watched) = (Instant::now(), Watched::default());
-    let (mut takes_disk, mut stream_begun) = (None, None);
     let status = loop {
         if let Some(status) = command.try_wait()? {
             break status;
         }
-        if takes_disk.is_none() {
-            let family = std::iter::once(command.id()).chain(children(command.id()));
-            takes_disk = family.into_iter().find(|process| is_taking_a_disk(*process));
-        }
-        if takes_disk != Some(command.id()) {
-            watched.program.look(command.id());
-        }
-        if let Some(restic) = takes_disk
-            && watched.restic.look(restic)
-        {
-            watched.stream = stream_begun.get_or_insert_with(Instant::now).elapsed();
-            for child in children(restic) {
-                watched.ssh.look(child);
+        let taking =
+            std::iter::once(command.id()).chain(children(command.id())).find(|it| is_taking_a_disk(*it));
+        match taking {
+            Some(restic) if watched.stream.is_zero() => watched.stream(command.id(), restic)?,
+            _ => {
+                watched.program.look(command.id());
+                std::thread::sleep(SOON);
             }
         }
-        std::thread::sleep(EVERY);
     };
     watched.whole = begun.elapsed();
     ensure!(status.success(), "the command ended with {status}");
     ensure!(!watched.stream.is_zero(), "no restic was seen to take a disk");
     Ok(watched)
+}
+
+impl Watched {
+    /// Looks on until the restic that takes the disk has ended, which is told by the kernel at once.
+    fn stream(&mut self, command: u32, restic: u32) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let ended = until_its_end(restic)?;
+        let mut ssh = Vec::new();
+        while !has_ended(&ended, EVERY)? {
+            if ssh.is_empty() {
+                ssh = children(restic);
+            }
+            if command != restic {
+                self.program.look(command);
+            }
+            self.restic.look(restic);
+            for child in &ssh {
+                self.ssh.look(*child);
+            }
+        }
+        self.stream = begun.elapsed();
+        Ok(())
+    }
+}
+
+/// What is readable once the process has ended.
+fn until_its_end(process: u32) -> anyhow::Result<OwnedFd> {
+    let process = Pid::from_raw(i32::try_from(process)?).context("a process has no number 0")?;
+    Ok(pidfd_open(process, PidfdFlags::empty())?)
+}
+
+fn has_ended(readable: &OwnedFd, within: Duration) -> anyhow::Result<bool> {
+    let mut fds = [PollFd::new(readable, PollFlags::IN)];
+    Ok(poll(&mut fds, Some(&Timespec::try_from(within)?))? > 0)
 }
 
 /// Whether it is restic, or what becomes restic in a moment, with a disk on its standard input.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use restic::{Bounds, Error, Filter, Location, Password, Read, Repository, Restic};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, BufReader, ReadBuf};
 
 use crate::ground::{Ground, bounds, is_root, named, noise, processes, save, until};
 
@@ -47,7 +47,8 @@ async fn no_process_holds(ground: &Ground) {
 #[tokio::test]
 async fn a_stream_that_breaks_off_is_no_backup() {
     let Some(ground) = Ground::new().await else { return };
-    let broken = ground.repository.backup(&named("/a/b"), &mut Breaks(false), |_| (), &bounds()).await;
+    let broken =
+        ground.repository.backup(&named("/a/b"), &mut BufReader::new(Breaks(false)), |_| (), &bounds()).await;
     assert!(matches!(broken, Err(Error::Source(_))), "{broken:?}");
     no_process_holds(&ground).await;
     let empty = save(&ground.repository, b"", "/a/b").await;
@@ -59,7 +60,8 @@ async fn a_stream_that_breaks_off_is_no_backup() {
 async fn what_is_cancelled_or_late_ends_in_good_order() {
     let Some(ground) = Ground::new().await else { return };
     for cancelled in [true, false] {
-        let (_into, mut never) = tokio::io::duplex(1024);
+        let (_into, never) = tokio::io::duplex(1024);
+        let mut never = BufReader::new(never);
         let limit = Duration::from_secs(if cancelled { 60 } else { 2 });
         let bounds = Bounds::within(limit);
         let backup = named("/a/b");
@@ -179,7 +181,8 @@ async fn master() {
     let restic = Restic::find("restic", "/tmp").await.unwrap();
     let location = Location::Local(std::path::Path::new(&folder).to_owned());
     let repository = Repository::new(restic, location, Password::new(crate::ground::PASSWORD).unwrap());
-    let (_into, mut never) = tokio::io::duplex(1024);
+    let (_into, never) = tokio::io::duplex(1024);
+    let mut never = BufReader::new(never);
     let _ = repository.backup(&named("/a/b"), &mut never, |_| (), &bounds()).await;
 }
 

@@ -16,7 +16,8 @@ fn is_seen(word: &str) -> bool {
 #[tokio::test]
 async fn no_password_is_in_arguments_or_environments() {
     let Some(ground) = Ground::new().await else { return };
-    let (mut into, mut never) = tokio::io::duplex(1024);
+    let (mut into, never) = tokio::io::duplex(1024);
+    let mut never = tokio::io::BufReader::new(never);
     let (backup, bounds) = (named("/a/b"), bounds());
     let running = ground.repository.backup(&backup, &mut never, |_| (), &bounds);
     let looking = async {

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use restic::{Error, Filter, Location, Password, Read, Repository, Version};
+use tokio::io::{AsyncReadExt as _, BufReader};
 
 use crate::ground::{Ground, bounds, has, noise, save};
 
@@ -109,7 +110,8 @@ async fn over_sftp_it_is_the_same() {
 #[tokio::test]
 async fn a_lock_shuts_others_out_and_a_dead_ones_is_removed() {
     let Some(ground) = Ground::new().await else { return };
-    let (_into, mut stream) = tokio::io::duplex(1024);
+    let (_into, stream) = tokio::io::duplex(1024);
+    let mut stream = BufReader::new(stream);
     let (backup, bounds) = (crate::ground::named("/a/b"), bounds());
     let mut running = Box::pin(ground.repository.backup(&backup, &mut stream, |_| (), &bounds));
     let lock = loop {
@@ -163,7 +165,7 @@ async fn memory_does_not_grow_with_the_stream() {
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap()
     };
     let (before, began) = (peak(), SystemTime::now());
-    let mut zeros = tokio::io::AsyncReadExt::take(tokio::io::repeat(0), 1 << 30);
+    let mut zeros = BufReader::new(tokio::io::repeat(0).take(1 << 30));
     let mut seen = 0;
     let saved = ground
         .repository

@@ -1,5 +1,6 @@
 //! One disk's stream, as it comes from the host that has the disk.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,6 +16,10 @@ use crate::error::Cause;
 use crate::lease::{LeaseHandle, Lost, Moved, OpenLease, refused_certificate};
 use crate::{LeaseDisk, LeaseError};
 
+/// Bytes that go to the reader at once. What the network gives at once are some 16 KiB, and to wake somebody for so few takes
+/// longer than to read them.
+const PIECE: usize = 256 << 10;
+
 /// Pieces that wait to be read: more would only be memory.
 const WAITING: usize = 4;
 
@@ -26,13 +31,14 @@ const WAITING: usize = 4;
 #[derive(Debug)]
 pub struct Download {
     pieces: mpsc::Receiver<Result<Piece, LeaseError>>,
-    current: Bytes,
+    current: VecDeque<Bytes>,
     state: State,
 }
 
 #[derive(Debug)]
 enum Piece {
-    Bytes(Bytes),
+    /// None of them is empty.
+    Bytes(VecDeque<Bytes>),
     End,
 }
 
@@ -71,7 +77,7 @@ impl Download {
     pub(super) fn start(runtime: &Handle, pump: Pump) -> Download {
         let (sender, pieces) = mpsc::channel(WAITING);
         runtime.spawn(pump.run(sender));
-        Download { pieces, current: Bytes::new(), state: State::Open }
+        Download { pieces, current: VecDeque::new(), state: State::Open }
     }
 }
 
@@ -90,8 +96,12 @@ impl Read for Download {
                 Piece::End => self.state = State::Whole,
             }
         }
-        let count = self.current.len().min(out.len());
-        self.current.copy_to_slice(&mut out[..count]);
+        let Some(bytes) = self.current.front_mut() else { return Ok(0) };
+        let count = bytes.len().min(out.len());
+        bytes.copy_to_slice(&mut out[..count]);
+        if bytes.is_empty() {
+            self.current.pop_front();
+        }
         Ok(count)
     }
 }
@@ -109,28 +119,44 @@ pub(super) struct Pump {
 
 impl Pump {
     async fn run(mut self, reader: mpsc::Sender<Result<Piece, LeaseError>>) {
+        let (mut waiting, mut length) = (VecDeque::new(), 0);
         loop {
-            let piece = tokio::select! {
+            let bytes = tokio::select! {
                 biased;
                 () = reader.closed() => return,
-                piece = self.next() => piece,
+                bytes = self.next() => bytes,
             };
-            let piece = match piece {
+            let end = match bytes {
+                Ok(Some(bytes)) if bytes.is_empty() => None,
+                Ok(Some(bytes)) => {
+                    length += bytes.len();
+                    waiting.push_back(bytes);
+                    None
+                }
+                Ok(None) => Some(Ok(Piece::End)),
                 // vSphere hangs up when it ends a lease, and may do so before we hear of that.
                 Err(LeaseError::Broken { .. } | LeaseError::Silent { .. }) if self.lease.is_gone().await => {
-                    Err(LeaseError::LeaseExpired)
+                    Some(Err(LeaseError::LeaseExpired))
                 }
-                piece => piece,
+                Err(error) => Some(Err(error)),
             };
-            let is_last = !matches!(piece, Ok(Piece::Bytes(_)));
             // The time in which the reader is busy is not the network's silence.
-            if reader.send(piece).await.is_err() || is_last {
+            if length >= PIECE || (end.is_some() && length > 0) {
+                length = 0;
+                if reader.send(Ok(Piece::Bytes(std::mem::take(&mut waiting)))).await.is_err() {
+                    return;
+                }
+            }
+            if let Some(end) = end {
+                // Nobody may be there any more.
+                let _ = reader.send(end).await;
                 return;
             }
         }
     }
 
-    async fn next(&mut self) -> Result<Piece, LeaseError> {
+    /// What comes next; none at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, LeaseError> {
         let (host, bytes, silence) = (&self.host, self.bytes, self.silence);
         let piece = tokio::select! {
             biased;
@@ -142,11 +168,11 @@ impl Pump {
             Ok(Err(error)) => {
                 Err(LeaseError::Broken { host: host.clone(), bytes, cause: Cause::new(error.without_url()) })
             }
-            Ok(Ok(None)) => Ok(Piece::End),
-            Ok(Ok(Some(piece))) => {
-                self.bytes += piece.len() as u64;
-                self.moved.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
-                Ok(Piece::Bytes(piece))
+            Ok(Ok(piece)) => {
+                let length = piece.as_ref().map_or(0, |piece| piece.len() as u64);
+                self.bytes += length;
+                self.moved.bytes.fetch_add(length, Ordering::Relaxed);
+                Ok(piece)
             }
         }
     }
