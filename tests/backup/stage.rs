@@ -266,7 +266,6 @@ impl Peer for Stage {
     fn host(&self) -> Host {
         let mut settings = json!({
             "escrowRecipient": self.escrow,
-            "pipe": program().unwrap(),
             "temporary": self.room.file("").to_string_lossy(),
         });
         if let Some(quota) = self.quota {

@@ -1,61 +1,55 @@
-//! A real restic through `vertskommune backup pipe`.
+//! A real restic through the stock ssh, as the plugin calls them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use second_room::protocol::QuotaMode;
-use ssh_session::{ErrorKind, Report};
-use vertskommune_tests::room::{Room, Tenant, program};
+use ssh_session::{ErrorKind, PrivateKey, Stock, Target};
+use vertskommune_tests::room::{Room, Tenant};
 
 use crate::accounts::list;
 
 /// restic with a tenant's repository.
 struct Restic<'a> {
     room: &'a Room,
-    tenant: &'a Tenant,
-    host_key: String,
+    stock: Stock,
 }
 
 impl<'a> Restic<'a> {
-    fn new(room: &'a Room, tenant: &'a Tenant) -> Self {
+    fn new(room: &'a Room, tenant: &Tenant) -> Self {
+        Self::trusting(room, tenant, &room.place.host_key)
+    }
+
+    /// One that takes this for the host's key.
+    fn trusting(room: &'a Room, tenant: &Tenant, host_key: &str) -> Self {
         fs::write(room.file("password"), "correct horse").unwrap();
-        Self { room, tenant, host_key: room.place.host_key.clone() }
+        let target = Target {
+            host: room.place.host.clone(),
+            port: room.place.port,
+            user: tenant.account.account.clone(),
+            host_key: host_key.parse().unwrap(),
+        };
+        let key = PrivateKey::new(fs::read_to_string(&tenant.key).unwrap()).unwrap();
+        let ssh = Path::new("/usr/bin/ssh");
+        Self { room, stock: Stock::new(ssh, target, &key, Duration::from_secs(5)).unwrap() }
     }
 
-    fn report_path(&self) -> PathBuf {
-        self.room.file("report.json")
-    }
-
-    /// How the last pipe ended. It outlives restic, which does not wait for it, by a moment.
-    fn report(&self) -> Report {
-        for _ in 0..100 {
-            if let Ok(report) = serde_json::from_slice(&fs::read(self.report_path()).unwrap_or_default()) {
-                return report;
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
-        panic!("the pipe has not reported");
+    /// Why the last ssh ended.
+    fn kind(&self) -> Option<ErrorKind> {
+        self.stock.failure().map(|error| error.kind())
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let _ = fs::remove_file(self.report_path());
-        let Restic { room, tenant, host_key } = self;
-        let pipe = format!(
-            "{} backup pipe --host {} --user {} --host-key '{host_key}' --key {} --report {} --silence 5 --answer 10",
-            program().unwrap().display(),
-            room.place.host,
-            tenant.account.account,
-            tenant.key.display(),
-            self.report_path().display()
-        );
         let mut restic = Command::new("restic");
         restic
             .args(["--repo", "sftp:second-room:/repository", "--no-cache", "--password-file"])
-            .arg(room.file("password"));
-        restic.arg("--option").arg(format!("sftp.command={pipe}")).args(arguments);
+            .arg(self.room.file("password"));
+        // restic reads options as comma-separated values.
+        let option = format!("\"sftp.command={}\"", self.stock.command().join(" "));
+        restic.arg("--option").arg(option).args(arguments);
         restic
     }
 
@@ -94,10 +88,7 @@ fn what_goes_in_comes_out() {
     let begin = Instant::now();
     restic.done(&["backup", disk.to_str().unwrap()]);
     eprintln!("backup of 100 MB: {:?}", begin.elapsed());
-    let report = restic.report();
-    assert_eq!(report.error, None);
-    let transfer = report.transfer.unwrap();
-    assert!(transfer.sent > 100 << 20 && transfer.received > 0, "{transfer:?}");
+    assert_eq!(restic.kind(), None);
     restic.done(&["check", "--read-data"]);
     let target = room.file("restored");
     let begin = Instant::now();
@@ -116,27 +107,26 @@ fn what_goes_in_comes_out() {
 fn whatever_goes_wrong_is_told_by_its_kind() {
     let Some(room) = Room::start("ext4", "512M") else { return };
     let tenant = room.tenant("ibestad", None).unwrap();
-    let mut restic = Restic::new(&room, &tenant);
+    let restic = Restic::new(&room, &tenant);
     restic.done(&["init"]);
-    let kind = |restic: &Restic<'_>| restic.report().error.map(|error| error.kind);
 
-    restic.host_key =
+    let another =
         room.place.rsa_host_key.replace("AAAAB3NzaC1yc2EAAAADAQABAAAB", "AAAAB3NzaC1yc2EAAAADAQABAAAC");
     let attempts = || fs::read_to_string(&room.place.log).unwrap().matches("userauth-request").count();
     let before = attempts();
-    let text = restic.failed(&["snapshots"]);
-    assert_eq!(kind(&restic), Some(ErrorKind::HostKey), "{text}");
+    let deceived = Restic::trusting(&room, &tenant, &another);
+    let text = deceived.failed(&["snapshots"]);
+    assert_eq!(deceived.kind(), Some(ErrorKind::HostKey), "{text}");
     assert_eq!(attempts(), before, "nobody tried to log in");
-    restic.host_key = room.place.host_key.clone();
 
     let stranger = Tenant { account: tenant.account.clone(), key: room.file("agent") };
     let wrong = Restic::new(&room, &stranger);
     wrong.failed(&["snapshots"]);
-    assert_eq!(kind(&wrong), Some(ErrorKind::Refused));
+    assert_eq!(wrong.kind(), Some(ErrorKind::Refused));
 
     room.order("stop").unwrap();
     restic.failed(&["snapshots"]);
-    assert_eq!(kind(&restic), Some(ErrorKind::Unreachable));
+    assert_eq!(restic.kind(), Some(ErrorKind::Unreachable));
     room.order("start").unwrap();
 
     // In the middle of a stream the network goes, or all there stands still.
@@ -155,7 +145,8 @@ fn whatever_goes_wrong_is_told_by_its_kind() {
             let output = running.join().unwrap();
             String::from_utf8_lossy(&output.stderr).into_owned()
         });
-        assert!(matches!(kind(&restic), Some(ErrorKind::TimedOut | ErrorKind::Closed)), "{order}: {text}");
+        let kind = restic.kind();
+        assert!(matches!(kind, Some(ErrorKind::TimedOut | ErrorKind::Closed)), "{order}: {kind:?}: {text}");
         assert!(begin.elapsed() < Duration::from_secs(30), "{order}: {:?}", begin.elapsed());
         room.order(back).unwrap();
     }

@@ -2,36 +2,26 @@
 
 use restic::Error as ResticError;
 use second_room::protocol::{Reason, Refusal};
-use ssh_session::{Error as SshError, ErrorKind};
+use ssh_session::Error as SshError;
 use vertskommune_core::names::Installation;
 use vertskommune_provider::ProviderError;
 
 /// What a connection failed of. `endpoint` is for people.
 pub(crate) fn of_ssh(endpoint: &str, error: &SshError) -> ProviderError {
+    let said = error.to_string();
     match error {
         SshError::HostKey { pinned, seen, .. } => {
             ProviderError::Misidentified { expected: pinned.clone(), found: seen.clone() }
         }
-        other => of_kind(endpoint, other.kind(), other.to_string()),
-    }
-}
-
-/// The same, told by the program between restic and SSH.
-pub(crate) fn of_kind(endpoint: &str, kind: ErrorKind, said: String) -> ProviderError {
-    match kind {
-        ErrorKind::HostKey => {
-            // Which keys they are stands in what was said, which is all that came over.
-            ProviderError::Misidentified { expected: "the pinned host key".to_owned(), found: said }
-        }
-        ErrorKind::Refused => ProviderError::CredentialsRefused,
-        ErrorKind::Denied => ProviderError::Permission(said),
-        ErrorKind::TimedOut => ProviderError::Timeout(said),
-        ErrorKind::Unreachable | ErrorKind::Closed => {
+        SshError::Refused { .. } => ProviderError::CredentialsRefused,
+        SshError::Denied { .. } => ProviderError::Permission(said),
+        SshError::TimedOut { .. } => ProviderError::Timeout(said),
+        SshError::Unreachable { .. } | SshError::Closed { .. } => {
             ProviderError::Unreachable { endpoint: endpoint.to_owned(), why: said }
         }
-        ErrorKind::Key => ProviderError::Refused(said),
-        ErrorKind::File => ProviderError::Capacity(said),
-        ErrorKind::Cancelled => ProviderError::NotPermitted(said),
+        SshError::Key { .. } => ProviderError::Refused(said),
+        SshError::File { .. } => ProviderError::Capacity(said),
+        SshError::Cancelled { .. } => ProviderError::NotPermitted(said),
         _ => ProviderError::Protocol(said),
     }
 }

@@ -19,7 +19,6 @@ mod failure;
 mod guard;
 mod jobs;
 mod look;
-mod memory;
 mod observe;
 mod policy;
 mod preflight;

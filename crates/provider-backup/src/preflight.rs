@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use restic::Bounds;
 use restic::escrow;
 use second_room::protocol::Description;
+use ssh_session::Stock;
 use std::time::Duration;
 use vertskommune_core::render::size;
 use vertskommune_provider::{Checked, Ctx, ProviderError};
@@ -73,7 +74,8 @@ impl SecondRoom {
             Ok(password) => escrow::seal(&self.settings.age, &password, &self.settings.escrow, &bounds).await,
             Err(error) => Err(error.into()),
         };
-        let pipe = &self.settings.pipe;
+        let program = self.settings.ssh.clone();
+        let ssh = tokio::task::spawn_blocking(move || Stock::version(&program)).await;
         vec![
             line(
                 "restic",
@@ -86,15 +88,12 @@ impl SecondRoom {
                     .map_err(|error| error.to_string()),
             ),
             line(
-                "pipe",
-                if pipe.is_file() {
-                    Ok(pipe.display().to_string())
-                } else {
-                    Err(format!(
-                        "{} is no file: name the program vertskommune in spec.settings.pipe",
-                        pipe.display()
-                    ))
-                },
+                "ssh",
+                ssh.map_err(|error| error.to_string()).flatten().map_err(|said| {
+                    format!(
+                        "{said}: install Debian's package openssh-client, or name it in spec.settings.ssh"
+                    )
+                }),
             ),
         ]
     }

@@ -103,7 +103,7 @@ impl SecondRoom {
             let bounds = bounds(ctx);
             let read = Read::Part { part: part.part, of: part.of };
             let checking = vault.repository.check(read, &bounds);
-            while_permitted(ctx, &bounds.cancel, || {}, checking).await?
+            while_permitted(ctx, &bounds.cancel, || None, checking).await?
         };
         let outcome = match checked {
             Ok(()) => Outcome::Intact,
@@ -185,7 +185,10 @@ pub(crate) async fn dump(
     };
     let (mut outgoing, writing) = stream::write(to, passed);
     let bounds = bounds(ctx);
-    let tell = || (around.progress)(Moved { bytes: passed.bytes(), of: sum.bytes, stored: 0 });
+    let tell = || {
+        (around.progress)(Moved { bytes: passed.bytes(), of: sum.bytes, stored: 0 });
+        Some(passed.bytes())
+    };
     let path = disk_path(&run.server, disk);
     let dumping = vault.repository.dump(snapshot, &path, &mut outgoing, &bounds);
     let dumped = while_permitted(ctx, &bounds.cancel, tell, dumping).await?;

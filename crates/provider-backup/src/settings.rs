@@ -34,8 +34,8 @@ pub(crate) struct Settings {
     pub(crate) restic: PathBuf,
     /// The age program.
     pub(crate) age: PathBuf,
-    /// The program that joins restic with SFTP: this one.
-    pub(crate) pipe: PathBuf,
+    /// OpenSSH's program, which joins restic with SFTP.
+    pub(crate) ssh: PathBuf,
     /// Where restic keeps what it has read; nowhere where none is named.
     pub(crate) cache: Option<PathBuf>,
     /// Where restic builds its packs, encrypted, some 16 MiB each.
@@ -54,8 +54,8 @@ struct Written {
     restic: PathBuf,
     #[serde(default = "age")]
     age: PathBuf,
-    #[serde(default)]
-    pipe: Option<PathBuf>,
+    #[serde(default = "ssh")]
+    ssh: PathBuf,
     #[serde(default)]
     cache: Option<PathBuf>,
     #[serde(default)]
@@ -72,6 +72,10 @@ fn restic() -> PathBuf {
 
 fn age() -> PathBuf {
     PathBuf::from("/usr/bin/age")
+}
+
+fn ssh() -> PathBuf {
+    PathBuf::from("/usr/bin/ssh")
 }
 
 impl Settings {
@@ -113,11 +117,8 @@ impl Settings {
             if !is_account(&written.agent_user) {
                 wrong("spec.settings.agentUser", format!("{:?} is no account", written.agent_user));
             }
-            let programs = [
-                ("restic", Some(&written.restic)),
-                ("age", Some(&written.age)),
-                ("pipe", written.pipe.as_ref()),
-            ];
+            let programs =
+                [("restic", Some(&written.restic)), ("age", Some(&written.age)), ("ssh", Some(&written.ssh))];
             let folders = [("cache", written.cache.as_ref()), ("temporary", written.temporary.as_ref())];
             for (field, path) in programs.into_iter().chain(folders) {
                 if path.is_some_and(|path| !path.is_absolute()) {
@@ -125,36 +126,25 @@ impl Settings {
                 }
             }
         }
-        let pipe = written.as_ref().ok().and_then(|written| written.pipe.clone());
-        let pipe = pipe.map_or_else(std::env::current_exe, Ok);
-        if let Err(error) = &pipe {
-            wrong(
-                "spec.settings.pipe",
-                format!("this program does not know where it lies ({error}): name it"),
-            );
-        }
-        match (endpoint, host_key, &host.credentials, written, escrow, pipe) {
-            (
-                Some((name, port)),
-                Ok(host_key),
-                Some(credentials),
-                Ok(written),
-                Some(Ok(escrow)),
-                Ok(pipe),
-            ) if violations.is_empty() => Ok(Self {
-                host: name,
-                port,
-                host_key,
-                credentials: credentials.clone(),
-                agent: written.agent_user,
-                escrow,
-                quota: quota.flatten(),
-                restic: written.restic,
-                age: written.age,
-                pipe,
-                cache: written.cache,
-                temporary: written.temporary.unwrap_or_else(std::env::temp_dir),
-            }),
+        match (endpoint, host_key, &host.credentials, written, escrow) {
+            (Some((name, port)), Ok(host_key), Some(credentials), Ok(written), Some(Ok(escrow)))
+                if violations.is_empty() =>
+            {
+                Ok(Self {
+                    host: name,
+                    port,
+                    host_key,
+                    credentials: credentials.clone(),
+                    agent: written.agent_user,
+                    escrow,
+                    quota: quota.flatten(),
+                    restic: written.restic,
+                    age: written.age,
+                    ssh: written.ssh,
+                    cache: written.cache,
+                    temporary: written.temporary.unwrap_or_else(std::env::temp_dir),
+                })
+            }
             _ => Err(violations),
         }
     }

@@ -222,7 +222,10 @@ impl Run<'_> {
         let backup = self.named(disk_path(&self.server.name, &disk.name), tags);
         let bounds = bounds(self.ctx);
         let before = *moved;
-        let tell = || (self.around.progress)(Moved { bytes: before.bytes + passed.bytes(), ..before });
+        let tell = || {
+            (self.around.progress)(Moved { bytes: before.bytes + passed.bytes(), ..before });
+            Some(passed.bytes())
+        };
         let saving = self.vault.repository.backup(&backup, &mut incoming, |_| {}, &bounds);
         let saved = while_permitted(self.ctx, &bounds.cancel, tell, saving).await;
         // The thread that reads ends by itself once nobody takes from it.

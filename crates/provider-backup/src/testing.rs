@@ -35,7 +35,7 @@ pub(crate) fn host() -> Host {
         ground: Ground::default(),
         destruction_released_until: None,
         maintenance: Maintenance::default(),
-        settings: json!({"escrowRecipient": format!("age1{}", "q".repeat(58)), "pipe": "/usr/bin/vertskommune"}),
+        settings: json!({"escrowRecipient": format!("age1{}", "q".repeat(58))}),
     }
 }
 

@@ -1,13 +1,14 @@
-//! A tenant's repository, opened: with restic, through the program that joins it with SFTP, and with the Secret that has its
-//! password and the account's key.
+//! A tenant's repository, opened: with restic, through the stock ssh, and with the Secret that has its password and the
+//! account's key.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use restic::{Bounds, Error as ResticError, Location, Password, Repository, Restic};
 use second_room::account_name;
 use sha2::{Digest as _, Sha256};
-use ssh_session::{PrivateKey, Report};
+use ssh_session::{PrivateKey, Stock};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use vertskommune_core::names::TenantName;
@@ -15,16 +16,14 @@ use vertskommune_provider::secrets::{Secret, SecretError};
 use vertskommune_provider::{Ctx, ProviderError};
 
 use crate::failure;
-use crate::memory::Memory;
 use crate::room::{KEY, Room, label, of_secret, secret_name};
 use crate::settings::Settings;
 
 /// The entry of a Secret with a repository's password.
 pub(crate) const PASSWORD: &str = "password";
 
-/// So long nothing at all may be heard of the host, and one request may stay without an answer, in seconds.
-const SILENCE: u16 = 30;
-const ANSWER: u16 = 180;
+/// So long nothing at all may be heard of the host.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// Opens repositories.
 #[derive(Debug)]
@@ -76,27 +75,13 @@ impl Vaults {
         let unusable = |error: std::io::Error| {
             ProviderError::Refused(format!("no anonymous file is to be had: {error}"))
         };
-        let key = Memory::of(keys.key.expose()).map_err(unusable)?;
-        let report = Memory::empty().map_err(unusable)?;
         let target = room.target(&account_name(&label(tenant.as_str())?));
-        let pipe = settings.pipe.to_string_lossy().into_owned();
-        let mut command = vec![pipe, "backup".to_owned(), "pipe".to_owned()];
-        for (option, value) in [
-            ("--host", target.host),
-            ("--port", target.port.to_string()),
-            ("--user", target.user.clone()),
-            ("--host-key", target.host_key.to_string()),
-            ("--key", key.path()),
-            ("--report", report.path()),
-            ("--silence", SILENCE.to_string()),
-            ("--answer", ANSWER.to_string()),
-        ] {
-            command.extend([option.to_owned(), value]);
-        }
+        let user = target.user.clone();
+        let way = Stock::new(&settings.ssh, target, &keys.key, SILENCE).map_err(unusable)?;
         let path = second_room::protocol::REPOSITORY.to_owned();
-        let location = Location::Sftp { host: target.user, path, command };
+        let location = Location::Sftp { host: user, path, command: way.command() };
         let repository = Repository::new(restic, location, keys.password.clone());
-        Ok(Vault { repository, keys, endpoint: room.endpoint.clone(), secret: name, report, _key: key })
+        Ok(Vault { repository, keys, endpoint: room.endpoint.clone(), secret: name, way })
     }
 }
 
@@ -106,12 +91,11 @@ pub(crate) struct Vault {
     pub(crate) keys: Keys,
     endpoint: String,
     secret: String,
-    report: Memory,
-    _key: Memory,
+    way: Stock,
 }
 
 impl Vault {
-    /// What an error of restic means. What the program between it and SSH has reported tells more than its last words.
+    /// What an error of restic means. What `ssh` has said tells more than restic's last words.
     pub(crate) fn error(&self, error: &ResticError) -> ProviderError {
         let cut = matches!(
             error,
@@ -119,20 +103,16 @@ impl Vault {
                 | ResticError::Failed { .. }
                 | ResticError::NoRoom { sure: false, .. }
         );
-        let report = self.report.read().ok().and_then(|text| serde_json::from_slice::<Report>(&text).ok());
-        // What was reported is of this call alone.
-        let _ = self.report.clear();
-        match report.and_then(|report| report.error) {
-            Some(reported) if cut => {
-                match failure::of_kind(&self.endpoint, reported.kind, reported.message) {
-                    ProviderError::CredentialsRefused => ProviderError::Permission(format!(
-                        "the second room does not let the key of Secret {} in: put the right Secret back, or let the \
+        // It is of this call alone, so it is taken in any case.
+        match self.way.failure() {
+            Some(said) if cut => match failure::of_ssh(&self.endpoint, &said) {
+                ProviderError::CredentialsRefused => ProviderError::Permission(format!(
+                    "the second room does not let the key of Secret {} in: put the right Secret back, or let the \
                      account be made anew",
-                        self.secret
-                    )),
-                    error => error,
-                }
-            }
+                    self.secret
+                )),
+                error => error,
+            },
             _ => failure::of_restic(&self.endpoint, &self.secret, error),
         }
     }

@@ -1,9 +1,6 @@
 //! What can go wrong with a connection.
 
-use std::io;
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 /// Why a connection failed. `on` is the host and port; no key is in it.
 #[derive(Debug, thiserror::Error)]
@@ -94,15 +91,6 @@ pub enum Error {
         /// Why.
         cause: String,
     },
-    /// The near side of a stream broke: what is joined with the connection.
-    #[error("the near side of the stream broke while {doing}")]
-    Near {
-        /// What was being done.
-        doing: &'static str,
-        /// What the system says.
-        #[source]
-        cause: io::Error,
-    },
     /// It was cancelled.
     #[error("cancelled while {doing}")]
     Cancelled {
@@ -112,8 +100,7 @@ pub enum Error {
 }
 
 /// An [`Error`] for machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// No connection came up.
@@ -134,8 +121,6 @@ pub enum ErrorKind {
     File,
     /// The private key cannot be used.
     Key,
-    /// The near side of a stream broke.
-    Near,
     /// It was cancelled.
     Cancelled,
 }
@@ -153,7 +138,6 @@ impl Error {
             Self::TooLong { .. } => ErrorKind::TooLong,
             Self::File { .. } => ErrorKind::File,
             Self::Key { .. } => ErrorKind::Key,
-            Self::Near { .. } => ErrorKind::Near,
             Self::Cancelled { .. } => ErrorKind::Cancelled,
         }
     }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::TcpStream;
-use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,10 +60,6 @@ impl Link {
             return Err(Error::TimedOut { on: self.on.clone(), doing, after: limit });
         }
         Ok(())
-    }
-
-    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
     }
 
     #[expect(clippy::needless_pass_by_value, reason = "an error is given away where it is told")]

@@ -18,8 +18,7 @@ const WINDOW: u32 = 8 << 20;
 /// The largest packet that we take, in bytes; OpenSSH sends no larger ones.
 const PACKET: u32 = 32 << 10;
 
-/// Ciphers and integrity, fastest first: libssh2 hands over 16 bytes at a time, which costs most with GCM. All are OpenSSH's
-/// defaults.
+/// Ciphers and integrity that are accepted: all are OpenSSH's defaults.
 const CIPHERS: &str = "aes128-ctr,aes256-ctr,aes128-gcm@openssh.com,aes256-gcm@openssh.com";
 const INTEGRITY: &str =
     "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com,hmac-sha2-256,hmac-sha2-512";
@@ -57,11 +56,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// From there until it has let us in.
     pub login: Duration,
-    /// For an answer to something asked: a channel, or one SFTP request of a stream.
+    /// For an answer to something asked: a channel, or one request of SFTP.
     pub answer: Duration,
-    /// In which nothing at all is heard of a host, not even an answer to whether it is still there. Of a stream at least
-    /// 4 s: libssh2 asks no more often than every second one.
-    pub silence: Duration,
 }
 
 impl Default for Limits {
@@ -72,7 +68,6 @@ impl Default for Limits {
             handshake: Duration::from_secs(20),
             login: Duration::from_secs(30),
             answer: Duration::from_secs(300),
-            silence: Duration::from_secs(60),
         }
     }
 }
@@ -89,7 +84,7 @@ impl Session {
     /// Connects, compares the host's key, and logs in.
     ///
     /// # Errors
-    /// All but [`Error::TooLong`], [`Error::Denied`] and [`Error::Near`]. With [`Error::HostKey`] nothing of the private
+    /// All but [`Error::TooLong`] and [`Error::Denied`]. With [`Error::HostKey`] nothing of the private
     /// key was used or sent.
     pub fn open(target: &Target, key: &PrivateKey, limits: Limits, cancel: &Cancel) -> Result<Self, Error> {
         let session = Self::greet(target, limits, cancel)?;

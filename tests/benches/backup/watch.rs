@@ -27,7 +27,7 @@ pub(crate) struct Watched {
     pub(crate) program: Used,
     /// That restic.
     pub(crate) restic: Used,
-    /// What moves its bytes: `vertskommune backup pipe`, or ssh.
+    /// What moves its bytes: ssh.
     pub(crate) ssh: Used,
 }
 

@@ -3,7 +3,6 @@
 mod agent;
 mod keeper;
 mod list;
-mod pipe;
 mod prove;
 mod restore;
 mod run;
@@ -28,7 +27,6 @@ enum Command {
     List(list::List),
     Agent(agent::Agent),
     Keeper(keeper::Keeper),
-    Pipe(pipe::Pipe),
 }
 
 impl Backup {
@@ -40,7 +38,6 @@ impl Backup {
             Command::List(list) => list.run(),
             Command::Agent(agent) => agent.run(),
             Command::Keeper(keeper) => keeper.run(),
-            Command::Pipe(pipe) => pipe.run(),
         }
     }
 }

@@ -3,24 +3,25 @@
 
 mod peer;
 
-use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::OwnedFd;
-use std::thread::{self, JoinHandle};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::pipe::{PipeFlags, pipe_with};
-use ssh_session::{Cancel, Error, ErrorKind, Limits, Output, PrivateKey, Session, Target, Transfer};
+use ssh_session::{Cancel, Error, ErrorKind, Limits, Output, PrivateKey, Session, Stock, Target};
 
 use crate::peer::Sshd;
 
 /// A subsystem that gives back what it gets.
 const ECHO: &str = "/bin/cat";
 
+const SSH: &str = "/usr/bin/ssh";
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn limits() -> Limits {
-    Limits { answer: Duration::from_secs(20), silence: Duration::from_secs(20), ..Limits::default() }
+    Limits { answer: Duration::from_secs(20), ..Limits::default() }
 }
 
 fn open(sshd: &Sshd, limits: Limits, cancel: &Cancel) -> Result<Session, Error> {
@@ -29,44 +30,6 @@ fn open(sshd: &Sshd, limits: Limits, cancel: &Cancel) -> Result<Session, Error> 
 
 fn session(sshd: &Sshd) -> Session {
     open(sshd, limits(), &Cancel::new().unwrap()).unwrap()
-}
-
-/// A stream under way, with our ends of its pipes.
-struct Stream {
-    input: Option<File>,
-    output: Option<File>,
-    joined: JoinHandle<Result<Transfer, Error>>,
-}
-
-fn stream(session: Session) -> Stream {
-    let pipe = || pipe_with(PipeFlags::CLOEXEC).unwrap();
-    let ((input, to_send), (received, output)): ((OwnedFd, OwnedFd), (OwnedFd, OwnedFd)) = (pipe(), pipe());
-    let joined = thread::spawn(move || session.join(input, output));
-    Stream { input: Some(to_send.into()), output: Some(received.into()), joined }
-}
-
-impl Stream {
-    fn send(&mut self, bytes: &[u8]) {
-        self.input.as_mut().unwrap().write_all(bytes).unwrap();
-    }
-
-    /// Is still under way.
-    fn stands(self) -> Self {
-        assert!(!self.joined.is_finished(), "the stream ended: {:?}", self.joined.join().unwrap());
-        self
-    }
-
-    fn ended(self) -> Result<Transfer, Error> {
-        drop(self.input);
-        self.joined.join().unwrap()
-    }
-
-    fn failed(self) -> Error {
-        // The input stays open: the stream must end by itself.
-        let failed = self.joined.join().unwrap().unwrap_err();
-        drop(self.input);
-        failed
-    }
 }
 
 /// Bytes that repeat only after a long time.
@@ -81,13 +44,6 @@ fn noise(length: usize) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
-}
-
-/// Noise in the form of SFTP packets, which are counted on their way.
-fn packets(length: usize) -> Vec<u8> {
-    let noise = noise(length);
-    let packet = |body: &[u8]| [&u32::try_from(body.len()).unwrap().to_be_bytes(), body].concat();
-    noise.chunks(32_000).map(packet).collect::<Vec<_>>().concat()
 }
 
 #[test]
@@ -168,6 +124,39 @@ fn a_frozen_host_is_given_up_in_time() {
     open(&sshd, limits(), &cancel).unwrap();
 }
 
+/// The stock ssh under way.
+struct Stream {
+    stock: Stock,
+    child: Child,
+}
+
+fn stream(target: Target, key: &PrivateKey) -> Stream {
+    let stock = Stock::new(Path::new(SSH), target, key, Duration::from_secs(3)).unwrap();
+    let words = stock.command();
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
+    let child = command.stderr(Stdio::null()).spawn().unwrap();
+    Stream { stock, child }
+}
+
+impl Stream {
+    fn send(&mut self, bytes: &[u8]) {
+        self.child.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    /// It ends by itself, and not well.
+    fn ends(mut self) -> Stock {
+        let status = self.child.wait().unwrap();
+        assert!(!status.success());
+        self.stock
+    }
+
+    /// Why it ended by itself.
+    fn failed(self) -> Error {
+        self.ends().failure().unwrap()
+    }
+}
+
 #[test]
 fn a_stream_goes_both_ways_at_once_and_ends_in_order() {
     // Keys are exchanged anew every few megabytes, as a real sshd does in long transfers.
@@ -175,98 +164,85 @@ fn a_stream_goes_both_ways_at_once_and_ends_in_order() {
         [("plain", ""), ("with new keys", "RekeyLimit 3M"), ("by another cipher", "Ciphers aes256-ctr")]
     {
         let Some(sshd) = Sshd::start(ECHO, options) else { return };
-        let mut stream = stream(session(&sshd));
-        let sent = packets(48_000_000);
-        let mut output = stream.output.take().unwrap();
+        let mut stream = stream(sshd.target(), &sshd.key());
+        let sent = noise(48_000_000);
+        let mut output = stream.child.stdout.take().unwrap();
         let reading = thread::spawn(move || {
             let mut received = Vec::new();
             output.read_to_end(&mut received).map(|_| received).unwrap()
         });
         stream.send(&sent);
-        let transfer = stream.ended().unwrap();
+        drop(stream.child.stdin.take());
+        assert!(stream.child.wait().unwrap().success(), "{what}");
         let received = reading.join().unwrap();
         assert!(received == sent, "{what}: {} bytes of {} came back", received.len(), sent.len());
-        assert_eq!((transfer.sent, transfer.received), (sent.len() as u64, sent.len() as u64), "{what}");
+        assert!(stream.stock.failure().is_none(), "{what}");
     }
 }
 
 #[test]
-fn a_reader_that_rests_holds_the_stream_and_loses_nothing() {
+fn why_a_stream_ends_is_told_by_its_kind() {
     let Some(sshd) = Sshd::start(ECHO, "") else { return };
-    let brisk = Limits { answer: Duration::from_secs(1), silence: Duration::from_secs(4), ..limits() };
-    let mut stream = stream(open(&sshd, brisk, &Cancel::new().unwrap()).unwrap());
-    let sent = packets(30_000_000);
-    let (mut input, copy) = (stream.input.take().unwrap(), sent.clone());
-    let writing = thread::spawn(move || input.write_all(&copy).unwrap());
-    // Longer than any limit, and all buffers on the way are full: the near side is slow, not the host.
-    thread::sleep(Duration::from_secs(9));
-    stream = stream.stands();
-    assert!(!writing.is_finished(), "what is not read is not taken in");
-    let mut received = Vec::new();
-    stream.output.take().unwrap().read_to_end(&mut received).unwrap();
-    writing.join().unwrap();
-    assert!(received == sent);
-    stream.ended().unwrap();
-}
+    let attempts = |log: &str| log.matches("userauth-request").count();
+    let other = Target { host_key: sshd.another_key(), ..sshd.target() };
+    let (pinned, seen) = (other.host_key.fingerprint(), sshd.target().host_key.fingerprint());
+    let error = stream(other, &sshd.key()).failed();
+    assert_eq!(error.kind(), ErrorKind::HostKey, "{error}");
+    for fingerprint in [pinned, seen] {
+        assert!(error.to_string().contains(&fingerprint), "{error} names both keys");
+    }
+    let log = sshd.log_with("Connection closed by");
+    assert_eq!(attempts(&log), 0, "nobody tried to log in:\n{log}");
 
-#[test]
-fn a_quiet_stream_stays_and_an_answer_that_is_owed_does_not_come_forever() {
-    let Some(sshd) = Sshd::start("/bin/sleep 600", "") else { return };
-    let brisk = Limits { answer: Duration::from_secs(1), silence: Duration::from_secs(4), ..limits() };
-    let mut stream = stream(open(&sshd, brisk, &Cancel::new().unwrap()).unwrap());
-    // Nobody asks for anything, and the host says that it is there.
-    thread::sleep(Duration::from_secs(9));
-    stream = stream.stands();
-    stream.send(&packets(100));
-    let error = stream.failed();
-    assert_eq!(error.kind(), ErrorKind::TimedOut);
-    assert!(error.to_string().contains("SFTP request"), "{error}");
-}
+    let error = stream(sshd.target(), &sshd.another_private_key()).failed();
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
 
-#[test]
-fn a_stream_ends_when_the_host_freezes_dies_or_ends_first() {
-    let Some(sshd) = Sshd::start(ECHO, "") else { return };
-    let brisk = Limits { silence: Duration::from_secs(1), ..limits() };
-    let cancel = Cancel::new().unwrap();
-    let mut one = stream(open(&sshd, brisk, &cancel).unwrap());
-    one.send(&packets(1000));
+    let mut one = stream(sshd.target(), &sshd.key());
+    one.send(b"there");
+    one.child.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
     let frozen = sshd.freeze();
     let error = one.failed();
     assert_eq!(error.kind(), ErrorKind::TimedOut, "frozen: {error}");
     drop(frozen);
 
-    let mut one = stream(open(&sshd, brisk, &cancel).unwrap());
-    one.send(&packets(1000));
-    one.output.as_mut().unwrap().read_exact(&mut [0; 1000]).unwrap();
+    let mut one = stream(sshd.target(), &sshd.key());
+    one.send(b"there");
+    one.child.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
     sshd.kill_sessions();
-    let error = one.failed();
-    assert_eq!(error.kind(), ErrorKind::Closed, "killed: {error}");
+    // That a connection was closed goes to standard error alone, from where restic passes it on.
+    let failure = one.ends().failure().map(|error| error.kind());
+    assert!(matches!(failure, None | Some(ErrorKind::Closed)), "killed: {failure:?}");
 
-    let Some(sshd) = Sshd::start("/bin/true", "") else { return };
-    let error = stream(open(&sshd, brisk, &cancel).unwrap()).failed();
-    assert_eq!(error.kind(), ErrorKind::Closed, "ended first: {error}");
+    let target = sshd.target();
+    let nobody = Target { port: 1, ..target.clone() };
+    let error = stream(nobody, &sshd.key()).failed();
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+    let nowhere = Target { host: "no-such-host.invalid".to_owned(), ..target };
+    let error = stream(nowhere, &sshd.key()).failed();
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
 }
 
 #[test]
-fn a_reader_that_is_gone_ends_the_stream() {
+fn a_quiet_stream_stays() {
     let Some(sshd) = Sshd::start(ECHO, "") else { return };
-    let mut stream = stream(session(&sshd));
-    drop(stream.output.take());
-    stream.send(&packets(1000));
-    assert_eq!(stream.failed().kind(), ErrorKind::Near);
+    let mut stream = stream(sshd.target(), &sshd.key());
+    // Longer than any limit. Nobody asks for anything, and the host says that it is there.
+    thread::sleep(Duration::from_secs(8));
+    stream.send(b"there");
+    stream.child.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+    drop(stream.child.stdin.take());
+    assert!(stream.child.wait().unwrap().success());
 }
 
 #[test]
-fn a_program_that_leaves_with_all_its_answers_ends_well() {
+fn no_key_is_an_argument_and_whether_ssh_works_is_told() {
     let Some(sshd) = Sshd::start(ECHO, "") else { return };
-    let mut stream = stream(session(&sshd));
-    let sent = packets(1000);
-    stream.send(&sent);
-    let mut output = stream.output.take().unwrap();
-    output.read_exact(&mut vec![0; sent.len()]).unwrap();
-    // As a program's end closes them.
-    drop(output);
-    assert_eq!(stream.ended().unwrap().received, sent.len() as u64);
+    let stock = Stock::new(Path::new(SSH), sshd.target(), &sshd.key(), PATIENCE).unwrap();
+    let secret = sshd.key().expose().lines().nth(1).unwrap().to_owned();
+    assert!(!stock.command().join(" ").contains(&secret));
+    assert!(Stock::version(Path::new(SSH)).unwrap().contains("OpenSSH"));
+    let error = Stock::version(Path::new("/no/such/ssh")).unwrap_err();
+    assert!(error.contains("/no/such/ssh does not start"), "{error}");
 }
 
 #[test]
@@ -280,11 +256,6 @@ fn a_word_ends_every_wait() {
         })
     };
     let begin = Instant::now();
-    let cancel = Cancel::new().unwrap();
-    let quiet = stream(open(&sshd, limits(), &cancel).unwrap());
-    soon(&cancel);
-    assert_eq!(quiet.failed().kind(), ErrorKind::Cancelled, "a stream");
-
     let cancel = Cancel::new().unwrap();
     let mut running = open(&sshd, limits(), &cancel).unwrap();
     soon(&cancel);

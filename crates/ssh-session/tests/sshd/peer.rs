@@ -135,9 +135,10 @@ impl Sshd {
         Frozen(self)
     }
 
+    /// Parents first: what they started must not end in good order.
     pub(crate) fn kill_sessions(&self) {
         let own = Pid::from_child(&self.process);
-        for process in self.processes().into_iter().filter(|process| *process != own) {
+        for process in self.processes().into_iter().rev().filter(|process| *process != own) {
             let _ = kill_process(process, Signal::KILL);
         }
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::AsRawFd as _;
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, SealFlags, fchmod, fcntl_add_seals, memfd_create};
 
 /// An anonymous file. It is gone with this value.
 pub(crate) struct Memory(File);
@@ -18,6 +18,8 @@ impl Memory {
     /// One that holds this for ever.
     pub(crate) fn of(text: &str) -> io::Result<Self> {
         let mut file = File::from(memfd_create("key", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+        // ssh takes no private key that others may read.
+        fchmod(&file, Mode::RUSR)?;
         file.write_all(text.as_bytes())?;
         fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
         Ok(Self(file))
