@@ -38,7 +38,7 @@ impl SecondRoom {
     ) -> Result<Carried, ProviderError> {
         let _alone = self.at_work.begin(tenant, server)?;
         self.compare_clocks(ctx).await?;
-        let vault = self.vaults.open(&self.settings, &self.room, tenant, ctx).await?;
+        let vault = self.vaults.open_often(&self.settings, &self.room, tenant, ctx).await?;
         let records = read(&vault, ctx).await?;
         let run = records.find(server, disk, None);
         let run =

@@ -62,7 +62,7 @@ impl SecondRoom {
         })?;
         let _alone = self.at_work.begin(&tenant.name, server)?;
         self.compare_clocks(ctx).await?;
-        let vault = self.vaults.open(&self.settings, &self.room, &tenant.name, ctx).await?;
+        let vault = self.vaults.open_often(&self.settings, &self.room, &tenant.name, ctx).await?;
         ctx.permit()?;
         // What of it cannot be removed is another server's, or the export of this one says so.
         match servers.tidy(&tenant.name, ctx).await {

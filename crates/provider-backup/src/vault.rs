@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use restic::{Bounds, Error as ResticError, Location, Password, Repository, Restic};
@@ -29,11 +30,17 @@ const SILENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Vaults {
     restic: OnceCell<Restic>,
+    /// Which of a repository's keys its password opens.
+    opened: Mutex<BTreeMap<TenantName, String>>,
 }
 
 impl Vaults {
     pub(crate) fn new() -> Self {
-        Self { restic: OnceCell::new() }
+        Self { restic: OnceCell::new(), opened: Mutex::default() }
+    }
+
+    fn opened(&self) -> MutexGuard<'_, BTreeMap<TenantName, String>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The restic program, asked once for its version.
@@ -59,6 +66,30 @@ impl Vaults {
         let name = secret_name(tenant);
         let secret = ctx.secrets.get(&name).await.map_err(|error| missing(&name, &error))?;
         self.open_with(settings, room, tenant, &secret).await
+    }
+
+    /// The same for one who goes in several times. restic tries one key after the other, which takes half a second of a processor
+    /// for each, unless it is told which one to try first.
+    pub(crate) async fn open_often(
+        &self,
+        settings: &Settings,
+        room: &Room,
+        tenant: &TenantName,
+        ctx: &Ctx,
+    ) -> Result<Vault, ProviderError> {
+        let mut vault = self.open(settings, room, tenant, ctx).await?;
+        let known = self.opened().get(tenant).cloned();
+        let key = if let Some(key) = known {
+            key
+        } else {
+            let key = vault.repository.current_key(&bounds(ctx)).await;
+            let key = key.map_err(|error| vault.error(&error))?;
+            self.opened().insert(tenant.clone(), key.clone());
+            key
+        };
+        // One that is not there any more does no harm: restic goes on to the others.
+        vault.repository = vault.repository.with_key(key);
+        Ok(vault)
     }
 
     /// The same with this Secret.
