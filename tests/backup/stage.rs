@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -112,8 +112,7 @@ impl Stage {
         provider: &dyn Provider,
         servers: &Servers,
     ) -> Result<Moved, ProviderError> {
-        // A run is named by its second.
-        tokio::time::sleep(Duration::from_millis(1100)).await;
+        another_second().await;
         self.take_with(provider, servers, Arc::new(Always)).await
     }
 
@@ -244,6 +243,29 @@ pub(crate) fn tenant() -> ValidatedTenant {
 
 pub(crate) fn key(kind: &str) -> ResourceKey {
     ResourceKey::new(kind, "ibestad")
+}
+
+/// Waits for the next second: runs are named and proofs are told apart by theirs.
+pub(crate) async fn another_second() {
+    let now = Timestamp::now();
+    let into = u64::try_from(now.subsec_nanosecond()).unwrap();
+    tokio::time::sleep(Duration::from_secs(1) - Duration::from_nanos(into)).await;
+}
+
+/// A permit that is refused at the question of that number, and ever after.
+pub(crate) struct DiesAt(AtomicUsize);
+
+impl DiesAt {
+    pub(crate) fn question(number: usize) -> Arc<Self> {
+        Arc::new(Self(AtomicUsize::new(number)))
+    }
+}
+
+impl Permit for DiesAt {
+    fn check(&self) -> Result<(), Fenced> {
+        let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map(drop).map_err(|_| Fenced("it died".to_owned()))
+    }
 }
 
 /// A permit that somebody takes away.
