@@ -41,6 +41,8 @@ pub(crate) struct Stage {
     pub(crate) room: Room,
     pub(crate) quota: Option<u64>,
     pub(crate) identity: String,
+    /// What restic calls to reach the room.
+    pub(crate) pipe: PathBuf,
     secrets: PathBuf,
     escrow: String,
     /// What was there when the journal was emptied.
@@ -60,7 +62,8 @@ impl Stage {
         let said = Command::new("age-keygen").arg("-y").arg(&pair).output().unwrap();
         let escrow = String::from_utf8(said.stdout).unwrap().trim().to_owned();
         let identity = room.place.host_key.clone();
-        Some(Self { room, quota: None, identity, secrets, escrow, before: std::sync::Mutex::default() })
+        let (pipe, before) = (program().unwrap(), std::sync::Mutex::default());
+        Some(Self { room, quota: None, identity, pipe, secrets, escrow, before })
     }
 
     /// Does something on the room's network.
@@ -133,7 +136,8 @@ impl Stage {
         self.transfer(provider, work, &servers, progress, Arc::new(Always)).await
     }
 
-    async fn transfer(
+    /// Carries out any work.
+    pub(crate) async fn transfer(
         &self,
         provider: &dyn Provider,
         work: Work,
@@ -288,7 +292,7 @@ impl Peer for Stage {
     fn host(&self) -> Host {
         let mut settings = json!({
             "escrowRecipient": self.escrow,
-            "pipe": program().unwrap(),
+            "pipe": self.pipe,
             "temporary": self.room.file("").to_string_lossy(),
         });
         if let Some(quota) = self.quota {
