@@ -1,28 +1,15 @@
 //! The process ends at any moment while an account and a repository are made, and the next one goes on.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use vertskommune_provider::context::Fenced;
+use vertskommune_provider::Applied;
 use vertskommune_provider::testing::conformance::Peer as _;
-use vertskommune_provider::{Applied, Permit};
 
-use crate::stage::{Stage, tenant};
-
-/// Dies at the write of that number.
-struct DiesAt(AtomicUsize);
-
-impl Permit for DiesAt {
-    fn check(&self) -> Result<(), Fenced> {
-        let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        left.map(drop).map_err(|_| Fenced("it died".to_owned()))
-    }
-}
+use crate::stage::{DiesAt, Stage, tenant};
 
 /// Passes with this permit until nothing is left to do or it is refused. Says whether it was.
 async fn dies(stage: &Stage, writes: usize) -> bool {
-    let permit = Arc::new(DiesAt(AtomicUsize::new(writes)));
+    let permit = DiesAt::question(writes);
     let provider = stage.provider();
     let drive = stage.drive(tenant());
     for _ in 0..10 {

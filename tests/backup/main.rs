@@ -4,6 +4,7 @@
 mod breaking;
 mod converging;
 mod crashing;
+mod killed;
 mod proving;
 mod servers;
 mod stage;

@@ -8,7 +8,7 @@ use vertskommune_core::names::TenantName;
 use vertskommune_provider::{Moved, Provider, ProviderError};
 
 use crate::servers::Servers;
-use crate::stage::{SERVER, Stage, tenant};
+use crate::stage::{SERVER, Stage, another_second, tenant};
 
 const MIB: u64 = 1 << 20;
 
@@ -23,9 +23,9 @@ async fn damage(stage: &Stage, provider: &dyn Provider) -> Option<String> {
     seen.backups[&TenantName::from("ibestad")].backups.damage.clone()
 }
 
-/// Proves a disk in another second than the last: times are told by seconds.
+/// Proves a disk in another second than the last.
 async fn prove(stage: &Stage, provider: &dyn Provider, disk: &str) -> Result<Moved, ProviderError> {
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    another_second().await;
     stage.prove(provider, disk).await
 }
 

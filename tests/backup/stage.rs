@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -29,18 +29,23 @@ use vertskommune_provider::testing::Cut;
 use vertskommune_provider::testing::conformance::{Drive, Peer};
 use vertskommune_provider::{Around, Ctx, Moved, Permit, Plugin as _, Provider, ProviderError};
 use vertskommune_provider_backup::BackupPlugin;
-use vertskommune_tests::room::{Room, program};
+use vertskommune_tests::room::Room;
 
 use crate::servers::Servers;
 
 /// The server that is backed up.
 pub(crate) const SERVER: &str = "ibe-fs01";
 
+/// The stock one.
+pub(crate) const SSH: &str = "/usr/bin/ssh";
+
 /// A second room and what is before it.
 pub(crate) struct Stage {
     pub(crate) room: Room,
     pub(crate) quota: Option<u64>,
     pub(crate) identity: String,
+    /// The `ssh` that restic calls to reach the room.
+    pub(crate) ssh: PathBuf,
     secrets: PathBuf,
     escrow: String,
     /// What was there when the journal was emptied.
@@ -60,7 +65,8 @@ impl Stage {
         let said = Command::new("age-keygen").arg("-y").arg(&pair).output().unwrap();
         let escrow = String::from_utf8(said.stdout).unwrap().trim().to_owned();
         let identity = room.place.host_key.clone();
-        Some(Self { room, quota: None, identity, secrets, escrow, before: std::sync::Mutex::default() })
+        let (ssh, before) = (PathBuf::from(SSH), std::sync::Mutex::default());
+        Some(Self { room, quota: None, identity, ssh, secrets, escrow, before })
     }
 
     /// Does something on the room's network.
@@ -112,8 +118,7 @@ impl Stage {
         provider: &dyn Provider,
         servers: &Servers,
     ) -> Result<Moved, ProviderError> {
-        // A run is named by its second.
-        tokio::time::sleep(Duration::from_millis(1100)).await;
+        another_second().await;
         self.take_with(provider, servers, Arc::new(Always)).await
     }
 
@@ -134,7 +139,8 @@ impl Stage {
         self.transfer(provider, work, &servers, progress, Arc::new(Always)).await
     }
 
-    async fn transfer(
+    /// Carries out any work.
+    pub(crate) async fn transfer(
         &self,
         provider: &dyn Provider,
         work: Work,
@@ -246,6 +252,29 @@ pub(crate) fn key(kind: &str) -> ResourceKey {
     ResourceKey::new(kind, "ibestad")
 }
 
+/// Waits for the next second: runs are named and proofs are told apart by theirs.
+pub(crate) async fn another_second() {
+    let now = Timestamp::now();
+    let into = u64::try_from(now.subsec_nanosecond()).unwrap();
+    tokio::time::sleep(Duration::from_secs(1) - Duration::from_nanos(into)).await;
+}
+
+/// A permit that is refused at the question of that number, and ever after.
+pub(crate) struct DiesAt(AtomicUsize);
+
+impl DiesAt {
+    pub(crate) fn question(number: usize) -> Arc<Self> {
+        Arc::new(Self(AtomicUsize::new(number)))
+    }
+}
+
+impl Permit for DiesAt {
+    fn check(&self) -> Result<(), Fenced> {
+        let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map(drop).map_err(|_| Fenced("it died".to_owned()))
+    }
+}
+
 /// A permit that somebody takes away.
 #[derive(Default)]
 pub(crate) struct Lease(AtomicBool);
@@ -266,6 +295,7 @@ impl Peer for Stage {
     fn host(&self) -> Host {
         let mut settings = json!({
             "escrowRecipient": self.escrow,
+            "ssh": self.ssh,
             "temporary": self.room.file("").to_string_lossy(),
         });
         if let Some(quota) = self.quota {

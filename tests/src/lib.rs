@@ -1,4 +1,5 @@
-//! What the tests of the whole share: the lab, and a proxy that can cut the way to the API server.
+//! What the tests of the whole share: the lab, a proxy that can cut the way to the API server, and a relay that can cut the
+//! way to the second room.
 
 pub mod estate;
 pub mod inventory;
@@ -6,5 +7,6 @@ pub mod lab;
 pub mod manifests;
 pub mod measure;
 pub mod proxy;
+pub mod relay;
 pub mod room;
 pub mod status;

@@ -43,6 +43,8 @@ impl SecondRoom {
         let run = records.find(server, disk, None);
         let run =
             run.ok_or_else(|| ProviderError::Refused(format!("there is no backup of {server}/{disk}")))?;
+        // A proof that died left one, and no backup need come before the next proof.
+        vault.break_stale_locks(ctx).await?;
         let key = (tenant.clone(), server.to_owned(), disk.to_owned());
         let kept = self.state().unwritten.remove(&key).filter(|found| found.run == run.id);
         let found = match kept {

@@ -1,7 +1,6 @@
 //! Taking a backup of one server: its disks, each as a stream, and its configuration last, which makes the run whole.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -77,7 +76,7 @@ impl SecondRoom {
         // Nobody checks the repository meanwhile: that excludes all others.
         let shared = self.sharing(&tenant.name);
         let _shared: RwLockReadGuard<'_, ()> = shared.read().await;
-        self.break_stale_locks(&vault, ctx).await?;
+        vault.break_stale_locks(ctx).await?;
         let begun = this_second();
         let run = Run {
             vault,
@@ -96,25 +95,6 @@ impl SecondRoom {
     /// A clock that is wrong by a day makes a backup or a proof look new that is old, or the other way round.
     pub(crate) async fn compare_clocks(&self, ctx: &Ctx) -> Result<(), ProviderError> {
         same_time(Timestamp::now(), &self.room.describe(ctx).await?.clock)
-    }
-
-    /// Removes the locks of those who are surely gone, and no others.
-    async fn break_stale_locks(&self, vault: &Vault, ctx: &Ctx) -> Result<(), ProviderError> {
-        let locks = vault.repository.locks(&bounds(ctx)).await.map_err(|error| vault.error(&error))?;
-        let now = Timestamp::now();
-        let here = rustix::system::uname();
-        let here = here.nodename().to_string_lossy();
-        // A process of this host that is not there holds nothing; of another host's it takes half an hour to be sure.
-        let is_gone = |lock: &restic::Lock| {
-            lock.is_stale(now)
-                || (lock.hostname == here && !Path::new(&format!("/proc/{}", lock.pid)).exists())
-        };
-        if locks.iter().any(is_gone) {
-            ctx.permit()?;
-            tracing::warn!("a lock of one who is gone is removed from the repository");
-            vault.repository.unlock(&bounds(ctx)).await.map_err(|error| vault.error(&error))?;
-        }
-        Ok(())
     }
 }
 

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use restic::{Bounds, Error as ResticError, Location, Password, Repository, Restic};
 use second_room::account_name;
 use sha2::{Digest as _, Sha256};
@@ -126,6 +128,26 @@ pub(crate) struct Vault {
 }
 
 impl Vault {
+    /// Removes the locks of those who are surely gone, and no others. Whoever takes a lock asks for this first: restic never
+    /// does it by itself, and a check that died would keep all others out, one that only read keeps out a check.
+    pub(crate) async fn break_stale_locks(&self, ctx: &Ctx) -> Result<(), ProviderError> {
+        let locks = self.repository.locks(&bounds(ctx)).await.map_err(|error| self.error(&error))?;
+        let now = Timestamp::now();
+        let here = rustix::system::uname();
+        let here = here.nodename().to_string_lossy();
+        // A process of this host that is not there holds nothing; of another host's it takes half an hour to be sure.
+        let is_gone = |lock: &restic::Lock| {
+            lock.is_stale(now)
+                || (lock.hostname == here && !Path::new(&format!("/proc/{}", lock.pid)).exists())
+        };
+        if locks.iter().any(is_gone) {
+            ctx.permit()?;
+            tracing::warn!("a lock of one who is gone is removed from the repository");
+            self.repository.unlock(&bounds(ctx)).await.map_err(|error| self.error(&error))?;
+        }
+        Ok(())
+    }
+
     /// What an error of restic means. What `ssh` has said tells more than restic's last words.
     pub(crate) fn error(&self, error: &ResticError) -> ProviderError {
         let cut = matches!(
