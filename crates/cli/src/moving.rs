@@ -7,15 +7,14 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use vertskommune_core::render;
+use vertskommune_core::render::{self, size};
 use vertskommune_core::transfer::{Transfer, Underway};
 use vertskommune_engine::{Ended, Transferred};
 
 use crate::carrying_out::Writer;
 use crate::embedded::Embedded;
 use crate::exit::Exit;
-use crate::output::{self, size};
-use crate::{interrupt, progress};
+use crate::{interrupt, output, progress};
 
 /// How often progress is looked at.
 const BEAT: Duration = Duration::from_millis(500);

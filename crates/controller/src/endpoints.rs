@@ -1,7 +1,7 @@
 //! One task for each endpoint of the host: it hears of changes there, has them looked at, and names the tenants that
 //! have to be planned again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -9,10 +9,8 @@ use futures::channel::mpsc::UnboundedSender;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
-use vertskommune_core::backup::{Backups, JobStatus};
 use vertskommune_core::names::{ProviderName, TenantName};
-use vertskommune_core::observation::{Coverage, Foreign, Things};
-use vertskommune_engine::{Changed, World};
+use vertskommune_engine::{Changed, Sight, World};
 
 use crate::reconcile::Context;
 
@@ -57,7 +55,7 @@ async fn follow(
     look: Arc<Notify>,
 ) {
     let mut health = None;
-    let mut sight = Sight::of(&provider, &ctx);
+    let mut sight = ctx.engine.sight(&provider);
     loop {
         let begun = Instant::now();
         let changed = tokio::select! {
@@ -67,7 +65,7 @@ async fn follow(
                 Changed::All
             }
         };
-        let before = std::mem::replace(&mut sight, Sight::of(&provider, &ctx));
+        let before = std::mem::replace(&mut sight, ctx.engine.sight(&provider));
         let tenants = {
             let world = ctx.world.read().unwrap_or_else(PoisonError::into_inner);
             concerned(&changed, &before, &sight, &world)
@@ -90,101 +88,14 @@ async fn follow(
     }
 }
 
-/// What a plan takes from a look. The things of a tenant are shared, so this is small.
-#[derive(Default)]
-struct Sight {
-    coverage: Coverage,
-    seen: BTreeMap<TenantName, Things>,
-    foreign: Vec<Foreign>,
-    jobs: BTreeMap<String, JobStatus>,
-    backups: BTreeMap<TenantName, Arc<Backups>>,
-}
-
-impl Sight {
-    fn of(provider: &ProviderName, ctx: &Context) -> Self {
-        let Some(observation) = ctx.engine.observations().remove(provider) else { return Self::default() };
-        Self {
-            coverage: observation.coverage.clone(),
-            seen: observation.seen.clone(),
-            foreign: observation.foreign.clone(),
-            // When it was seen is no news.
-            jobs: observation.jobs.left.clone(),
-            backups: observation
-                .backups
-                .iter()
-                .map(|(name, known)| (name.clone(), known.backups.clone()))
-                .collect(),
-        }
-    }
-}
-
 /// The tenants that have to be planned again: those that were named, or those for which a sweep saw something else
 /// than the one before.
 fn concerned(changed: &Changed, before: &Sight, now: &Sight, world: &World) -> BTreeSet<TenantName> {
-    let known = world.tenants().keys();
     match changed {
         Changed::Nothing => BTreeSet::new(),
-        Changed::Tenants(tenants) => known.filter(|name| tenants.contains(*name)).cloned().collect(),
-        Changed::All if before.coverage != now.coverage || before.foreign != now.foreign => {
-            known.cloned().collect()
+        Changed::Tenants(tenants) => {
+            world.tenants().keys().filter(|name| tenants.contains(*name)).cloned().collect()
         }
-        Changed::All => {
-            let watches_another = |name: &TenantName| {
-                let job = world.tenant(name).and_then(|tenant| tenant.backup.as_ref()?.job());
-                job.is_some_and(|job| before.jobs.get(job) != now.jobs.get(job))
-            };
-            let differs = |name: &&TenantName| {
-                before.seen.get(*name) != now.seen.get(*name)
-                    || before.backups.get(*name) != now.backups.get(*name)
-            };
-            known.filter(|name| differs(name) || watches_another(name)).cloned().collect()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-    use vertskommune_api::{Catalogue, Tenant, validate_tenant};
-
-    use super::*;
-
-    /// A tenant whose backups that job takes; ours are taken without one.
-    fn tenant(name: &str, job: Option<&str>) -> Tenant {
-        let backup = match job {
-            Some(job) => json!({"provider": "room-2", "mode": "External", "external": {"job": job}}),
-            None => json!({
-                "provider": "room-2", "window": {"start": "22:00", "duration": "8h"}, "retention": {"daily": 14},
-            }),
-        };
-        serde_json::from_value(json!({
-            "apiVersion": "vertskommune.no/v1alpha1", "kind": "Tenant", "metadata": {"name": name},
-            "spec": {"displayName": name, "backup": backup},
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn what_a_job_leaves_concerns_those_whose_manifests_name_it() {
-        let mut world = World::default();
-        for (name, job) in [("ibestad", Some("nightly")), ("dyroy", Some("other")), ("gratangen", None)] {
-            world.insert(validate_tenant(&tenant(name, job), &Catalogue::default()).unwrap(), false);
-        }
-        let left = |why: &str| Sight {
-            jobs: [("nightly".to_owned(), JobStatus::Unreadable(why.to_owned()))].into(),
-            ..Sight::default()
-        };
-        let concerned = |before: &Sight, now: &Sight| {
-            let names = concerned(&Changed::All, before, now, &world).into_iter();
-            names.map(|name| name.to_string()).collect::<Vec<_>>()
-        };
-        assert_eq!(concerned(&Sight::default(), &left("it is empty")), ["ibestad"]);
-        assert_eq!(concerned(&left("it is empty"), &left("it is too long")), ["ibestad"]);
-        assert_eq!(concerned(&left("it is empty"), &left("it is empty")), [""; 0]);
-        // A report of the keeper that comes with it concerns its tenant as well.
-        let found = Backups { damage: Some("a pack is gone".to_owned()), ..Backups::default() };
-        let mut both = left("it is too long");
-        both.backups.insert("gratangen".into(), Arc::new(found));
-        assert_eq!(concerned(&left("it is empty"), &both), ["gratangen", "ibestad"]);
+        Changed::All => before.news_for(now, world),
     }
 }

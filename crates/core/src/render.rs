@@ -215,3 +215,22 @@ pub fn capital(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_size_is_short_and_close_enough_to_compare() {
+        for (bytes, expected) in [
+            (0, "0"),
+            (1023, "1023"),
+            (10 << 10, "10Ki"),
+            (39_936, "39Ki"),
+            (1_610_612_736, "1536Mi"),
+            (20_000_000_000, "18Gi"),
+            (16 << 40, "16Ti"),
+            (u64::MAX, "16777215Ti"),
+        ] {
+            assert_eq!(super::size(bytes), expected);
+        }
+    }
+}

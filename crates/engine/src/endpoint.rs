@@ -1,6 +1,6 @@
 //! One endpoint while the engine runs: its provider, what was last seen of it, and its share of the budget.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,10 +8,9 @@ use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use vertskommune_core::backup::Backups;
 use vertskommune_core::host::Host;
-use vertskommune_core::names::{Kind, TenantName};
-use vertskommune_core::observation::{Blindness, Foreign, Observation, Scope, Things};
+use vertskommune_core::names::TenantName;
+use vertskommune_core::observation::{Blindness, Observation, Scope};
 use vertskommune_provider::{Provider, ProviderError};
 
 use crate::observe::Looks;
@@ -96,22 +95,6 @@ impl Endpoint {
 
     pub(crate) fn observation(&self) -> Arc<Observation> {
         self.state().observation.clone()
-    }
-
-    /// What a plan of these tenants takes from what was last seen.
-    pub(crate) fn sight_of(&self, tenants: &BTreeSet<TenantName>) -> Sight {
-        let observation = self.observation();
-        let sight = |tenant: &TenantName| OfTenant {
-            things: observation.seen.get(tenant).cloned(),
-            gap: observation.coverage.tenants.get(tenant).cloned(),
-            foreign: observation.foreign.iter().filter(|f| f.tenant == *tenant).cloned().collect(),
-            // When it was seen is no news.
-            backups: observation.backups.get(tenant).map(|known| known.backups.clone()),
-        };
-        Sight {
-            gaps: (observation.coverage.blind.clone(), observation.coverage.kinds.clone()),
-            tenants: tenants.iter().map(|tenant| (tenant.clone(), sight(tenant))).collect(),
-        }
     }
 
     /// Takes in what was seen, or why nothing was.
@@ -210,31 +193,5 @@ impl Endpoint {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a plan takes from a look at some tenants. Their things are shared, so this is small.
-pub(crate) struct Sight {
-    /// What concerns every tenant.
-    gaps: (Option<Blindness>, BTreeMap<Kind, Blindness>),
-    tenants: BTreeMap<TenantName, OfTenant>,
-}
-
-#[derive(PartialEq)]
-struct OfTenant {
-    things: Option<Things>,
-    gap: Option<Blindness>,
-    foreign: Vec<Foreign>,
-    backups: Option<Arc<Backups>>,
-}
-
-impl Sight {
-    /// The tenants of which a later look saw something else.
-    pub(crate) fn news(&self, later: &Self) -> BTreeSet<TenantName> {
-        let same = |tenant: &TenantName, before: &OfTenant| {
-            self.gaps == later.gaps && later.tenants.get(tenant) == Some(before)
-        };
-        let news = self.tenants.iter().filter(|(tenant, before)| !same(tenant, before));
-        news.map(|(tenant, _)| tenant.clone()).collect()
     }
 }

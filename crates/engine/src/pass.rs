@@ -53,7 +53,7 @@ impl Engine {
             None => self.expand(world, tenant, &endpoints),
             Some(past) => (BTreeMap::from([(past.provider.clone(), past.resources.clone())]), Vec::new()),
         };
-        findings.extend(short_window(tenant, &self.settings.installation, &observations));
+        findings.extend(short_window(tenant, &self.settings.installation, world.hosts(), &observations));
         findings.extend(world.check(tenant, &observations));
         // A record is one provider's: what others hold is neither wanted nor unwanted.
         let concerned = |name: &ProviderName| past.is_none_or(|past| past.provider == *name);

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_provider::{Changes, Ctx};
 
+use crate::sight::Sight;
 use crate::{Engine, Scopes};
 
 /// How long one wait for changes may take before it is begun anew.
@@ -38,10 +39,10 @@ impl Engine {
         match changed {
             Ok(Changes::Tenants(tenants)) if tenants.is_empty() => Changed::Nothing,
             Ok(Changes::Tenants(tenants)) => {
-                let before = endpoint.sight_of(&tenants);
+                let before = Sight::of(&endpoint.observation(), &tenants);
                 self.observe_tenants(provider, world, &tenants).await;
                 // What we did ourselves was looked at when it was done, and is no news here.
-                let news = before.news(&endpoint.sight_of(&tenants));
+                let news = before.news(&Sight::of(&endpoint.observation(), &tenants), &tenants);
                 if news.is_empty() { Changed::Nothing } else { Changed::Tenants(news) }
             }
             Ok(Changes::Anything) => {

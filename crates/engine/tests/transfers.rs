@@ -574,6 +574,18 @@ async fn who_lost_the_claim_of_either_system_moves_nothing() {
 }
 
 #[tokio::test]
+async fn proofs_of_several_servers_are_due_beside_each_other() {
+    let lab = Lab::new(&[("ibe", 2)], 4).await;
+    let turns = lab.engine.turns(&lab.world, &mut lab.all_due());
+    assert_eq!(turns.len(), 2);
+    for turn in turns {
+        lab.engine.transfer(&lab.world, turn).await;
+    }
+    let due = works(&lab.due("ibe").unwrap());
+    assert_eq!(due, ["proving ibe-1/system", "proving ibe-2/system"], "one that fails holds up no other");
+}
+
+#[tokio::test]
 async fn a_proof_that_finds_damage_says_so() {
     let lab = Lab::new(&[("ibe", 1)], 4).await;
     lab.run().await;

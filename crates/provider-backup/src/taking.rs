@@ -64,14 +64,8 @@ impl SecondRoom {
         let vault = self.vaults.open_often(&self.settings, &self.room, &tenant.name, ctx).await?;
         ctx.permit()?;
         // What of it cannot be removed is another server's, or the export of this one says so.
-        match servers.tidy(&tenant.name, ctx).await {
-            Ok(0) => {}
-            Ok(left) => {
-                tracing::warn!(tenant = %tenant.name, left, "a backup that had ended left snapshots on servers; they are removed");
-            }
-            Err(error) => {
-                tracing::warn!(tenant = %tenant.name, %error, "what backups that had ended left on servers is not all removed");
-            }
+        if let Err(error) = servers.tidy(&tenant.name, ctx).await {
+            tracing::warn!(tenant = %tenant.name, %error, "what backups that had ended left on servers is not all removed");
         }
         // Nobody checks the repository meanwhile: that excludes all others.
         let shared = self.sharing(&tenant.name);

@@ -304,7 +304,7 @@ impl Vsphere {
         }
         let permit = session.permit(ctx);
         let removed = remove(session, &*permit, &vm.mor, &is_stale).await?;
-        tracing::info!(server = %vm.name, removed, "snapshots that an export left were removed");
+        tracing::warn!(%tenant, server = %vm.name, provider = %self.host.name, removed, "a backup that had ended left snapshots; they are removed");
         Ok(removed)
     }
 }

@@ -24,7 +24,8 @@ pub trait Exports: Send + Sync {
     ) -> BoxFuture<'a, Result<Box<dyn Export>, ExportError>>;
 
     /// Removes what exports of this tenant left that are no more, as after a crash, and says how much it was. What belongs
-    /// to an export that is open in this process stays; there is no other process, by our claim.
+    /// to an export that is open in this process stays; there is no other process, by our claim. It logs what it removed, of
+    /// which server: whoever asks has nothing to add.
     ///
     /// # Errors
     /// Something may be left.

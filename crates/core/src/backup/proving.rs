@@ -130,11 +130,6 @@ pub fn next_proofs(backup: &Backup, servers: &[Server], backups: &Backups, now: 
     targets
 }
 
-/// The first of them by what was written down, whatever time it is; none where nothing lies in the backups yet.
-pub fn next_proof(backup: &Backup, servers: &[Server], backups: &Backups) -> Option<Target> {
-    next_proofs(backup, servers, backups, Timestamp::MAX).into_iter().next()
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -154,11 +149,16 @@ mod tests {
         Backups { servers: servers.collect(), ..Backups::default() }
     }
 
+    /// The first of them, long after all that was written down.
+    fn first(backup: &Backup, servers: &[Server], backups: &Backups) -> Option<Target> {
+        next_proofs(backup, servers, backups, Timestamp::MAX).into_iter().next()
+    }
+
     fn next(scope: ProofScope, backups: &Backups) -> String {
         let mut backup = backup();
         backup.proof = ProofRule { max_age: hours(168), scope };
         let servers = [server("db01", &["data"]), server("fs01", &["data", "logs"])];
-        next_proof(&backup, &servers, backups)
+        first(&backup, &servers, backups)
             .map_or_else(String::new, |it| format!("{}/{} {:.0}", it.server, it.disk, it.due))
     }
 
@@ -276,7 +276,7 @@ mod tests {
             let mut now = at(NIGHT);
             let mut proven = BTreeSet::new();
             for _ in 0..total * total {
-                let target = next_proof(&backup, &servers, &backups).unwrap();
+                let target = first(&backup, &servers, &backups).unwrap();
                 now = now.max(target.due);
                 let disks = &mut backups.servers.get_mut(&target.server).unwrap().disks;
                 disks.get_mut(&target.disk).unwrap().proof = Some(Proof { at: now, outcome: Outcome::Intact });

@@ -1,6 +1,7 @@
 //! Backup against the host: another room, and time enough.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use jiff::SignedDuration;
 
@@ -69,6 +70,11 @@ impl Night {
         };
         self.servers.iter().map(of_server).fold(0, u64::saturating_add)
     }
+
+    /// Seconds that this takes, one server after the other.
+    fn seconds(&self, known: &Backups) -> u64 {
+        self.bytes(known).div_ceil(throughput(known).0)
+    }
 }
 
 /// Whether the room has too few places for all that is to be backed up while the tenant's window is open: its own servers,
@@ -86,15 +92,13 @@ pub(super) fn full_room(
     let (mut tenants, mut servers, mut bytes, mut seconds) = (0_u64, 0_usize, 0_u64, 0_u64);
     for (name, night) in claims.nights(&backup.provider).filter(|(_, night)| window.holds(&night.window)) {
         let known = seen.and_then(|seen| seen.backups.get(name)).map_or(&none, |known| &known.backups);
-        let its = night.bytes(known);
         tenants += 1;
         servers += night.servers.len();
-        bytes = bytes.saturating_add(its);
-        seconds = seconds.saturating_add(its.div_ceil(throughput(known).0));
+        bytes = bytes.saturating_add(night.bytes(known));
+        seconds = seconds.saturating_add(night.seconds(known));
     }
-    let places = usize::try_from(host.budget.concurrency).unwrap_or(usize::MAX).max(1);
-    let seconds = seconds.div_ceil(u64::from(host.budget.concurrency.max(1)));
-    let takes = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+    let places = places(host);
+    let takes = lasts(seconds.div_ceil(places as u64));
     if servers <= places || takes <= window.duration() {
         return None;
     }
@@ -110,34 +114,89 @@ pub(super) fn full_room(
     )))
 }
 
-/// Whether a tenant's turn is too short for a backup of its largest server, by what was measured so far: a server's disks are
-/// read one after another. Said before the night does, and nothing is held up by it.
+/// Whether a tenant's turn is too short for its backups, by what was measured so far: a server's disks are read one after
+/// another, and as many servers at once as the room has places. Said before the night does, and nothing is held up by it.
 pub fn short_window(
     tenant: &ValidatedTenant,
     installation: &Installation,
+    hosts: &BTreeMap<ProviderName, Host>,
     observations: &Observations,
 ) -> Option<Finding> {
     let backup = tenant.backup.as_ref()?;
-    let room = Schedule::new(backup.window()?, installation, &tenant.name).room();
+    let turn = Schedule::new(backup.window()?, installation, &tenant.name).room();
     let known = observations.get(&backup.provider).and_then(|seen| seen.backups.get(&tenant.name));
     let none = Backups::default();
     let known = known.map_or(&none, |known| &known.backups);
-    let sizes = tenant.servers.iter().map(|server| (bytes(tenant, server, known), server));
-    let (bytes, server) = sizes.max_by_key(|(bytes, _)| *bytes)?;
+    let covered = tenant.servers.iter().filter(|server| backup.selection.covers(server));
+    let servers: BTreeMap<&str, u64> =
+        covered.map(|server| (server.name.as_str(), bytes(tenant, server, known))).collect();
+    let (largest, bytes) = servers.iter().max_by_key(|(_, bytes)| **bytes)?;
     let (throughput, said) = throughput(known);
-    let seconds = i64::try_from(bytes.div_ceil(throughput)).unwrap_or(i64::MAX);
-    if seconds <= room.as_secs() {
-        return None;
+    let takes = lasts(bytes.div_ceil(throughput));
+    if takes <= turn {
+        return short_turn(tenant, turn, &servers, hosts.get(&backup.provider)?, known);
     }
     Some(short(format!(
-        "{}: {} at {} a second ({said}) take {}, and the tenant's turn lasts {}: make the window longer, exclude what \
+        "{largest}: {} at {} a second ({said}) take {}, and the tenant's turn lasts {}: make the window longer, exclude what \
          needs no backup, or ask for more throughput",
-        server.name,
+        size(*bytes),
+        size(throughput),
+        hours(takes),
+        hours(turn)
+    )))
+}
+
+/// The same of all its servers, each of which would have time enough if it had a place. A backup has its place by the room's
+/// budget alone: that of the servers' system is for calls. As long as nothing was measured nothing is said, since a guess that
+/// is a little wrong for one server is far from it for many.
+fn short_turn(
+    tenant: &ValidatedTenant,
+    turn: SignedDuration,
+    servers: &BTreeMap<&str, u64>,
+    room: &Host,
+    known: &Backups,
+) -> Option<Finding> {
+    let (throughput, places) = (measured(known)?, places(room));
+    let takes = lasts(in_turn(servers.values().map(|bytes| bytes.div_ceil(throughput)), places));
+    // That the window as a whole is too short for so many places is said of the room.
+    let (_, night) = night(tenant)?;
+    let fills = lasts(night.seconds(known).div_ceil(places as u64));
+    if takes <= turn || fills > night.window.duration() {
+        return None;
+    }
+    let bytes = servers.values().copied().fold(0, u64::saturating_add);
+    Some(short(format!(
+        "the backups of {} servers, {} at {} a second each (as measured), take {} where {} takes {places} at once, and the \
+         tenant's turn lasts {}: give that HostProvider a larger budget, make the window longer, or exclude what needs no \
+         backup",
+        servers.len(),
         size(bytes),
         size(throughput),
-        hours(SignedDuration::from_secs(seconds)),
-        hours(room)
+        hours(takes),
+        room.name,
+        hours(turn)
     )))
+}
+
+/// When the last of these ends that take so many seconds each, where each begins as soon as one of the places is free: in
+/// this order, as the engine gives them their turns.
+fn in_turn(each: impl Iterator<Item = u64>, places: usize) -> u64 {
+    let mut ends = BinaryHeap::new();
+    for seconds in each {
+        let free = if ends.len() < places { None } else { ends.pop() };
+        let begins = free.map_or(0, |Reverse(end)| end);
+        ends.push(Reverse(seconds.saturating_add(begins)));
+    }
+    ends.into_iter().map(|Reverse(end)| end).max().unwrap_or_default()
+}
+
+/// How many servers are backed up at once in a room.
+fn places(room: &Host) -> usize {
+    usize::try_from(room.budget.concurrency).unwrap_or(usize::MAX).max(1)
+}
+
+fn lasts(seconds: u64) -> SignedDuration {
+    SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
 fn short(message: String) -> Finding {
@@ -152,10 +211,14 @@ fn short(message: String) -> Finding {
 
 /// Bytes a second that a server's disks are read with, and how that is known.
 fn throughput(known: &Backups) -> (u64, &'static str) {
-    match known.throughput.filter(|throughput| *throughput > 0) {
+    match measured(known) {
         Some(measured) => (measured, "as measured"),
         None => (THROUGHPUT, "as long as nothing was measured"),
     }
+}
+
+fn measured(known: &Backups) -> Option<u64> {
+    known.throughput.filter(|throughput| *throughput > 0)
 }
 
 /// The bytes of the server's disks that are read for a backup: by the manifest, or more where more was seen. Before the
@@ -239,6 +302,23 @@ mod tests {
         BTreeMap::from([at("vcenter", servers), at("second-room", room)])
     }
 
+    /// What was seen of the tenant's backups.
+    fn seen(tenant: &ValidatedTenant, backups: Backups) -> Observations {
+        let mut observation = Observation::empty(&"second-room".into());
+        let known = Known { seen_at: jiff::Timestamp::UNIX_EPOCH, backups: Arc::new(backups) };
+        observation.backups.insert(tenant.name.clone(), known);
+        Observations::from([("second-room".into(), Arc::new(observation))])
+    }
+
+    /// What is said of its turn in a room with so many places.
+    fn judge(tenant: &ValidatedTenant, places: u32, seen: &Observations) -> Option<String> {
+        let mut hosts = hosts(Some("room-1"), Some("room-2"));
+        hosts.get_mut(&ProviderName::from("second-room")).unwrap().budget.concurrency = places;
+        let found = short_window(tenant, &"nord".into(), &hosts, seen)?;
+        assert!(!found.blocks, "nothing is held up by it");
+        Some(found.message)
+    }
+
     #[test]
     fn another_room_is_one_that_is_known() {
         for (servers, room, refused, reason) in [
@@ -262,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_night_must_be_long_enough_for_all_disks() {
-        let short = |size: u64, throughput: Option<u64>, seen: u64, exclude: Option<&str>| {
+        let short = |size: u64, throughput: Option<u64>, system: u64, exclude: Option<&str>| {
             let mut tenant = asking();
             tenant.servers[0].disks[0].size = size;
             let asked = tenant.backup.as_mut().unwrap();
@@ -270,13 +350,9 @@ mod tests {
                 Mode::Managed { window: window("22:00", some_hours(2)), retention: Retention::default() };
             asked.selection.exclude.extend(exclude.map(Into::into));
             let mut known = taken("2026-11-24T22:00:00Z", &[("data", None), ("system", None)]);
-            known.disks.get_mut("system").unwrap().bytes = seen;
+            known.disks.get_mut("system").unwrap().bytes = system;
             let backups = Backups { servers: [("fs01".to_owned(), known)].into(), throughput, damage: None };
-            let mut observation = Observation::empty(&"second-room".into());
-            let known = Known { seen_at: jiff::Timestamp::UNIX_EPOCH, backups: Arc::new(backups) };
-            observation.backups.insert(tenant.name.clone(), known);
-            let observations = Observations::from([("second-room".into(), Arc::new(observation))]);
-            short_window(&tenant, &"nord".into(), &observations).map(|finding| finding.message)
+            judge(&tenant, 8, &seen(&tenant, backups))
         };
         let (gib, tib) = (1 << 30, 1 << 40);
         assert_eq!(short(100 * gib, None, gib, None), None, "half an hour");
@@ -298,14 +374,55 @@ mod tests {
         for server in &mut tenant.servers {
             server.disks[0].size = 600 << 30;
         }
-        assert_eq!(
-            short_window(&tenant, &"nord".into(), &Observations::new()),
-            None,
-            "three hours and a half each"
-        );
+        assert_eq!(judge(&tenant, 8, &Observations::new()), None, "three hours and a half each");
         tenant.servers[1].disks[0].size = 8 << 40;
-        let found = short_window(&tenant, &"nord".into(), &Observations::new()).unwrap();
-        assert!(found.message.starts_with("fs02: 8Ti"), "{found}");
+        let found = judge(&tenant, 8, &Observations::new()).unwrap();
+        assert!(found.starts_with("fs02: 8Ti"), "{found}");
+    }
+
+    #[test]
+    fn servers_share_the_places_from_the_turns_beginning() {
+        // The turn of this tenant begins 13 minutes after the window opens.
+        let turn = Schedule::new(&window("22:00", some_hours(8)), &"nord".into(), &"ibestad".into()).room();
+        assert_eq!(hours(turn), "7 h 47 min");
+        for (each, places, throughput, told, reason) in [
+            (&[][..], 1, Some(100), None, "who has no server needs no time"),
+            (&[770], 1, Some(100), None, "one server has the place for itself"),
+            (&[790], 8, Some(100), Some("fs00: "), "one slow disk is not helped by places"),
+            (&[190; 4], 1, Some(100), None, "seven hours and a half"),
+            (&[197; 4], 1, Some(100), Some("the backups of 4 servers"), "after the turn, within the window"),
+            (&[197; 4], 2, Some(100), None, "two at once"),
+            (&[197; 4], 0, Some(100), Some("takes 1 at once"), "there is always one place"),
+            (&[197; 16], 4, Some(100), Some("takes 4 at once"), "four rounds"),
+            (&[197; 12], 4, Some(100), None, "three rounds"),
+            (
+                &[100, 100, 100, 100, 600],
+                2,
+                Some(100),
+                Some("take 8 h 00 min"),
+                "the long one is last to begin",
+            ),
+            (&[600, 100, 100, 100, 100], 2, Some(100), None, "and here the first"),
+            (&[197; 4], 1, None, None, "nothing was measured"),
+            (&[197; 4], 1, Some(0), None, "a measurement of nothing is none"),
+            (&[300; 4], 1, Some(100), None, "longer than the window is said of the room"),
+        ] {
+            let mut tenant = asking();
+            tenant.servers.clear();
+            for (index, hours) in each.iter().enumerate() {
+                let mut server = server(&format!("fs{index:02}"), &["data"]);
+                // By the hundredth of an hour, at 100 MiB a second.
+                server.disks[0].size = hours * 36 * (100 << 20);
+                tenant.servers.push(server);
+            }
+            let throughput = throughput.map(|mebibytes: u64| mebibytes << 20);
+            let found = judge(&tenant, places, &seen(&tenant, Backups { throughput, ..Backups::default() }));
+            match (&found, told) {
+                (None, None) => {}
+                (Some(found), Some(told)) if found.contains(told) => {}
+                _ => panic!("{reason}: {found:?}"),
+            }
+        }
     }
 
     #[test]
@@ -361,11 +478,10 @@ mod tests {
     fn before_anything_was_seen_the_manifest_tells() {
         let mut tenant = asking();
         let nothing = Observations::new();
-        assert_eq!(short_window(&tenant, &"nord".into(), &nothing), None);
+        assert_eq!(judge(&tenant, 8, &nothing), None);
         tenant.servers[0].disks[0].size = 8 << 40;
-        let found = short_window(&tenant, &"nord".into(), &nothing).unwrap();
-        assert!(!found.blocks, "nothing is held up by it");
+        assert!(judge(&tenant, 8, &nothing).is_some());
         tenant.backup.as_mut().unwrap().mode = Mode::External { job: "nightly".to_owned() };
-        assert_eq!(short_window(&tenant, &"nord".into(), &nothing), None, "another product has its own time");
+        assert_eq!(judge(&tenant, 8, &nothing), None, "another product has its own time");
     }
 }

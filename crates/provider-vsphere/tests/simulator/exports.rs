@@ -2,11 +2,14 @@
 
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 use vertskommune_core::backup::facts::{Hindrance, Obstacle};
 use vertskommune_core::observation::Busy;
 use vertskommune_core::step::Wait;
@@ -318,6 +321,32 @@ async fn without_a_permit_nothing_is_taken_and_nothing_removed() {
     assert_eq!(scene.snapshots().await, [""; 0]);
 }
 
+/// Counts what exports warn of.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicUsize>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN && metadata.target().ends_with("::exports")
+    }
+
+    fn event(&self, _: &Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_is_ours_and_left_is_tidied_away() {
     let scene = scene!("09");
@@ -332,8 +361,16 @@ async fn only_what_is_ours_and_left_is_tidied_away() {
     }
     let export = scene.export().await.unwrap();
     scene.take("vertskommune backup nord/dyroy/dyr-fs01 20261101T000000Z").await;
+    let warnings = Warnings::default();
+    let logs = tracing::subscriber::set_default(warnings.clone());
     assert_eq!(scene.tidy().await, Ok(1));
     assert_eq!(scene.tidy().await, Ok(0));
+    drop(logs);
+    assert_eq!(
+        warnings.0.load(Ordering::Relaxed),
+        1,
+        "what was removed is logged here, and nothing of nothing"
+    );
     let mut left = scene.snapshots().await;
     left.retain(|it| !strangers.contains(&it.as_str()));
     assert_eq!(left, [format!("vertskommune backup nord/dyroy/dyr-fs01 {}", scene.run)], "an open one stays");

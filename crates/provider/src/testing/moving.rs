@@ -8,7 +8,8 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use vertskommune_core::backup::facts::Obstacle;
-use vertskommune_core::backup::{Mode, SYSTEM, Schedule, proving};
+use vertskommune_core::backup::proving::next_proofs;
+use vertskommune_core::backup::{Mode, SYSTEM, Schedule};
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{Installation, ResourceId, ResourceKey, TenantName};
 use vertskommune_core::observation::Observation;
@@ -53,7 +54,7 @@ pub(super) fn due(
             due.now.push(transfer(turn.begins, &server.name, Work::Backup));
         }
     }
-    if let Some(next) = known.and_then(|known| proving::next_proof(backup, &tenant.servers, known)) {
+    for next in known.into_iter().flat_map(|known| next_proofs(backup, &tenant.servers, known, now)) {
         if next.due <= now {
             due.now.push(transfer(next.due, &next.server, Work::Proof { disk: next.disk }));
         } else {

@@ -11,10 +11,10 @@ use keeper::{ByPolicy, Report, Settings};
 use restic::Bounds;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use vertskommune_core::render::size;
 
 use crate::arguments::Format;
 use crate::exit::Exit;
-use crate::output::size;
 use crate::{embedded, interrupt, output};
 
 /// Keeps copies of all repositories that no account can write, puts back what went, and removes what is no longer asked for

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::Args;
 use vertskommune_core::backup::facts::{Outcome, Proof};
+use vertskommune_core::render::size;
 use vertskommune_provider::Run;
 use vertskommune_provider::context::Always;
 
 use super::whose::Whose;
 use crate::arguments::Format;
 use crate::exit::Exit;
-use crate::output::size;
 use crate::{embedded, output, progress};
 
 /// Lists a tenant's backups with their sizes and proofs, the newest first, whether it has a manifest or not

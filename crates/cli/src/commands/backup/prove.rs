@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use vertskommune_core::backup::proving::next_proof;
+use jiff::Timestamp;
+use vertskommune_core::backup::proving::next_proofs;
 use vertskommune_core::backup::{Backups, Item};
 use vertskommune_core::transfer::Work;
 
@@ -40,8 +41,9 @@ impl Prove {
 
     fn works(&self, wanted: &Wanted, backups: &Backups) -> anyhow::Result<Vec<(String, Work)>> {
         let Some(what) = &self.what else {
-            let next = next_proof(&wanted.backup, &wanted.tenant.servers, backups);
-            let next = next.context("nothing lies in the backups yet that could be proven")?;
+            let next = next_proofs(&wanted.backup, &wanted.tenant.servers, backups, Timestamp::now());
+            let next =
+                next.into_iter().next().context("nothing lies in the backups yet that could be proven")?;
             return Ok(vec![(next.server, Work::Proof { disk: next.disk })]);
         };
         let Item { server, disk } = Item::from(what.as_str());

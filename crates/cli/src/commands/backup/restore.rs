@@ -11,6 +11,7 @@ use clap::{ArgGroup, Args};
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 use vertskommune_core::names::{ProviderName, is_label};
+use vertskommune_core::render::size;
 use vertskommune_engine::Engine;
 use vertskommune_provider::context::Always;
 use vertskommune_provider::{Moved, Restore as Wanted, RestoreServer};
@@ -19,7 +20,6 @@ use super::whose::Whose;
 use crate::carrying_out::Writer;
 use crate::embedded::Embedded;
 use crate::exit::Exit;
-use crate::output::size;
 use crate::{embedded, interrupt, output, progress};
 
 /// Gives a disk of a server back as it was, as a raw image, or the server as a new machine beside the old one
