@@ -256,7 +256,7 @@ pub(crate) fn key(kind: &str) -> ResourceKey {
 pub(crate) async fn another_second() {
     let now = Timestamp::now();
     let into = u64::try_from(now.subsec_nanosecond()).unwrap();
-    tokio::time::sleep(Duration::from_secs(1) - Duration::from_nanos(into)).await;
+    tokio::time::sleep(Duration::from_nanos(1_000_000_000_u64.saturating_sub(into))).await;
 }
 
 /// A permit that is refused at the question of that number, and ever after.
