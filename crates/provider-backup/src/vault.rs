@@ -67,43 +67,7 @@ impl Vaults {
     ) -> Result<Vault, ProviderError> {
         let name = secret_name(tenant);
         let secret = ctx.secrets.get(&name).await.map_err(|error| missing(&name, &error))?;
-        self.open_with(settings, room, tenant, &secret).await
-    }
-
-    /// The same for one who goes in several times. restic tries one key after the other, which takes half a second of a processor
-    /// for each, unless it is told which one to try first.
-    pub(crate) async fn open_often(
-        &self,
-        settings: &Settings,
-        room: &Room,
-        tenant: &TenantName,
-        ctx: &Ctx,
-    ) -> Result<Vault, ProviderError> {
-        let mut vault = self.open(settings, room, tenant, ctx).await?;
-        let known = self.opened().get(tenant).cloned();
-        let key = if let Some(key) = known {
-            key
-        } else {
-            let key = vault.repository.current_key(&bounds(ctx)).await;
-            let key = key.map_err(|error| vault.error(&error))?;
-            self.opened().insert(tenant.clone(), key.clone());
-            key
-        };
-        // One that is not there any more does no harm: restic goes on to the others.
-        vault.repository = vault.repository.with_key(key);
-        Ok(vault)
-    }
-
-    /// The same with this Secret.
-    pub(crate) async fn open_with(
-        &self,
-        settings: &Settings,
-        room: &Room,
-        tenant: &TenantName,
-        secret: &Secret,
-    ) -> Result<Vault, ProviderError> {
-        let name = secret_name(tenant);
-        let keys = Keys::read(&name, secret)?;
+        let keys = Keys::read(&name, &secret)?;
         let restic = self.restic(settings).await?;
         let unusable = |error: std::io::Error| {
             ProviderError::Refused(format!("no anonymous file is to be had: {error}"))
@@ -114,7 +78,34 @@ impl Vaults {
         let path = second_room::protocol::REPOSITORY.to_owned();
         let location = Location::Sftp { host: user, path, command: way.command() };
         let repository = Repository::new(restic, location, keys.password.clone());
-        Ok(Vault { repository, keys, endpoint: room.endpoint.clone(), secret: name, way })
+        let vault = Vault { repository, keys, endpoint: room.endpoint.clone(), secret: name, way };
+        Ok(self.hint(tenant, vault))
+    }
+
+    /// The same for one who goes in several times, who first asks which key it is.
+    pub(crate) async fn open_often(
+        &self,
+        settings: &Settings,
+        room: &Room,
+        tenant: &TenantName,
+        ctx: &Ctx,
+    ) -> Result<Vault, ProviderError> {
+        let vault = self.open(settings, room, tenant, ctx).await?;
+        if self.opened().contains_key(tenant) {
+            return Ok(vault);
+        }
+        let key = vault.repository.current_key(&bounds(ctx)).await.map_err(|error| vault.error(&error))?;
+        self.opened().insert(tenant.clone(), key);
+        Ok(self.hint(tenant, vault))
+    }
+
+    /// restic tries one key after the other, which takes half a second of a processor for each, unless it is told which one to
+    /// try first. One that is not there any more does no harm: it goes on to the others.
+    fn hint(&self, tenant: &TenantName, mut vault: Vault) -> Vault {
+        if let Some(key) = self.opened().get(tenant) {
+            vault.repository = vault.repository.with_key(key);
+        }
+        vault
     }
 }
 
