@@ -230,6 +230,7 @@ fn a_check_that_died_keeps_nobody_from_his_disk() {
         let locks: Vec<_> = locks.map(|(number, _)| number).collect();
         let [_list, _restore, _note, check, _note_of_check] = locks[..] else { panic!("{writes:#?}") };
         assert!(scene.dies(&proof(), check, Cut::After).await);
+        scene.relay.reset().unwrap();
         let restore = Restore {
             tenant: "ibestad".into(),
             server: SERVER.to_owned(),
