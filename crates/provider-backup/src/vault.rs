@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -127,10 +126,8 @@ impl Vault {
         let here = rustix::system::uname();
         let here = here.nodename().to_string_lossy();
         // A process of this host that is not there holds nothing; of another host's it takes half an hour to be sure.
-        let is_gone = |lock: &restic::Lock| {
-            lock.is_stale(now)
-                || (lock.hostname == here && !Path::new(&format!("/proc/{}", lock.pid)).exists())
-        };
+        let is_gone =
+            |lock: &restic::Lock| lock.is_stale(now) || (lock.hostname == here && !is_running(lock.pid));
         if locks.iter().any(is_gone) {
             ctx.permit()?;
             tracing::warn!("a lock of one who is gone is removed from the repository");
@@ -160,6 +157,15 @@ impl Vault {
             _ => failure::of_restic(&self.endpoint, &self.secret, error),
         }
     }
+}
+
+/// Whether there is such a process on this host. One that has ended and was not waited for yet is none.
+fn is_running(process: impl std::fmt::Display) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{process}/stat"));
+    // The name in parentheses may hold anything; the state is behind it.
+    let has_ended =
+        |stat: &str| stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']));
+    state.is_ok_and(|stat| !has_ended(&stat))
 }
 
 /// Why a tenant's Secret cannot be had, where there must be one.
@@ -218,5 +224,27 @@ pub(crate) fn bounds(ctx: &Ctx) -> Bounds {
     Bounds {
         within: ctx.deadline.saturating_duration_since(Instant::now()),
         cancel: ctx.cancel.child_token(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_has_ended_holds_nothing() {
+        assert!(is_running(std::process::id()));
+        let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+        assert!(is_running(child.id()));
+        child.kill().unwrap();
+        // It is a zombie until it is waited for.
+        while is_running(child.id()) {
+            std::thread::yield_now();
+        }
+        assert!(std::path::Path::new(&format!("/proc/{}", child.id())).exists());
+        child.wait().unwrap();
+        assert!(!is_running(child.id()));
     }
 }
