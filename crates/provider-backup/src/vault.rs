@@ -93,8 +93,14 @@ impl Vaults {
         if self.opened().contains_key(tenant) {
             return Ok(vault);
         }
-        let key = vault.repository.current_key(&bounds(ctx)).await.map_err(|error| vault.error(&error))?;
-        self.opened().insert(tenant.clone(), key);
+        // restic 0.14 lists keys under a lock, whatever it is told.
+        ctx.permit()?;
+        match vault.repository.current_key(&bounds(ctx)).await {
+            Ok(key) => self.opened().insert(tenant.clone(), key),
+            // That may be a dead one's, which has to be removed first. It only takes longer.
+            Err(ResticError::Locked(_)) => return Ok(vault),
+            Err(error) => return Err(vault.error(&error)),
+        };
         Ok(self.hint(tenant, vault))
     }
 
