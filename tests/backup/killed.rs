@@ -175,6 +175,14 @@ impl Scene {
         panic!("there are fewer writes than before")
     }
 
+    /// Dies at every write and is refused at every question, and the repository is whole after that.
+    async fn is_killed_everywhere(&self, work: &Work) {
+        let writes = self.dies_everywhere(work).await;
+        assert_eq!(kinds(&writes), BTreeSet::from(KINDS), "{writes:#?}");
+        self.is_refused_everywhere(work).await;
+        self.stage.restic(&self.stage.password(), "check --read-data");
+    }
+
     /// The permit is refused at every question of the work, and the next one does it.
     async fn is_refused_everywhere(&self, work: &Work) {
         let mut last = self.last(work).await;
@@ -209,10 +217,7 @@ fn wherever_it_dies_in_a_backup_the_next_one_is_whole() {
     let Some(scene) = Scene::set() else { return };
     scene.stage.block_on(async {
         scene.ready().await;
-        let writes = scene.dies_everywhere(&Work::Backup).await;
-        assert_eq!(kinds(&writes), BTreeSet::from(KINDS), "{writes:#?}");
-        scene.is_refused_everywhere(&Work::Backup).await;
-        scene.stage.restic(&scene.stage.password(), "check --read-data");
+        scene.is_killed_everywhere(&Work::Backup).await;
     });
 }
 
@@ -222,10 +227,7 @@ fn wherever_it_dies_in_a_proof_the_next_one_is_whole() {
     scene.stage.block_on(async {
         scene.ready().await;
         scene.carry_out(&Work::Backup, Arc::new(Always)).await.unwrap();
-        let writes = scene.dies_everywhere(&proof()).await;
-        assert_eq!(kinds(&writes), BTreeSet::from(KINDS), "{writes:#?}");
-        scene.is_refused_everywhere(&proof()).await;
-        scene.stage.restic(&scene.stage.password(), "check --read-data");
+        scene.is_killed_everywhere(&proof()).await;
     });
 }
 

@@ -56,15 +56,15 @@ pub(crate) fn to_its_end(mut command: Child) -> anyhow::Result<Watched> {
         if let Some(status) = command.try_wait()? {
             break status;
         }
-        let taking =
-            std::iter::once(command.id()).chain(children(command.id())).find(|it| is_taking_a_disk(*it));
-        match taking {
-            Some(restic) if watched.stream.is_zero() => watched.stream(command.id(), restic)?,
-            _ => {
-                watched.program.look(command.id());
-                std::thread::sleep(SOON);
+        if watched.stream.is_zero() {
+            let mut family = std::iter::once(command.id()).chain(children(command.id()));
+            if let Some(restic) = family.find(|process| is_taking_a_disk(*process)) {
+                watched.follow(command.id(), restic)?;
+                continue;
             }
         }
+        watched.program.look(command.id());
+        std::thread::sleep(SOON);
     };
     watched.whole = begun.elapsed();
     ensure!(status.success(), "the command ended with {status}");
@@ -74,7 +74,7 @@ pub(crate) fn to_its_end(mut command: Child) -> anyhow::Result<Watched> {
 
 impl Watched {
     /// Looks on until the restic that takes the disk has ended, which is told by the kernel at once.
-    fn stream(&mut self, command: u32, restic: u32) -> anyhow::Result<()> {
+    fn follow(&mut self, command: u32, restic: u32) -> anyhow::Result<()> {
         let begun = Instant::now();
         let ended = until_its_end(restic)?;
         let mut ssh = Vec::new();
