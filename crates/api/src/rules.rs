@@ -276,3 +276,41 @@ pub(crate) const BACKUP_EXCLUDES_SERVERS: Rule = (
      i.startsWith(s.name + '/')))",
     "spec.backup.servers.exclude names none of spec.servers: correct the name",
 );
+
+/// The longest list of domain controllers or DNS servers of a directory.
+pub(crate) const MAX_CONTROLLERS: u64 = 8;
+/// The longest list of computers that let a trusted domain's users in.
+pub(crate) const MAX_ALLOWED: u64 = 64;
+/// A DNS name of several labels, in lower case.
+pub(crate) const DOMAIN: &str =
+    "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+$";
+/// A NetBIOS name of a domain.
+pub(crate) const NETBIOS: &str = "^[A-Z0-9]([-A-Z0-9]*[A-Z0-9])?$";
+
+pub(crate) const DIRECTORY_PROVIDER_IMMUTABLE: Rule = (
+    "self == oldSelf",
+    "spec.directory.provider cannot change: remove directory, and write it anew when the trust is gone",
+);
+
+pub(crate) const PARTNER_DOMAIN_STAYS: Rule = (
+    "self.domain == oldSelf.domain && (has(self.netbiosName) ? self.netbiosName : '') == \
+     (has(oldSelf.netbiosName) ? oldSelf.netbiosName : '')",
+    "spec.directory.domain and netbiosName cannot change: remove directory, and write it anew when the trust is gone",
+);
+
+pub(crate) const ACCESS_GOES_ACROSS: Rule = (
+    "self.all(a, a.usersOf != a.servicesOf)",
+    "spec.directory.access has the same side as usersOf and servicesOf: write tenant in the one and host in the other",
+);
+
+pub(crate) const ALLOWED_NEEDS_SELECTIVE: Rule = (
+    "!has(self.allowedToAuthenticate) || self.allowedToAuthenticate.size() == 0 || \
+     (has(self.selectiveAuthentication) && self.selectiveAuthentication)",
+    "allowedToAuthenticate only counts where authentication is selective: write selectiveAuthentication: true, or remove it",
+);
+
+pub(crate) const AGENT_IS_REACHED: Rule = (
+    "self.mode == 'Agent' ? has(self.endpoint) && has(self.identity) && has(self.secretRef) : \
+     !has(self.endpoint) && !has(self.identity) && !has(self.secretRef)",
+    "spec.directory.partnerSide needs endpoint, identity and secretRef in mode Agent, and has none of them in mode Manual",
+);

@@ -15,6 +15,7 @@ use crate::quantity::Quantity;
 use crate::rules;
 
 pub mod backup;
+pub mod directory;
 pub mod firewall;
 mod status;
 
@@ -115,6 +116,9 @@ pub struct TenantSpec {
     /// How the servers are backed up into another room. Removed, no more backups are taken; those that are there stay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<backup::Backup>,
+    /// The trust between the municipality's Active Directory and the host's. Removed, the trust is removed on both sides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<directory::Directory>,
     /// When work that interrupts a service of this municipality (a restart, say) may be done, besides the windows of
     /// the HostProvider. Without any window such work waits until servers[].restartBefore allows it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,7 +141,9 @@ impl TenantSpec {
     pub fn providers(&self) -> impl Iterator<Item = &str> {
         let compute = self.compute.iter().map(|compute| compute.provider.as_str());
         let firewall = self.firewall.iter().map(|firewall| firewall.provider.as_str());
-        compute.chain(firewall).chain(self.backup.iter().map(|backup| backup.provider.as_str()))
+        let backup = self.backup.iter().map(|backup| backup.provider.as_str());
+        let directory = self.directory.iter().map(|directory| directory.provider.as_str());
+        compute.chain(firewall).chain(backup).chain(directory)
     }
 
     /// The rule sets that it pins, each as name@version.
@@ -356,11 +362,14 @@ pub struct DeletionPolicy {
     /// Rules and objects of the firewall, which hold no data. Remove takes them away; Retain leaves them as they are.
     #[serde(default = "remove")]
     pub firewall: Deletion,
+    /// The trust with the host's directory. Remove takes it away on both sides; Retain leaves it as it is.
+    #[serde(default = "remove")]
+    pub directory: Deletion,
 }
 
 impl Default for DeletionPolicy {
     fn default() -> Self {
-        Self { servers: Deletion::Retain, firewall: Deletion::Remove }
+        Self { servers: Deletion::Retain, firewall: Deletion::Remove, directory: Deletion::Remove }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod address;
 mod backup;
+mod directory;
 mod fields;
 mod firewall;
 mod host;

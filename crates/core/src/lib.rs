@@ -8,6 +8,7 @@
 pub mod backup;
 pub mod check;
 pub mod difference;
+pub mod directory;
 pub mod domain;
 pub mod error;
 pub mod facts;

@@ -16,11 +16,13 @@ pub enum Concern {
     Firewall,
     /// Backup: `spec.backup`.
     Backup,
+    /// The trust with the host's directory: `spec.directory`.
+    Directory,
 }
 
 impl Concern {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Servers, Self::Firewall, Self::Backup];
+    pub const ALL: [Self; 4] = [Self::Servers, Self::Firewall, Self::Backup, Self::Directory];
 }
 
 /// The kinds of one plugin.

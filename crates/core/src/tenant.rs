@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::backup::Backup;
+use crate::directory::Directory;
 use crate::firewall::Firewall;
 use crate::names::{ProviderName, TenantName};
 use crate::schema::Concern;
@@ -35,6 +36,8 @@ pub struct ValidatedTenant {
     pub firewall: Option<Firewall>,
     /// How its servers are backed up.
     pub backup: Option<Backup>,
+    /// Its trust with the host's directory.
+    pub directory: Option<Directory>,
     /// When work that interrupts a service may be done, besides the host's own windows.
     pub maintenance: Maintenance,
     /// What is done about sizes that somebody changed by hand.
@@ -56,7 +59,9 @@ impl ValidatedTenant {
         let firewall =
             self.firewall.iter().map(|it| (Concern::Firewall, &it.provider, "spec.firewall.provider"));
         let backup = self.backup.iter().map(|it| (Concern::Backup, &it.provider, "spec.backup.provider"));
-        compute.chain(firewall).chain(backup)
+        let directory =
+            self.directory.iter().map(|it| (Concern::Directory, &it.provider, "spec.directory.provider"));
+        compute.chain(firewall).chain(backup).chain(directory)
     }
 
     /// The providers that it names.
@@ -66,7 +71,8 @@ impl ValidatedTenant {
 
     /// The providers that its networks reach.
     pub fn carriers(&self) -> impl Iterator<Item = &ProviderName> {
-        self.uses().filter(|(concern, ..)| *concern != Concern::Backup).map(|(_, provider, _)| provider)
+        let carries = |concern| matches!(concern, Concern::Servers | Concern::Firewall);
+        self.uses().filter(move |(concern, ..)| carries(*concern)).map(|(_, provider, _)| provider)
     }
 
     /// What it names for adoption in this provider, each as its manifest writes it.
@@ -194,6 +200,8 @@ pub struct DeletionPolicy {
     pub servers: Deletion,
     /// The firewall's rules and objects, which hold no data.
     pub firewall: Deletion,
+    /// The trust, which holds no data.
+    pub directory: Deletion,
 }
 
 impl DeletionPolicy {
@@ -204,6 +212,7 @@ impl DeletionPolicy {
             Concern::Firewall => self.firewall,
             // What takes backups has no way to remove one.
             Concern::Backup => Deletion::Retain,
+            Concern::Directory => self.directory,
         }
     }
 

@@ -79,6 +79,7 @@ fn tenant() -> ValidatedTenant {
         servers: Vec::new(),
         firewall: None,
         backup: None,
+        directory: None,
         maintenance: Maintenance::default(),
         drift_policy: DriftPolicy::Heal,
         deletion_policy: DeletionPolicy::default(),

@@ -223,6 +223,7 @@ fn of_another_kind(field: &str, provider: &ProviderName, concern: Concern) -> Fi
         Concern::Servers => "servers",
         Concern::Firewall => "a firewall",
         Concern::Backup => "backup",
+        Concern::Directory => "a trust",
     };
     Finding {
         field: field.to_owned(),

@@ -82,6 +82,7 @@ fn tenant(number: u16, provider: &str) -> ValidatedTenant {
         maintenance: Maintenance::default(),
         firewall: None,
         backup: None,
+        directory: None,
         drift_policy: DriftPolicy::Heal,
         deletion_policy: DeletionPolicy::default(),
         suspend: false,

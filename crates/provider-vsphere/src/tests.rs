@@ -67,6 +67,7 @@ fn tenant() -> ValidatedTenant {
         maintenance: Maintenance::default(),
         firewall: None,
         backup: None,
+        directory: None,
         drift_policy: DriftPolicy::Heal,
         deletion_policy: DeletionPolicy::default(),
         suspend: false,

@@ -124,6 +124,7 @@ fn tenant() -> ValidatedTenant {
         maintenance: Maintenance::default(),
         firewall: None,
         backup: None,
+        directory: None,
         drift_policy: vertskommune_core::tenant::DriftPolicy::Heal,
         deletion_policy: DeletionPolicy::default(),
         suspend: false,

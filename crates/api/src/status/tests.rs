@@ -36,6 +36,7 @@ fn converged() -> Plan {
         tallies: BTreeMap::from([(Kind::from("server"), Tally { ready: 12, total: 12 })]),
         concerns: BTreeMap::new(),
         backup: None,
+        directory: None,
     }
 }
 

@@ -104,13 +104,18 @@ fn computer_name(written: &tenant::Server, field: &str, fields: &mut Fields) {
         };
         fields.wrong(field, message);
     } else if written.computer_name.is_some() || is_label(name) {
-        let formed = is_label(&name.to_ascii_lowercase()) && name.bytes().any(|c| c.is_ascii_alphabetic());
         fields.must(
-            formed,
+            is_computer_name(name),
             field,
             format!("{name:?} is no computer name: write letters, digits and hyphens, not digits alone"),
         );
     }
+}
+
+/// Whether it is a name that Windows can have.
+pub(super) fn is_computer_name(name: &str) -> bool {
+    let formed = is_label(&name.to_ascii_lowercase()) && name.bytes().any(|c| c.is_ascii_alphabetic());
+    formed && name.len() <= 15
 }
 
 fn memory(written: &tenant::Server, field: &str, fields: &mut Fields) -> Option<u64> {

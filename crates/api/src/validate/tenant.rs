@@ -10,6 +10,7 @@ use vertskommune_core::tenant::{
 use vertskommune_core::violation::Violation;
 
 use super::backup::backup;
+use super::directory::directory;
 use super::fields::Fields;
 use super::firewall::{Known, firewall};
 use super::maintenance::maintenance;
@@ -51,6 +52,7 @@ pub fn validate_tenant(manifest: &Tenant, catalogue: &Catalogue) -> Result<Valid
     let firewall = spec.firewall.as_ref().map(|written| firewall(written, &known, &mut fields));
     let backup =
         spec.backup.as_ref().and_then(|written| backup(written, &spec.servers, &servers, &mut fields));
+    let directory = spec.directory.as_ref().and_then(|written| directory(written, &mut fields));
     let maintenance = maintenance(spec.maintenance.as_ref(), "spec.maintenance", &mut fields);
     fields.finish(Some(ValidatedTenant {
         name: TenantName::from(name),
@@ -61,6 +63,7 @@ pub fn validate_tenant(manifest: &Tenant, catalogue: &Catalogue) -> Result<Valid
         servers,
         firewall,
         backup,
+        directory,
         maintenance,
         drift_policy: drift_policy(spec.drift_policy),
         deletion_policy: deletion_policy(spec),
@@ -132,8 +135,12 @@ pub fn deletion_policy(spec: &tenant::TenantSpec) -> DeletionPolicy {
         tenant::Deletion::Retain => Deletion::Retain,
         tenant::Deletion::Remove => Deletion::Remove,
     };
-    let firewall = if spec.firewall.is_some() { policy(written.firewall) } else { Deletion::Retain };
-    DeletionPolicy { servers: policy(written.servers), firewall }
+    let asked = |is_there: bool, written| if is_there { policy(written) } else { Deletion::Retain };
+    DeletionPolicy {
+        servers: policy(written.servers),
+        firewall: asked(spec.firewall.is_some(), written.firewall),
+        directory: asked(spec.directory.is_some(), written.directory),
+    }
 }
 
 /// The destructive steps that the annotation allows.

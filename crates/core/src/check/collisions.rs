@@ -27,6 +27,9 @@ enum Claimed {
     Vlan(Option<ProviderName>, u16),
     ServerName(Option<ProviderName>, String),
     ComputerName(String),
+    /// A domain that is trusted, by its DNS name and by its NetBIOS name.
+    Domain(ProviderName, String),
+    Netbios(ProviderName, String),
     /// An address and, where one port of it is published, that port.
     Published(Ipv4Addr, Option<(Protocol, u16)>),
     /// First address and prefix length: in this order a range comes right before all that lie within it.
@@ -144,6 +147,8 @@ impl std::fmt::Display for Claimed {
             Self::Vlan(_, vlan) => write!(f, "VLAN {vlan} is also wanted by"),
             Self::ServerName(_, name) => write!(f, "the server name {name} is also wanted by"),
             Self::ComputerName(name) => write!(f, "the computer name {name} is also wanted by"),
+            Self::Domain(_, name) => write!(f, "the domain {name} is also trusted by"),
+            Self::Netbios(_, name) => write!(f, "the NetBIOS name {name} is also that of"),
             Self::Published(address, None) => write!(f, "the address {address} is also published by"),
             Self::Published(address, Some((_, port))) => {
                 write!(f, "port {port} of {address} is also published by")
@@ -189,7 +194,20 @@ fn claims(tenant: &ValidatedTenant) -> Vec<(Claimed, Claim)> {
         let port = it.port.map(|port| (port.protocol, port.external));
         (Claimed::Published(it.external, port), claim(format!("{}.external", it.written.origin), &it.name))
     });
-    networks.chain(servers).chain(published).collect()
+    let domains = tenant.directory.iter().flat_map(|directory| {
+        let (provider, domain) = (&directory.provider, &directory.domain);
+        [
+            (
+                Claimed::Domain(provider.clone(), domain.clone()),
+                claim("spec.directory.domain".to_owned(), domain),
+            ),
+            (
+                Claimed::Netbios(provider.clone(), directory.netbios.clone()),
+                claim("spec.directory.netbiosName".to_owned(), domain),
+            ),
+        ]
+    });
+    networks.chain(servers).chain(published).chain(domains).collect()
 }
 
 /// A collision never stops those who already hold the thing.
@@ -222,6 +240,8 @@ impl Held<'_> {
             }
             Claimed::ServerName(..)
             | Claimed::ComputerName(_)
+            | Claimed::Domain(..)
+            | Claimed::Netbios(..)
             | Claimed::Published(..)
             | Claimed::Network(..) => true,
         })

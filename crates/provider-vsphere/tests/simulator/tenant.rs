@@ -82,6 +82,7 @@ fn tenant(name: &str, vlan: u16) -> ValidatedTenant {
         maintenance: Maintenance::default(),
         firewall: None,
         backup: None,
+        directory: None,
         drift_policy: DriftPolicy::Heal,
         deletion_policy: DeletionPolicy::default(),
         suspend: false,

@@ -116,11 +116,13 @@ fn schema(host: &Host) -> Schema {
         ("server", server),
         ("rule", rule),
         ("repository", repository),
+        ("trust", KindRules::default()),
     ];
     Schema {
         concern: match host.settings.get("concern").and_then(Json::as_str) {
             Some("Firewall") => Concern::Firewall,
             Some("Backup") => Concern::Backup,
+            Some("Directory") => Concern::Directory,
             _ => Concern::Servers,
         },
         kinds: kinds.into_iter().map(|(kind, rules)| (Kind::from(kind), rules)).collect(),
@@ -141,6 +143,7 @@ impl Domain for Memory {
         match self.schema.concern {
             Concern::Firewall => return Ok(self.rules(tenant)),
             Concern::Backup => return Ok(self.repository(tenant).into_iter().collect()),
+            Concern::Directory => return Ok(self.trust(tenant).into_iter().collect()),
             Concern::Servers => {}
         }
         if tenant.compute.as_ref().is_none_or(|compute| compute.provider != self.host.name) {
@@ -180,7 +183,7 @@ impl Domain for Memory {
     fn due(&self, tenant: &ValidatedTenant, seen: &Observation, now: Timestamp) -> Due {
         match self.schema.concern {
             Concern::Backup => moving::due(&self.installation, tenant, seen, now),
-            Concern::Servers | Concern::Firewall => Due::default(),
+            Concern::Servers | Concern::Firewall | Concern::Directory => Due::default(),
         }
     }
 }
@@ -191,6 +194,13 @@ impl Memory {
         backup.window()?;
         let key = ResourceKey::new("repository", tenant.name.as_str());
         Some(Resource::new(ResourceId::new(&tenant.name, &self.host.name, key), "spec.backup"))
+    }
+
+    fn trust(&self, tenant: &ValidatedTenant) -> Option<Resource> {
+        let directory = tenant.directory.as_ref().filter(|directory| directory.provider == self.host.name)?;
+        let key = ResourceKey::new("trust", &*directory.domain);
+        let trust = Resource::new(ResourceId::new(&tenant.name, &self.host.name, key), "spec.directory");
+        Some(trust.with("direction", directory.direction().to_string()))
     }
 
     fn rules(&self, tenant: &ValidatedTenant) -> Vec<Resource> {
