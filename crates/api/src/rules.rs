@@ -310,7 +310,6 @@ pub(crate) const ALLOWED_NEEDS_SELECTIVE: Rule = (
 );
 
 pub(crate) const AGENT_IS_REACHED: Rule = (
-    "self.mode == 'Agent' ? has(self.endpoint) && has(self.identity) && has(self.secretRef) : \
-     !has(self.endpoint) && !has(self.identity) && !has(self.secretRef)",
-    "spec.directory.partnerSide needs endpoint, identity and secretRef in mode Agent, and has none of them in mode Manual",
+    "(self.mode == 'Agent') == has(self.endpoint) && (self.mode == 'Agent') == has(self.identity)",
+    "spec.directory.partnerSide needs endpoint and identity in mode Agent, and has neither in mode Manual",
 );

@@ -130,7 +130,10 @@ pub enum Partner {
         secret: String,
     },
     /// The tenant's own administrators do.
-    Manual,
+    Manual {
+        /// The Secret with what both administrations have agreed on as the trust's secret. Used at a creation alone.
+        secret: String,
+    },
 }
 
 #[cfg(test)]

@@ -112,11 +112,11 @@ pub struct PartnerSide {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub identity: Option<String>,
-    /// Name of the Secret in the controller's namespace with the key that the agent lets in, as id_ed25519; needed in mode
-    /// Agent. Example: ibestad-dc.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Name of the Secret in the controller's namespace: in mode Agent with the key that the agent lets in, as id_ed25519, and
+    /// in mode Manual with what both administrations have agreed on as the trust's secret, as trustSecret. The latter is read
+    /// at a creation alone and may be deleted after it. Example: ibestad-dc.
     #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
-    pub secret_ref: Option<String>,
+    pub secret_ref: String,
 }
 
 /// Who makes the municipality's side of the trust.

@@ -118,14 +118,16 @@ fn allowed(written: &written::Access, field: &str, fields: &mut Fields) -> Vec<S
 
 fn partner(written: &written::PartnerSide, fields: &mut Fields) -> Option<Partner> {
     let field = |name: &str| at(&format!("partnerSide.{name}"));
-    let given = [("endpoint", &written.endpoint), ("identity", &written.identity), ("secretRef", &written.secret_ref)];
+    let given = [("endpoint", &written.endpoint), ("identity", &written.identity)];
+    let secret = written.secret_ref.clone();
+    fields.label(&field("secretRef"), &secret, 63);
     match written.mode {
         PartnerMode::Manual => {
             for (name, value) in given {
                 let message = "is only for mode Agent: remove it, or write mode: Agent";
                 fields.must(value.is_none(), &field(name), message);
             }
-            Some(Partner::Manual)
+            Some(Partner::Manual { secret })
         }
         PartnerMode::Agent => {
             for (name, value) in given {
@@ -133,12 +135,10 @@ fn partner(written: &written::PartnerSide, fields: &mut Fields) -> Option<Partne
                 fields.must(value.is_some(), &field(name), message);
             }
             let (endpoint, identity) = (written.endpoint.clone()?, written.identity.clone()?);
-            let secret = written.secret_ref.clone()?;
             let formed = endpoint.strip_prefix("ssh://").is_some_and(is_host_and_port);
             let message = format!("{endpoint:?} is no place of an agent: write such as ssh://10.13.10.5:22");
             fields.must(formed, &field("endpoint"), message);
             fields.text(&field("identity"), &identity, 1024);
-            fields.label(&field("secretRef"), &secret, 63);
             Some(Partner::Agent { endpoint, identity, secret })
         }
     }
