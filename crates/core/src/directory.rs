@@ -3,6 +3,8 @@
 //! What makes a trust lives in a plugin. Directions stand here as people think of them, whose users reach whose services; how the
 //! field says that is [`Directory::direction`].
 
+pub mod health;
+
 use std::fmt;
 use std::net::IpAddr;
 

@@ -20,14 +20,19 @@ pub(super) fn directory(written: &written::Directory, fields: &mut Fields) -> Op
     let netbios = netbios(written, fields);
     fields.entries(&at("domainControllers"), written.domain_controllers.len(), MAX_CONTROLLERS);
     let some = !written.domain_controllers.is_empty();
-    fields.must(some, &at("domainControllers"), "is empty: name at least one, such as ibe-dc01.ibestad.local");
+    fields.must(
+        some,
+        &at("domainControllers"),
+        "is empty: name at least one, such as ibe-dc01.ibestad.local",
+    );
     for (i, name) in written.domain_controllers.iter().enumerate() {
         domain(&at(&format!("domainControllers[{i}]")), name, "ibe-dc01.ibestad.local", fields);
     }
     fields.entries(&at("dnsServers"), written.dns_servers.len(), MAX_CONTROLLERS);
     fields.must(!written.dns_servers.is_empty(), &at("dnsServers"), "is empty: write at least one address");
     let dns = written.dns_servers.iter().enumerate();
-    let dns = dns.filter_map(|(i, text)| fields.take(&at(&format!("dnsServers[{i}]")), address::address(text)));
+    let dns =
+        dns.filter_map(|(i, text)| fields.take(&at(&format!("dnsServers[{i}]")), address::address(text)));
     let dns = dns.collect();
     let (to_host, to_tenant) = access(&written.access, fields);
     let partner = partner(&written.partner_side, fields);
@@ -54,15 +59,20 @@ fn at(field: &str) -> String {
 /// A DNS name of several labels.
 fn domain(field: &str, text: &str, example: &str, fields: &mut Fields) {
     let labels: Vec<_> = text.split('.').collect();
-    let formed = labels.len() > 1 && text.len() <= 253 && labels.iter().all(|it| it.len() <= 63 && is_label(it));
-    let message = format!("{text:?} is no DNS name: write labels of lower-case letters, digits and hyphens, such as {example}");
+    let formed =
+        labels.len() > 1 && text.len() <= 253 && labels.iter().all(|it| it.len() <= 63 && is_label(it));
+    let message = format!(
+        "{text:?} is no DNS name: write labels of lower-case letters, digits and hyphens, such as {example}"
+    );
     fields.must(formed, field, message);
 }
 
 fn netbios(written: &written::Directory, fields: &mut Fields) -> String {
     let field = at("netbiosName");
     if let Some(name) = &written.netbios_name {
-        let formed = name.len() <= NETBIOS && *name == name.to_ascii_uppercase() && is_label(&name.to_ascii_lowercase());
+        let formed = name.len() <= NETBIOS
+            && *name == name.to_ascii_uppercase()
+            && is_label(&name.to_ascii_lowercase());
         let message = format!(
             "{name:?} is no NetBIOS name: write at most 15 capitals, digits and hyphens, as `nltest /dsgetdc:` shows it"
         );
@@ -70,7 +80,10 @@ fn netbios(written: &written::Directory, fields: &mut Fields) -> String {
         return name.clone();
     }
     let label = written.domain.split('.').next().unwrap_or_default();
-    let message = format!("is missing: the first label of {:?} has more than 15 characters, so write the name", written.domain);
+    let message = format!(
+        "is missing: the first label of {:?} has more than 15 characters, so write the name",
+        written.domain
+    );
     fields.must(label.len() <= NETBIOS, &field, message);
     label.to_ascii_uppercase()
 }
@@ -79,7 +92,10 @@ fn netbios(written: &written::Directory, fields: &mut Fields) -> String {
 fn access(written: &[written::Access], fields: &mut Fields) -> (Option<Access>, Option<Access>) {
     let field = at("access");
     fields.must(!written.is_empty(), &field, "is empty: say whose users reach whose services");
-    let ways = written.iter().enumerate().map(|(i, it)| (format!("{field}[{i}].usersOf"), it.users_of == Side::Tenant));
+    let ways = written
+        .iter()
+        .enumerate()
+        .map(|(i, it)| (format!("{field}[{i}].usersOf"), it.users_of == Side::Tenant));
     fields.unique(ways, |_, first| format!("is the same as {first}: write one entry for each way"));
     let (mut to_host, mut to_tenant) = (None, None);
     for (i, entry) in written.iter().enumerate() {
@@ -108,9 +124,13 @@ fn allowed(written: &written::Access, field: &str, fields: &mut Fields) -> Vec<S
     let upper: Vec<_> = names.iter().map(|name| name.to_ascii_uppercase()).collect();
     let entries = upper.iter().enumerate().map(|(i, name)| (format!("{field}[{i}]"), name));
     let entries: Vec<_> = entries.collect();
-    fields.unique(entries.iter().cloned(), |name, first| format!("{name:?} is {first} already: remove one of the two"));
+    fields.unique(entries.iter().cloned(), |name, first| {
+        format!("{name:?} is {first} already: remove one of the two")
+    });
     for (field, name) in entries {
-        let message = format!("{name:?} is no computer name: write at most 15 letters, digits and hyphens, not digits alone");
+        let message = format!(
+            "{name:?} is no computer name: write at most 15 letters, digits and hyphens, not digits alone"
+        );
         fields.must(is_computer_name(name), &field, message);
     }
     upper
@@ -153,7 +173,11 @@ fn is_host_and_port(text: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let is_host = match bare {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => host.parse::<std::net::Ipv4Addr>().is_ok() || host.split('.').all(|it| it.len() <= 63 && is_label(it)),
+        None => {
+            host.parse::<std::net::Ipv4Addr>().is_ok()
+                || host.split('.').all(|it| it.len() <= 63 && is_label(it))
+        }
     };
-    is_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+'))
+    is_host
+        && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0) && !port.starts_with('+'))
 }
