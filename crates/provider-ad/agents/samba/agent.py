@@ -39,8 +39,9 @@ STATE = "/var/lib/vertskommune-directory"
 READING = 10
 WAITING = 10
 WORKING = 25
-# What one remote call may take of it.
+# What one remote call may take of it, and one whose failure is nobody's.
 REMOTE = 15
+RENEWING = 5
 
 
 class Refused(Exception):
@@ -343,8 +344,10 @@ class Records:
         self.write(record["domain"] + ".json", record)
 
     def drop(self, domain):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self.folder, domain + ".json"))
+        # The second is of a death while it was written.
+        for name in (domain + ".json", "." + domain + ".json.new"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.folder, name))
         sync_folder(self.folder)
 
     def read(self, name, fields):
@@ -882,7 +885,8 @@ def look_at(host, domain):
     clock = next((value for value in clocks if value is not None), None)
     return {
         "ports": dict(sorted(ports.items())),
-        "clockSkewSeconds": round(clock - asked) if clock is not None else None,
+        # The KDC tells whole seconds, of which half a one is gone.
+        "clockSkewSeconds": int(clock + 0.5 - asked) if clock is not None else None,
         "partner": ldap_pong(found["389/udp"][1]),
     }
 
@@ -1108,7 +1112,15 @@ class Call:
         self.make(ask, record)
         record["state"] = "whole"
         self.records.put(record)
+        self.renew(ask)
         return "ensured", {"made": True, "trust": self.marked(self.standing(ask["domain"]), record)}
+
+    def renew(self, ask):
+        """Where a trust stood before, its channel is stale. While the partner's side is missing this fails, and harms nothing."""
+        if ask["direction"] == "inbound":
+            return
+        with contextlib.suppress(Refused, self.directory.samba.NTSTATUSError):
+            self.directory.renew_channel(ask["domain"], RENEWING)
 
     def must_be_free(self, ask, record):
         """Refuses what LSA refuses with a number that says nothing."""
@@ -1193,7 +1205,8 @@ class Call:
             trust = self.directory.trust(ask["domain"])
             if trust:
                 raise self.not_ours(f"the trust with {ask['domain']} has no record of ours: we did not make it, and do not take it away", trust)
-            # Gone already, as after a death between the record's end and the answer.
+            # Gone already, as after a death between the record's end and the answer, or never begun.
+            self.records.drop(ask["domain"])
             return "removed", {"was": False}
         if record["sid"] != ask["sid"]:
             raise Refused("sid-mismatch", f"our trust with {ask['domain']} stands for another SID")
