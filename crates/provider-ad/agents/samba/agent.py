@@ -558,7 +558,10 @@ class Directory:
         return connection, connection.OpenPolicy2("", attributes, access)
 
     def create(self, ask):
-        """Makes our side. What a death leaves of it is told by the record that stands already."""
+        """Makes our side. What a death leaves of it is told by the record that stands already.
+
+        Returns the partner's names that are taken, and by which forests; none where none are.
+        """
         from samba.dcerpc import lsa, security
         from samba.trust_utils import CreateTrustedDomainRelax
 
@@ -578,11 +581,15 @@ class Directory:
         encryption.enc_types = AES
         connection.SetInformationTrustedDomain(handle, lsa.LSA_TRUSTED_DOMAIN_SUPPORTED_ENCRYPTION_TYPES, encryption)
         if ask["kind"] != "forest":
-            return []
+            return None
         name = lsa.StringLarge()
         name.string = ask["domain"]
         collisions = connection.lsaRSetForestTrustInformation(policy, name, lsa.LSA_FOREST_TRUST_DOMAIN_INFO, self.forest_of(ask), 0)
-        return sorted({entry.name.string for entry in collisions.entries}) if collisions is not None else []
+        if collisions is None:
+            return None
+        # Which of the two entries of forest_of collides, and with whose: this forest's, or another trust's.
+        names = sorted({ask["netbios"] if entry.index else ask["domain"] for entry in collisions.entries})
+        return (names, sorted({entry.name.string for entry in collisions.entries})) if names else None
 
     def secret_blob(self, value):
         from samba import string_to_byte_array, unix2nttime
@@ -1159,8 +1166,9 @@ class Call:
         if collisions:
             self.unmake(record)
             self.records.drop(ask["domain"])
-            raise Refused("name-collision", f"names of {ask['domain']} are taken in this forest: {', '.join(collisions)}: take the UPN suffix or "
-                                            "the other trust's name away", names=collisions)
+            names, owners = collisions
+            raise Refused("name-collision", f"{', '.join(names)} is a name of {', '.join(owners)} already: take that UPN suffix or that name of "
+                                            "another trust away", names=names)
 
     def unmake(self, record):
         """Takes what the record tells of. Its state says so first: whoever comes after a death goes on with it."""
@@ -1183,8 +1191,12 @@ class Call:
             raise Refused("conflicting-trust", f"the trust with {ask['domain']} is another than is asked for: people settle it",
                           found=self.marked(trust, record))
         if record is None:
+            try:
+                netbios = netbios_name(trust["netbios"].upper())
+            except ValueError as error:
+                raise Refused("unsupported", f"the NetBIOS name of that trust cannot be used: it {error}") from None
             record = {
-                "tenant": ask["tenant"], "domain": ask["domain"], "netbios": netbios_name(trust["netbios"].upper()), "sid": ask["sid"],
+                "tenant": ask["tenant"], "domain": ask["domain"], "netbios": netbios, "sid": ask["sid"],
                 "direction": ask["direction"], "kind": ask["kind"], "origin": "adopted", "state": "whole", "forwarder": False, "since": now(),
             }
             self.records.put(record)
