@@ -855,10 +855,21 @@ def try_udp(host, port, question):
         return outcome_of(error), b""
 
 
+def ahead(answer):
+    """How many seconds the KDC's clock is ahead, asked at once after its answer. It tells whole seconds, of which half a one is gone."""
+    clock = kerberos_clock(answer)
+    return int(clock + 0.5 - time.time()) if clock is not None else None
+
+
 def ask_kdc(connection, question):
     connection.settimeout(3)
     connection.sendall(struct.pack(">I", len(question)) + question)
-    return connection.recv(8192)
+    return ahead(connection.recv(8192))
+
+
+def try_kdc(host, question):
+    outcome, answer = try_udp(host, 88, question)
+    return outcome, ahead(answer)
 
 
 def ask_mapper(connection):
@@ -880,20 +891,16 @@ def look_at(host, domain):
         tcp = {f"{port}/tcp": pool.submit(try_tcp, host, port) for port in TCP_PORTS if port not in (88, 135)}
         tcp["88/tcp"] = pool.submit(try_tcp, host, 88, lambda connection: ask_kdc(connection, kerberos_question(realm)))
         tcp["135/tcp"] = pool.submit(try_tcp, host, 135, ask_mapper)
-        udp = {"88/udp": pool.submit(try_udp, host, 88, kerberos_question(realm)),
+        udp = {"88/udp": pool.submit(try_kdc, host, kerberos_question(realm)),
                "389/udp": pool.submit(try_udp, host, 389, ldap_ping(domain))}
         found = {name: future.result() for name, future in {**tcp, **udp}.items()}
-        asked = time.time()
     ports = {name: outcome for name, (outcome, _) in found.items()}
     dynamic = found["135/tcp"][1]
     # Netlogon and LSA listen on a port of their own, which firewalls forget.
     ports["netlogon/tcp"] = try_tcp(host, dynamic)[0] if dynamic else "unknown"
-    clocks = (kerberos_clock(found[name][1] or b"") for name in ("88/udp", "88/tcp"))
-    clock = next((value for value in clocks if value is not None), None)
     return {
         "ports": dict(sorted(ports.items())),
-        # The KDC tells whole seconds, of which half a one is gone.
-        "clockSkewSeconds": int(clock + 0.5 - asked) if clock is not None else None,
+        "clockSkewSeconds": next((found[name][1] for name in ("88/udp", "88/tcp") if found[name][1] is not None), None),
         "partner": ldap_pong(found["389/udp"][1]),
     }
 

@@ -186,6 +186,26 @@ class OnSamba(unittest.TestCase):
         self.assertIn(lost["dns"]["outcome"], ("no-answer", "nxdomain"))
         self.assertEqual((lost["controller"], lost["ports"]), (None, {}))
 
+    def test_preflight_tells_which_port_is_shut(self):
+        """One of these faults after the other, at the partner's controller, with nftables."""
+        self.addCleanup(self.ibe.on, "nft", "destroy", "table", "inet", "faults", check=False)
+        dns = next(host["addresses"][0] for host in self.host.ask("preflight", domain=self.host.partner, dnsServers=[], controllers=[])[1]["dns"]["hosts"])
+        for rule, shut in (
+            ("udp dport 389 drop", {"389/udp": "timeout"}), ("udp dport 88 drop", {"88/udp": "timeout"}),
+            ("meta l4proto { tcp, udp } th dport 88 drop", {"88/tcp": "timeout", "88/udp": "timeout"}),
+            ("tcp dport 445 reject with tcp reset", {"445/tcp": "refused"}), ("tcp dport 49152-65535 drop", {"netlogon/tcp": "timeout"}),
+            ("tcp dport 135 drop", {"135/tcp": "timeout", "netlogon/tcp": "unknown"}),
+        ):
+            with self.subTest(rule=rule):
+                chain = "type filter hook input priority 0;"
+                self.ibe.on("nft", "-f", "-", given=f"table inet faults {{}}\ndelete table inet faults\n"
+                                                    f"table inet faults {{\n chain in {{\n {chain}\n {rule}\n }}\n}}\n".encode())
+                found = self.host.ask("preflight", golden="preflight-shut" if len(shut) == 2 else None, domain=self.host.partner,
+                                      dnsServers=[dns], controllers=[self.ibe.description["controller"]])[1]
+                self.assertEqual({port: word for port, word in found["ports"].items() if word != "open"}, shut)
+                self.assertEqual(found["partner"] is None, "389/udp" in shut)
+                self.assertEqual(found["clockSkewSeconds"] is None, len(shut) == 2 and "88/udp" in shut)
+
     def test_one_way_each_way_after_the_other(self):
         """With what winbindd remembers of another direction (F5)."""
         for ways, channels, tickets in (
