@@ -188,7 +188,7 @@ class OnSamba(unittest.TestCase):
 
     def test_preflight_tells_which_port_is_shut(self):
         """One of these faults after the other, at the partner's controller, with nftables."""
-        self.addCleanup(self.ibe.on, "nft", "destroy", "table", "inet", "faults", check=False)
+        self.addCleanup(self.ibe.on, "nft", "delete", "table", "inet", "faults", check=False)
         dns = next(host["addresses"][0] for host in self.host.ask("preflight", domain=self.host.partner, dnsServers=[], controllers=[])[1]["dns"]["hosts"])
         for rule, shut in (
             ("udp dport 389 drop", {"389/udp": "timeout"}), ("udp dport 88 drop", {"88/udp": "timeout"}),
