@@ -858,7 +858,7 @@ def try_udp(host, port, question):
 def ahead(answer):
     """How many seconds the KDC's clock is ahead, asked at once after its answer. It tells whole seconds, of which half a one is gone."""
     clock = kerberos_clock(answer)
-    return int(clock + 0.5 - time.time()) if clock is not None else None
+    return round(clock + 0.5 - time.time()) if clock is not None else None
 
 
 def ask_kdc(connection, question):
