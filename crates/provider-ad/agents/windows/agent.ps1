@@ -8,7 +8,8 @@
 #
 # From top to bottom: what may be asked; what is decided without looking; what the administrators allow; what we remember; the directory
 # itself; what can be seen of the partner from here; the operations; how one call is carried out. The first two touch nothing.
-# This file is ASCII: 5.1 reads a file without a mark as the machine's own code page.
+# This file is ASCII: 5.1 reads a file without a mark as the machine's own code page. The automatic variable of pipeline input must not be
+# named in it: powershell.exe -File then reads standard input itself (ConsoleHost.cs), and there is no request left.
 [CmdletBinding()]
 param(
     # Defines the functions and does nothing: for the tests.
@@ -677,7 +678,8 @@ namespace Vertskommune {
             IntPtr buffer = IntPtr.Zero;
             try {
                 uint code = I_NetLogonControl2(null, function, 2, ref name, out buffer);
-                if (code != 0 || buffer == IntPtr.Zero) { return new object[] { (long) code, null }; }
+                if (code != 0) { return new object[] { (long) code, null }; }
+                if (buffer == IntPtr.Zero) { return new object[] { 0L, null }; }
                 Info2 info = (Info2) Marshal.PtrToStructure(buffer, typeof(Info2));
                 code = (info.Flags & 0x80) != 0 ? info.PdcStatus : info.ChannelStatus;
                 return new object[] { (long) code, Marshal.PtrToStringUni(info.Controller) };
