@@ -215,11 +215,11 @@ function ConvertTo-Answer($Value) {
         return '"' + $text.ToString() + '"'
     }
     if ($Value -is [System.Collections.IDictionary]) {
-        $fields = foreach ($name in @($Value.Keys)) { (ConvertTo-Answer ([string] $name)) + ':' + (ConvertTo-Answer $Value[$name]) }
+        $fields = @(foreach ($name in @($Value.Keys)) { (ConvertTo-Answer ([string] $name)) + ':' + (ConvertTo-Answer $Value[$name]) })
         return '{' + (@($fields) -join ',') + '}'
     }
     if ($Value -is [System.Collections.IEnumerable]) {
-        $each = foreach ($one in $Value) { ConvertTo-Answer $one }
+        $each = @(foreach ($one in $Value) { ConvertTo-Answer $one })
         return '[' + (@($each) -join ',') + ']'
     }
     throw (New-Refusal 'host' "the agent has no words for a value of type $($Value.GetType().Name)")
@@ -441,14 +441,14 @@ $State = [System.IO.Path]::Combine($Root, 'state')
 function Assert-Protected([string] $Path) {
     $acl = Get-Acl -LiteralPath $Path
     $type = [System.Security.Principal.SecurityIdentifier]
-    $entries = foreach ($rule in $acl.GetAccessRules($true, $true, $type)) {
+    $entries = @(foreach ($rule in $acl.GetAccessRules($true, $true, $type)) {
         if ($rule.AccessControlType -eq [System.Security.AccessControl.AccessControlType]::Allow) {
             @{
                 sid = $rule.IdentityReference.Value; rights = [int] $rule.FileSystemRights
                 inheritOnly = ($rule.PropagationFlags -band [System.Security.AccessControl.PropagationFlags]::InheritOnly) -ne 0
             }
         }
-    }
+    })
     $owner = $acl.GetOwner($type).Value
     if (-not (Test-Protection $owner @($entries))) {
         throw (New-Refusal 'host' "$Path must belong to the administrators and be writable by nobody else: README.md says how")
@@ -481,9 +481,9 @@ function Read-Text([string] $Path) {
     return (New-Object System.Text.UTF8Encoding($false, $true)).GetString([System.IO.File]::ReadAllBytes($Path))
 }
 
-# The folder of one installation's records. Its rights come from the folder above, which README.md has the administrators make.
+# The folder of one installation's records. No name of ours begins with what was asked for: `con` and `con.test` are devices. Its rights come from the folder above, which README.md has the administrators make.
 function Open-Records([string] $Installation) {
-    $folder = [System.IO.Path]::Combine($State, $Installation)
+    $folder = [System.IO.Path]::Combine($State, 'of-' + $Installation)
     if (-not (Test-Path -LiteralPath $folder)) { [void] [System.IO.Directory]::CreateDirectory($folder) }
     Assert-Protected $State
     Assert-Protected $folder
@@ -523,11 +523,10 @@ function Set-Record([string] $Folder, [string] $Name, $Value) {
 
 function Remove-Record([string] $Folder, [string] $Name) { [System.IO.File]::Delete([System.IO.Path]::Combine($Folder, $Name + '.json')) }
 
-# Names of the records with that ending, without it.
-function Get-RecordNames([string] $Folder, [string] $Ending) {
-    foreach ($path in [System.IO.Directory]::GetFiles($Folder, '*' + $Ending + '.json')) {
-        $name = [System.IO.Path]::GetFileNameWithoutExtension($path)
-        $name.Substring(0, $name.Length - $Ending.Length)
+# The domains of the records whose names begin so.
+function Get-RecordNames([string] $Folder, [string] $Beginning) {
+    foreach ($path in [System.IO.Directory]::GetFiles($Folder, $Beginning + '*.json')) {
+        [System.IO.Path]::GetFileNameWithoutExtension($path).Substring($Beginning.Length)
     }
 }
 
@@ -586,6 +585,7 @@ function Find-Entry($Directory, [string] $Base, [string] $Filter, [string[]] $At
     $entry = New-Object System.DirectoryServices.DirectoryEntry("LDAP://$($Directory['controller'])/$Base")
     $searcher = New-Object System.DirectoryServices.DirectorySearcher($entry, $Filter, $Attributes, [System.DirectoryServices.SearchScope] $Scope)
     $searcher.PageSize = 500
+    $searcher.ReferralChasing = [System.DirectoryServices.ReferralChasingOption]::None
     $searcher.ClientTimeout = [timespan]::FromSeconds(10)
     $found = $searcher.FindAll()
     try { foreach ($one in $found) { $one } } finally { $found.Dispose() }
@@ -739,13 +739,13 @@ function Get-Hosts([string] $Domain, $Named, $Server) {
     if ($outcome -ceq 'ok' -and $names.Count -eq 0) { $outcome = 'no-answer' }
     foreach ($name in @($Named)) { if (-not $names.Contains($name)) { [void] $names.Add($name) } }
     # Every question may take seconds: a partner has more controllers than need be looked at.
-    $hosts = foreach ($name in @($names | Select-Object -First 4)) {
+    $hosts = @(foreach ($name in @($names | Select-Object -First 4)) {
         $addresses = @()
         if ($outcome -ceq 'ok') {
             $addresses = @((Find-Name $name 'A' $Server)['found'] | Where-Object { $_.PSObject.Properties['IPAddress'] } | ForEach-Object { [string] $_.IPAddress })
         }
         [ordered]@{ name = $name; addresses = $addresses }
-    }
+    })
     return [ordered]@{ outcome = $outcome; hosts = @($hosts) }
 }
 
@@ -785,7 +785,7 @@ function Read-Partner([string] $Address) {
             $wanted = [string[]] @('currentTime', 'defaultNamingContext', 'rootDomainNamingContext')
             $asked = New-Object System.DirectoryServices.Protocols.SearchRequest('', '(objectClass=*)', [System.DirectoryServices.Protocols.SearchScope]::Base, $wanted)
             $entry = $connection.SendRequest($asked).Entries[0]
-            $text = foreach ($name in $wanted) { [string] $entry.Attributes[$name].GetValues([string])[0] }
+            $text = @(foreach ($name in $wanted) { [string] $entry.Attributes[$name].GetValues([string])[0] })
             $theirs = [datetime]::ParseExact($text[0].Substring(0, 14), 'yyyyMMddHHmmss', [cultureinfo]::InvariantCulture)
             return @{
                 skew = [long] [math]::Round(($theirs - [datetime]::UtcNow).TotalSeconds)
@@ -806,26 +806,26 @@ function Get-Standing($Directory, [string] $Domain) {
 }
 
 # Our record of the domain; refused where it is another tenant's or another installation's: there is one trust for all of them.
-function Get-OwnRecord($Call, [string] $Ending, $Fields) {
+function Get-OwnRecord($Call, [string] $Beginning, $Fields) {
     $domain = $Call['ask']['domain']
-    $record = Get-Record $Call['folder'] ($domain + $Ending) $Fields
+    $record = Get-Record $Call['folder'] ($Beginning + $domain) $Fields
     if ($null -ne $record -and $record['tenant'] -cne $Call['ask']['tenant']) {
         throw (New-Refusal 'not-ours' "what we have with $domain is another tenant's, $($record['tenant'])")
     }
     foreach ($other in [System.IO.Directory]::GetDirectories($State)) {
-        if ([System.IO.Path]::GetFileName($other) -cne $Call['installation'] -and [System.IO.File]::Exists([System.IO.Path]::Combine($other, $domain + $Ending + '.json'))) {
+        if ([System.IO.Path]::GetFileName($other) -cne ('of-' + $Call['installation']) -and [System.IO.File]::Exists([System.IO.Path]::Combine($other, $Beginning + $domain + '.json'))) {
             throw (New-Refusal 'not-ours' "what stands with $domain is another installation's")
         }
     }
     return $record
 }
 
-function Test-Forwarder($Call, [string] $Domain) { return ($null -ne (Get-Record $Call['folder'] ($Domain + '.forwarder') $ForwarderFields)) }
+function Test-Forwarder($Call, [string] $Domain) { return ($null -ne (Get-Record $Call['folder'] ('forwarder-' + $Domain) $ForwarderFields)) }
 function Show-Trust($Call, $Trust, $Record) { return (Add-Mark $Trust $Record (Test-Forwarder $Call $Trust['domain'])) }
 
 function Invoke-Describe($Call) {
     $directory = $Call['directory']
-    $partners = foreach ($domain in @($Call['partners'].Keys | Sort-Object)) { [ordered]@{ domain = $domain; directions = @($Call['partners'][$domain]) } }
+    $partners = @(foreach ($domain in @($Call['partners'].Keys | Sort-Object)) { [ordered]@{ domain = $domain; directions = @($Call['partners'][$domain]) } })
     return [ordered]@{
         description = [ordered]@{
             agent = $Agent; implementation = 'windows'; version = [System.Environment]::OSVersion.Version.ToString(); domain = $directory['domain']
@@ -838,14 +838,14 @@ function Invoke-Describe($Call) {
 
 function Invoke-List($Call) {
     $trusts = @(Get-Trusts $Call['directory'])
-    $told = foreach ($trust in $trusts) { Show-Trust $Call $trust (Get-Record $Call['folder'] ($trust['domain'] + '.trust') $RecordFields) }
+    $told = @(foreach ($trust in $trusts) { Show-Trust $Call $trust (Get-Record $Call['folder'] ('trust-' + $trust['domain']) $RecordFields) })
     $standing = @($trusts | ForEach-Object { $_['domain'] })
-    $missing = foreach ($domain in @(Get-RecordNames $Call['folder'] '.trust')) {
+    $missing = @(foreach ($domain in @(Get-RecordNames $Call['folder'] 'trust-')) {
         if ($standing -cnotcontains $domain) {
-            $record = Get-Record $Call['folder'] ($domain + '.trust') $RecordFields
+            $record = Get-Record $Call['folder'] ('trust-' + $domain) $RecordFields
             [ordered]@{ domain = $domain; netbios = $record['netbios']; sid = $record['sid']; mark = (Add-Mark @{} $record (Test-Forwarder $Call $domain))['mark'] }
         }
-    }
+    })
     return [ordered]@{ trusts = [ordered]@{ trusts = @($told); missing = @($missing); orphans = @(Get-Orphans @(Get-Accounts $Call['directory']) $trusts) } }
 }
 
@@ -875,7 +875,7 @@ function Remove-Trust($Call, $Record) {
         throw (New-Refusal 'sid-mismatch' "the trust with $($Record['domain']) stands for another SID than ours did: others made it anew" @{ found = (Show-Trust $Call $trust $Record) })
     }
     $Record['state'] = 'removing'
-    Set-Record $Call['folder'] ($Record['domain'] + '.trust') $Record
+    Set-Record $Call['folder'] ('trust-' + $Record['domain']) $Record
     if ($null -ne $trust) { (Get-Side $directory $trust['kind']).DeleteLocalSideOfTrustRelationship($Record['domain']) }
     Remove-Account $directory $Record['netbios']
     return ($null -ne $trust)
@@ -904,7 +904,7 @@ function Set-Flags($Directory, $Trust, $Ask) {
 function Invoke-Ensure($Call) {
     $ask = $Call['ask']
     $directory = $Call['directory']
-    $record = Get-OwnRecord $Call '.trust' $RecordFields
+    $record = Get-OwnRecord $Call 'trust-' $RecordFields
     $trusts = @(Get-Trusts $directory)
     $accounts = @(Get-Accounts $directory)
     $decision = Get-Decision $ask $directory $trusts @(Get-Orphans $accounts $trusts) $accounts $record
@@ -915,25 +915,27 @@ function Invoke-Ensure($Call) {
         tenant = $ask['tenant']; domain = $ask['domain']; netbios = $ask['netbios']; sid = $ask['sid']; direction = $ask['direction']
         kind = $ask['kind']; origin = 'made'; state = 'making'; since = Get-Now
     }
-    Set-Record $Call['folder'] ($ask['domain'] + '.trust') $record
+    Set-Record $Call['folder'] ('trust-' + $ask['domain']) $record
     if ($ask['removeOrphan']) { Remove-Account $directory $ask['netbios'] }
     try { New-Trust $Call } catch {
         # Whatever stands now was made by this call, for it was looked before: it goes, also where the wrong partner answered. What cannot
         # be taken away stays in the record as half, and the next call goes on with it.
         $cause = $_
+        # But for one: that it stood already, made by others in this moment.
+        if ((ConvertTo-Refusal $cause.Exception)['reason'] -ceq 'conflicting-trust') { Remove-Record $Call['folder'] ('trust-' + $ask['domain']); throw $cause }
         $half = Get-Trust $directory $ask['domain']
         if ($null -ne $half) { (Get-Side $directory $half['kind']).DeleteLocalSideOfTrustRelationship($ask['domain']) }
-        Remove-Record $Call['folder'] ($ask['domain'] + '.trust')
+        Remove-Record $Call['folder'] ('trust-' + $ask['domain'])
         throw $cause
     }
     $record['state'] = 'whole'
-    Set-Record $Call['folder'] ($ask['domain'] + '.trust') $record
+    Set-Record $Call['folder'] ('trust-' + $ask['domain']) $record
     return [ordered]@{ ensured = [ordered]@{ made = $true; trust = (Show-Trust $Call (Get-Standing $directory $ask['domain']) $record) } }
 }
 
 function Invoke-Adopt($Call) {
     $ask = $Call['ask']
-    $record = Get-OwnRecord $Call '.trust' $RecordFields
+    $record = Get-OwnRecord $Call 'trust-' $RecordFields
     $trust = Get-Standing $Call['directory'] $ask['domain']
     if ($trust['sid'] -cne $ask['sid']) { throw (New-Refusal 'sid-mismatch' "the trust with $($ask['domain']) stands for another SID" @{ found = (Show-Trust $Call $trust $record) }) }
     if ($trust['direction'] -cne $ask['direction'] -or $trust['kind'] -cne $ask['kind']) {
@@ -944,14 +946,14 @@ function Invoke-Adopt($Call) {
             tenant = $ask['tenant']; domain = $ask['domain']; netbios = ([string] $trust['netbios']).ToUpperInvariant(); sid = $ask['sid']
             direction = $ask['direction']; kind = $ask['kind']; origin = 'adopted'; state = 'whole'; since = Get-Now
         }
-        Set-Record $Call['folder'] ($ask['domain'] + '.trust') $record
+        Set-Record $Call['folder'] ('trust-' + $ask['domain']) $record
     } elseif ($record['state'] -cne 'whole') { throw (New-Refusal 'unfinished' "the trust with $($ask['domain']) is ours and half: ensure or remove it") }
     return [ordered]@{ adopted = [ordered]@{ trust = (Show-Trust $Call $trust $record) } }
 }
 
 function Invoke-Set($Call) {
     $ask = $Call['ask']
-    $record = Get-OwnRecord $Call '.trust' $RecordFields
+    $record = Get-OwnRecord $Call 'trust-' $RecordFields
     if ($null -eq $record) { throw (New-Refusal 'not-ours' "the trust with $($ask['domain']) has no record of ours: adopt it first") }
     Set-Flags $Call['directory'] (Get-Standing $Call['directory'] $ask['domain']) $ask
     return [ordered]@{ set = [ordered]@{ trust = (Show-Trust $Call (Get-Standing $Call['directory'] $ask['domain']) $record) } }
@@ -963,7 +965,7 @@ function Invoke-Verify($Call) {
     if (@('outbound', 'both') -cnotcontains $trust['direction']) { return [ordered]@{ verified = [ordered]@{ channel = 'not-applicable'; code = 0; controller = $null } } }
     $seen = Invoke-Channel 10 $domain
     # .NET makes a forest's trust without its names; Netlogon fetches them over the channel, which is well from now on. Only for one of ours.
-    if ($seen['code'] -eq 0 -and $trust['kind'] -ceq 'forest' -and $null -ne (Get-Record $Call['folder'] ($domain + '.trust') $RecordFields)) {
+    if ($seen['code'] -eq 0 -and $trust['kind'] -ceq 'forest' -and $null -ne (Get-Record $Call['folder'] ('trust-' + $domain) $RecordFields)) {
         [void] [Vertskommune.Netapi]::FetchNames($domain)
     }
     return [ordered]@{ verified = [ordered]@{ channel = (Get-Channel $seen['code']); code = $seen['code']; controller = $seen['controller'] } }
@@ -1001,14 +1003,14 @@ function Invoke-Forward($Call) {
         throw (New-Refusal 'unsupported' 'the DNS server of Windows is not on this controller: forward the domain in the DNS that it uses')
     }
     if (@($ask['dnsServers']).Count -eq 0) { throw (New-Refusal 'malformed' 'the request cannot be read: forward.dnsServers has one address or more') }
-    $record = Get-OwnRecord $Call '.forwarder' $ForwarderFields
+    $record = Get-OwnRecord $Call 'forwarder-' $ForwarderFields
     $zone = Get-Zone $ask['domain']
     if ($null -ne $zone -and $null -eq $record) {
         # Somebody forwards it already, or has the zone itself: that is theirs, and the preflight tells whether it answers.
         return [ordered]@{ forwarder = [ordered]@{ made = $false } }
     }
     $servers = [System.Net.IPAddress[]] @($ask['dnsServers'])
-    if ($null -eq $record) { Set-Record $Call['folder'] ($ask['domain'] + '.forwarder') ([ordered]@{ tenant = $ask['tenant']; domain = $ask['domain']; since = Get-Now }) }
+    if ($null -eq $record) { Set-Record $Call['folder'] ('forwarder-' + $ask['domain']) ([ordered]@{ tenant = $ask['tenant']; domain = $ask['domain']; since = Get-Now }) }
     if ($null -eq $zone) { Add-DnsServerConditionalForwarderZone -Name $ask['domain'] -MasterServers $servers -ReplicationScope 'Forest' }
     elseif ([string] $zone.ZoneType -ne 'Forwarder') { throw (New-Refusal 'not-ours' "the zone $($ask['domain']) is no forwarder any more: others made it") }
     else { Set-DnsServerConditionalForwarderZone -Name $ask['domain'] -MasterServers $servers }
@@ -1017,15 +1019,15 @@ function Invoke-Forward($Call) {
 
 function Remove-Forwarder($Call) {
     $domain = $Call['ask']['domain']
-    if ($null -eq (Get-OwnRecord $Call '.forwarder' $ForwarderFields)) { return }
+    if ($null -eq (Get-OwnRecord $Call 'forwarder-' $ForwarderFields)) { return }
     $zone = Get-Zone $domain
     if ($null -ne $zone -and [string] $zone.ZoneType -eq 'Forwarder') { Remove-DnsServerZone -Name $domain -Force }
-    Remove-Record $Call['folder'] ($domain + '.forwarder')
+    Remove-Record $Call['folder'] ('forwarder-' + $domain)
 }
 
 function Invoke-Remove($Call) {
     $ask = $Call['ask']
-    $record = Get-OwnRecord $Call '.trust' $RecordFields
+    $record = Get-OwnRecord $Call 'trust-' $RecordFields
     $was = $false
     if ($null -eq $record) {
         $trust = Get-Trust $Call['directory'] $ask['domain']
@@ -1038,7 +1040,7 @@ function Invoke-Remove($Call) {
     }
     # The forwarder after the trust, which needs it, and the record of the trust last.
     Remove-Forwarder $Call
-    if ($null -ne $record) { Remove-Record $Call['folder'] ($ask['domain'] + '.trust') }
+    if ($null -ne $record) { Remove-Record $Call['folder'] ('trust-' + $ask['domain']) }
     return [ordered]@{ removed = [ordered]@{ was = $was } }
 }
 

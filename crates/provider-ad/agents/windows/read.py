@@ -24,7 +24,6 @@ CMDLETS = {
     "ForEach-Object": set(),
     "Get-Acl": {"LiteralPath"},
     "Get-Command": {"ErrorAction"},
-    "Join-Path": set(),
     "New-Object": set(),
     "Resolve-DnsName": {"Name", "Type", "Server", "DnsOnly", "NoHostsFile", "QuickTimeout"},
     "Select-Object": {"First"},
@@ -224,6 +223,8 @@ def check_requests(source):
     patterns, asks = tables(source)
     count = 0
     for case in json.loads((GOLDEN / "requests.json").read_text()):
+        if case.get("onlyPowerShell"):
+            continue
         count += 1
         try:
             request = json.loads(case["request"])
@@ -233,10 +234,11 @@ def check_requests(source):
             good = good and set(fields) == set(asks[operation]) and all(fits(asks[operation][n], fields[n], patterns) for n in fields)
         except (ValueError, KeyError, AttributeError, TypeError):
             good = False
-        if good != ("operation" in case) and not case.get("onlyPowerShell"):
+        if good != ("operation" in case):
             problems.append(f"requests.json: {case['name']}: the tables of agent.ps1 {'take' if good else 'refuse'} it")
-    for file in ("decisions.json", "trusts.json", "answers.json", "refusals.json", "settings.json"):
-        count += len(json.loads((GOLDEN / file).read_text()))
+    others = ("decisions.json", "trusts.json", "answers.json", "refusals.json", "settings.json")
+    waiting = sum(len(json.loads((GOLDEN / file).read_text())) for file in others)
+    print(f"{waiting} golden cases wait for a PowerShell")
     return count
 
 
