@@ -302,8 +302,8 @@ function Get-Code($Exception) {
     return -1
 }
 
-# A refusal of what was thrown. Its text is not told: it may hold a value. Its type and code are.
-function ConvertTo-Refusal($Exception) {
+# A refusal of what was thrown. Its text is not told: it may hold a value. Its type, code and place are.
+function ConvertTo-Refusal($Exception, [int] $Line = 0) {
     $looked = $Exception
     # PowerShell wraps what a .NET method throws, once or more.
     for ($depth = 0; $null -ne $looked -and $depth -lt 8; $depth++) {
@@ -319,7 +319,9 @@ function ConvertTo-Refusal($Exception) {
         $looked = $looked.InnerException
     }
     $code = Get-Code $innermost
-    return (New-Refusal 'directory' "the directory or this machine refuses ($($innermost.GetType().Name)): look at its event log" @{ code = $code }).Data['refusal']
+    $place = "$($innermost.GetType().Name), line $Line"
+    if ($code -lt 0) { return (New-Refusal 'host' "$($place): the agent cannot go on; look at this controller").Data['refusal'] }
+    return (New-Refusal 'directory' "Windows refuses with the code $code ($place): look at the controller's event log" @{ code = $code }).Data['refusal']
 }
 
 # What is to be done for `ensure`, from all that was found: keep, make, or a refusal. All that can be refused is, before anything is taken away.
@@ -376,9 +378,10 @@ function Test-Administrator([string] $Sid) {
     if (@('S-1-5-18', 'S-1-5-32-544', 'S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464') -ccontains $Sid) { return $true }
     return ($Sid -cmatch '\AS-1-5-21-[0-9]+-[0-9]+-[0-9]+-(?:512|519)\z')
 }
-# $Entries: the rules that allow, each with sid, rights (a number) and inheritOnly.
-function Test-Protection([string] $Owner, $Entries) {
-    if (-not (Test-Administrator $Owner)) { return $false }
+# $Entries: the rules that allow, each with sid, rights (a number) and inheritOnly. $Also: who may own it besides; whether what an
+# administrator makes belongs to him or to his group is a setting of Windows.
+function Test-Protection([string] $Owner, $Entries, [string] $Also = '') {
+    if (-not (Test-Administrator $Owner) -and ($Also -ceq '' -or $Owner -cne $Also)) { return $false }
     foreach ($entry in @($Entries)) {
         if (-not $entry['inheritOnly'] -and ([long] $entry['rights'] -band $Changing) -ne 0 -and -not (Test-Administrator $entry['sid'])) { return $false }
     }
@@ -437,8 +440,8 @@ $Root = [System.IO.Path]::Combine([System.Environment]::GetFolderPath('CommonApp
 $SettingsPath = [System.IO.Path]::Combine($Root, 'settings.json')
 $State = [System.IO.Path]::Combine($Root, 'state')
 
-# Refuses a file or folder that others than administrators own or can change.
-function Assert-Protected([string] $Path) {
+# Refuses a file or folder that others than administrators, or $Also, own, or that others than administrators can change.
+function Assert-Protected([string] $Path, [string] $Also = '') {
     $acl = Get-Acl -LiteralPath $Path
     $type = [System.Security.Principal.SecurityIdentifier]
     $entries = @(foreach ($rule in $acl.GetAccessRules($true, $true, $type)) {
@@ -450,7 +453,7 @@ function Assert-Protected([string] $Path) {
         }
     })
     $owner = $acl.GetOwner($type).Value
-    if (-not (Test-Protection $owner @($entries))) {
+    if (-not (Test-Protection $owner @($entries) $Also)) {
         throw (New-Refusal 'host' "$Path must belong to the administrators and be writable by nobody else: README.md says how")
     }
 }
@@ -486,7 +489,7 @@ function Open-Records([string] $Installation) {
     $folder = [System.IO.Path]::Combine($State, 'of-' + $Installation)
     if (-not (Test-Path -LiteralPath $folder)) { [void] [System.IO.Directory]::CreateDirectory($folder) }
     Assert-Protected $State
-    Assert-Protected $folder
+    Assert-Protected $folder ([System.Security.Principal.WindowsIdentity]::GetCurrent().User.Value)
     return $folder
 }
 
@@ -1111,7 +1114,7 @@ function New-Answer([string] $Outcome, $What) { return (ConvertTo-Answer ([order
 # The worker's life: in a runspace of its own, so that a call which hangs in a library can be left.
 if ($null -ne $Watch) {
     try { $Watch['answer'] = New-Answer 'done' (Invoke-Call ([System.Console]::OpenStandardInput())) }
-    catch { $Watch['answer'] = New-Answer 'refused' (ConvertTo-Refusal $_.Exception) }
+    catch { $Watch['answer'] = New-Answer 'refused' (ConvertTo-Refusal $_.Exception $_.InvocationInfo.ScriptLineNumber) }
     return
 }
 

@@ -59,6 +59,7 @@ $asked = '{"protocol":1,"installation":"nord","ask":{"verify":{"domain":"Hush-Th
 try { [void] (Read-Request ([System.Text.Encoding]::ASCII.GetBytes($asked))); $said = '' } catch { $said = ConvertTo-Answer (ConvertTo-Refusal $_.Exception) }
 Confirm-Same 'a refusal holds nothing of the request' $false ($said -eq '' -or $said.Contains('Hush'))
 $said = ConvertTo-Answer (ConvertTo-Refusal (New-Object System.Exception('Hush-This-Value')))
+Confirm-Same 'a mistake of our own' 'host' (ConvertTo-Refusal (New-Object System.Exception('x')) 7)['reason']
 Confirm-Same 'an unknown exception is not told' $false ($said.Contains('Hush'))
 
 foreach ($case in (Read-Cases 'trusts.json')) {
@@ -90,6 +91,8 @@ Confirm-Same 'administrators write, users read' $true (Test-Protection 'S-1-5-32
 Confirm-Same 'a domain admin owns it' $true (Test-Protection 'S-1-5-21-1-2-3-512' $rights)
 Confirm-Same 'a user owns it' $false (Test-Protection 'S-1-5-21-1-2-3-1104' $rights)
 Confirm-Same 'users may append' $false (Test-Protection 'S-1-5-18' @(@{ sid = 'S-1-5-32-545'; rights = 4; inheritOnly = $false }))
+Confirm-Same 'the agent owns it' $true (Test-Protection 'S-1-5-21-1-2-3-1104' $rights 'S-1-5-21-1-2-3-1104')
+Confirm-Same 'another one owns it' $false (Test-Protection 'S-1-5-21-1-2-3-1105' $rights 'S-1-5-21-1-2-3-1104')
 Confirm-Same 'only for what is made in it' $true (Test-Protection 'S-1-5-18' @(@{ sid = 'S-1-3-0'; rights = 268435456; inheritOnly = $true }))
 Confirm-Same 'a channel' 'wrong-secret' (Get-Channel 1323)
 Confirm-Same 'a channel of an unknown code' 'failed' (Get-Channel 4294967295)
