@@ -140,11 +140,37 @@ function ConvertTo-Plain($Value) {
     return $Value
 }
 
+# Whether a text is made of JSON's tokens alone, and no object in it has a name twice: ConvertFrom-Json of 5.1 takes text in single quotes,
+# and of two fields with one name the last.
+function Test-Json([string] $Text) {
+    $token = '"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null|[{}\[\],:]|[ \t\r\n]+'
+    $place = 0
+    $names = New-Object System.Collections.ArrayList
+    $last = ''
+    foreach ($match in [regex]::Matches($Text, $token)) {
+        if ($match.Index -ne $place) { return $false }
+        $place += $match.Length
+        $value = $match.Value
+        if ($value.Trim(" `t`r`n".ToCharArray()) -ceq '') { continue }
+        if ($value -ceq '{' -or $value -ceq '[') { [void] $names.Add((New-Object System.Collections.ArrayList)) }
+        elseif ($value -ceq '}' -or $value -ceq ']') {
+            if ($names.Count -eq 0) { return $false }
+            $names.RemoveAt($names.Count - 1)
+        } elseif ($value -ceq ':') {
+            # No field of ours has a name that needs escaping, and an escaped one would be another way to write the same twice.
+            if ($names.Count -eq 0 -or $last.Contains('\') -or $names[$names.Count - 1].Contains($last)) { return $false }
+            [void] $names[$names.Count - 1].Add($last)
+        }
+        $last = $value
+    }
+    return ($place -eq $Text.Length -and $names.Count -eq 0)
+}
+
 # An object of JSON, or an error that holds nothing of it.
 function Read-Json([string] $Text) {
     $value = $null
     try {
-        if ($Text.TrimStart(" `t`r`n".ToCharArray()).StartsWith('{', [System.StringComparison]::Ordinal)) {
+        if ($Text.TrimStart(" `t`r`n".ToCharArray()).StartsWith('{', [System.StringComparison]::Ordinal) -and (Test-Json $Text)) {
             $more = @{}
             # PowerShell 7 makes times of text that looks like one, unless it is told not to.
             if ((Get-Command ConvertFrom-Json).Parameters.ContainsKey('DateKind')) { $more['DateKind'] = 'String' }
@@ -268,9 +294,19 @@ function Add-Mark($Trust, $Record, [bool] $Forwarder) {
 $Channels = @{
     0 = 'ok'               # NERR_Success
     5 = 'wrong-secret'     # ERROR_ACCESS_DENIED: the partner's controller does not take the secret
+    53 = 'unreachable'     # ERROR_BAD_NETPATH
+    1311 = 'unreachable'   # ERROR_NO_LOGON_SERVERS
     1323 = 'wrong-secret'  # ERROR_WRONG_PASSWORD
+    1326 = 'wrong-secret'  # ERROR_LOGON_FAILURE
     1331 = 'stale'         # ERROR_ACCOUNT_DISABLED: the channel is of a trust before this one
-    1787 = 'no-partner'    # ERROR_NO_TRUST_SAM_ACCOUNT: the other side does not stand
+    1355 = 'unreachable'   # ERROR_NO_SUCH_DOMAIN: no controller of it is found
+    1460 = 'unreachable'   # ERROR_TIMEOUT
+    1722 = 'unreachable'   # RPC_S_SERVER_UNAVAILABLE
+    1726 = 'unreachable'   # RPC_S_CALL_FAILED
+    1786 = 'no-secret'     # ERROR_NO_TRUST_LSA_SECRET
+    1787 = 'one-sided'     # ERROR_NO_TRUST_SAM_ACCOUNT: the other side does not stand
+    1788 = 'one-sided'     # ERROR_TRUSTED_DOMAIN_FAILURE
+    1810 = 'other-kind'    # ERROR_DOMAIN_TRUST_INCONSISTENT: forest here, external there
 }
 function Get-Channel([long] $Code) {
     if ($Code -le 65535 -and $Channels.ContainsKey([int] $Code)) { return $Channels[[int] $Code] }
@@ -302,6 +338,8 @@ function Get-Code($Exception) {
     return -1
 }
 
+function ConvertTo-Hex([int] $Code) { return '0x' + $Code.ToString('X8', [cultureinfo]::InvariantCulture) }
+
 # A refusal of what was thrown. Its text is not told: it may hold a value. Its type, code and place are.
 function ConvertTo-Refusal($Exception, [int] $Line = 0) {
     $looked = $Exception
@@ -313,15 +351,15 @@ function ConvertTo-Refusal($Exception, [int] $Line = 0) {
     }
     $looked = $Exception
     for ($depth = 0; $null -ne $looked -and $depth -lt 8; $depth++) {
-        if ($looked.GetType().Name -ceq 'ActiveDirectoryObjectExistsException') { return (New-Refusal 'conflicting-trust' $Reasons[183][1] @{ code = 183 }).Data['refusal'] }
+        if ($looked.GetType().Name -ceq 'ActiveDirectoryObjectExistsException') { return (New-Refusal 'conflicting-trust' $Reasons[183][1] @{ code = (ConvertTo-Hex 183) }).Data['refusal'] }
         $code = Get-Code $looked
-        if ($Reasons.ContainsKey($code)) { return (New-Refusal $Reasons[$code][0] $Reasons[$code][1] @{ code = $code }).Data['refusal'] }
+        if ($Reasons.ContainsKey($code)) { return (New-Refusal $Reasons[$code][0] $Reasons[$code][1] @{ code = (ConvertTo-Hex $code) }).Data['refusal'] }
         $looked = $looked.InnerException
     }
     $code = Get-Code $innermost
     $place = "$($innermost.GetType().Name), line $Line"
     if ($code -lt 0) { return (New-Refusal 'host' "$($place): the agent cannot go on; look at this controller").Data['refusal'] }
-    return (New-Refusal 'directory' "Windows refuses with the code $code ($place): look at the controller's event log" @{ code = $code }).Data['refusal']
+    return (New-Refusal 'directory' "Windows refuses with the code $code ($place): look at the controller's event log" @{ code = (ConvertTo-Hex $code) }).Data['refusal']
 }
 
 # What is to be done for `ensure`, from all that was found: keep, make, or a refusal. All that can be refused is, before anything is taken away.
@@ -420,12 +458,63 @@ function Assert-Allowed($Partners, $Ask) {
     }
 }
 
-# What `klist get` says, in whatever language: a ticket's line has the service's name with its realm, a failure has a status.
+# What a ticket fails of, by the status of Windows ([MS-ERREF] 2.3.1 and 2.1.1), which klist writes in whatever language.
+$Tickets = @{
+    'c0000133' = 'clock-skew'   # STATUS_TIME_DIFFERENCE_AT_DC
+    '80090324' = 'clock-skew'   # SEC_E_TIME_SKEW
+    'c000018b' = 'no-trust'     # STATUS_NO_TRUST_SAM_ACCOUNT, as for a service that no KDC on the way knows
+    'c000018a' = 'one-sided'    # STATUS_NO_TRUST_LSA_SECRET
+    'c000018d' = 'one-sided'    # STATUS_TRUSTED_RELATIONSHIP_FAILURE
+    'c000006d' = 'wrong-secret' # STATUS_LOGON_FAILURE
+    'c000005e' = 'unreachable'  # STATUS_NO_LOGON_SERVERS
+    'c0000233' = 'unreachable'  # STATUS_DOMAIN_CONTROLLER_NOT_FOUND
+    '80090311' = 'unreachable'  # SEC_E_NO_AUTHENTICATING_AUTHORITY
+    'c0000413' = 'not-allowed'  # STATUS_AUTHENTICATION_FIREWALL_FAILED: selective authentication there
+}
+# What `klist get` says: a ticket's line has the service's name with its realm, a failure ends with a status.
 function Read-Ticket([string] $Text, [string] $Service) {
-    $status = [regex]::Match($Text, '(?i)0x[0-9a-f]{8}')
     if ([regex]::IsMatch($Text, '(?i)' + [regex]::Escape($Service) + ' @ ')) { return @{ ticket = 'ok'; message = '' } }
-    if ($status.Success) { return @{ ticket = 'failed'; message = 'klist: ' + $status.Value } }
-    return @{ ticket = 'failed'; message = 'klist shows no ticket' }
+    $found = [regex]::Matches($Text, '(?i)0x([0-9a-f]{8})')
+    if ($found.Count -eq 0) { return @{ ticket = 'failed'; message = 'klist shows no ticket' } }
+    $status = $found[$found.Count - 1].Groups[1].Value.ToLowerInvariant()
+    $word = 'failed'
+    if ($Tickets.ContainsKey($status)) { $word = $Tickets[$status] }
+    return @{ ticket = $word; message = 'klist: 0x' + $status }
+}
+
+# One value of ASN.1 in DER, for the two questions below. $Body: bytes, or lists of them.
+function ConvertTo-Der([int] $Tag, $Body) {
+    $content = New-Object System.Collections.ArrayList
+    foreach ($part in @($Body)) { foreach ($byte in @($part)) { [void] $content.Add([byte] $byte) } }
+    $head = @($Tag, $content.Count)
+    if ($content.Count -gt 127) { $head = @($Tag, 129, $content.Count) }
+    if ($content.Count -gt 255) { $head = @($Tag, 130, [int] [math]::Floor($content.Count / 256), ($content.Count % 256)) }
+    return , [byte[]] ($head + $content.ToArray())
+}
+function ConvertTo-DerText([int] $Tag, [string] $Text) { return , (ConvertTo-Der $Tag ([System.Text.Encoding]::ASCII.GetBytes($Text))) }
+function ConvertTo-DerName([int] $Form, [string[]] $Parts) {
+    $texts = @(foreach ($part in $Parts) { ConvertTo-DerText 27 $part })
+    return , (ConvertTo-Der 48 ((ConvertTo-Der 160 (ConvertTo-Der 2 @($Form))) + (ConvertTo-Der 161 (ConvertTo-Der 48 $texts))))
+}
+
+# An AS-REQ (RFC 4120, 5.4.1) for a user that is none: the KDC answers with an error, in which its clock stands. $Nonce: below 2^23.
+function Get-KerberosQuestion([string] $Realm, [int] $Nonce) {
+    $number = [byte[]] @([int] [math]::Floor($Nonce / 65536), ([int] [math]::Floor($Nonce / 256) % 256), ($Nonce % 256))
+    $body = (ConvertTo-Der 160 (ConvertTo-Der 3 @(0, 0, 0, 0, 0))) + (ConvertTo-Der 161 (ConvertTo-DerName 1 @('vertskommune-clock')))
+    $body += (ConvertTo-Der 162 (ConvertTo-DerText 27 $Realm)) + (ConvertTo-Der 163 (ConvertTo-DerName 2 @('krbtgt', $Realm)))
+    $body += (ConvertTo-Der 165 (ConvertTo-DerText 24 '20370913024805Z')) + (ConvertTo-Der 167 (ConvertTo-Der 2 $number))
+    $body += (ConvertTo-Der 168 (ConvertTo-Der 48 ((ConvertTo-Der 2 @(18)) + (ConvertTo-Der 2 @(17)))))
+    $whole = (ConvertTo-Der 161 (ConvertTo-Der 2 @(5))) + (ConvertTo-Der 162 (ConvertTo-Der 2 @(10))) + (ConvertTo-Der 164 (ConvertTo-Der 48 $body))
+    return , (ConvertTo-Der 106 (ConvertTo-Der 48 $whole))
+}
+
+# The search of the rootDSE over UDP by which controllers are found ([MS-ADTS] 6.3.3.1).
+function Get-LdapQuestion([string] $Domain) {
+    $asked = (ConvertTo-Der 163 ((ConvertTo-DerText 4 'DnsDomain') + (ConvertTo-DerText 4 $Domain)))
+    $asked += (ConvertTo-Der 163 ((ConvertTo-DerText 4 'NtVer') + (ConvertTo-Der 4 @(6, 0, 0, 0))))
+    $search = (ConvertTo-Der 4 @()) + (ConvertTo-Der 10 @(0)) + (ConvertTo-Der 10 @(0)) + (ConvertTo-Der 2 @(0)) + (ConvertTo-Der 2 @(0)) + (ConvertTo-Der 1 @(0))
+    $search += (ConvertTo-Der 160 $asked) + (ConvertTo-Der 48 (ConvertTo-DerText 4 'Netlogon'))
+    return , (ConvertTo-Der 48 ((ConvertTo-Der 2 @(1)) + (ConvertTo-Der 99 $search)))
 }
 
 # System Error Codes 9000-11999 and 1460, as Resolve-DnsName gives them.
@@ -729,33 +818,50 @@ function Find-Name([string] $Name, [string] $Type, $Server) {
     }
 }
 
-function Get-Hosts([string] $Domain, $Named, $Server) {
+# The domain's controllers with their addresses, as this server knows them.
+function Get-Hosts([string] $Domain, $Server) {
     $asked = Find-Name ('_ldap._tcp.dc._msdcs.' + $Domain) 'SRV' $Server
-    $names = New-Object System.Collections.ArrayList
+    $known = New-Object System.Collections.Specialized.OrderedDictionary
     foreach ($record in @($asked['found'])) {
-        if ($record.PSObject.Properties['NameTarget'] -and $record.PSObject.Properties['Type'] -and [string] $record.Type -eq 'SRV') {
+        if ($record.PSObject.Properties['NameTarget'] -and [string] $record.Type -eq 'SRV') {
             $name = ([string] $record.NameTarget).TrimEnd('.').ToLowerInvariant()
-            if ((Test-Value 'domain' $name) -and -not $names.Contains($name)) { [void] $names.Add($name) }
+            if ((Test-Value 'domain' $name) -and -not $known.Contains($name)) { $known[$name] = @() }
+        }
+    }
+    # Most servers send the addresses along.
+    foreach ($record in @($asked['found'])) {
+        if ($record.PSObject.Properties['IPAddress'] -and [string] $record.Type -eq 'A') {
+            $name = ([string] $record.Name).TrimEnd('.').ToLowerInvariant()
+            if ($known.Contains($name)) { $known[$name] = @($known[$name]) + @([string] $record.IPAddress) }
         }
     }
     $outcome = $asked['outcome']
-    if ($outcome -ceq 'ok' -and $names.Count -eq 0) { $outcome = 'no-answer' }
-    foreach ($name in @($Named)) { if (-not $names.Contains($name)) { [void] $names.Add($name) } }
     # Every question may take seconds: a partner has more controllers than need be looked at.
-    $hosts = @(foreach ($name in @($names | Select-Object -First 4)) {
-        $addresses = @()
-        if ($outcome -ceq 'ok') {
-            $addresses = @((Find-Name $name 'A' $Server)['found'] | Where-Object { $_.PSObject.Properties['IPAddress'] } | ForEach-Object { [string] $_.IPAddress })
+    $hosts = @(foreach ($name in @(@($known.Keys) | Select-Object -First 4)) {
+        $addresses = @($known[$name])
+        if ($addresses.Count -eq 0) {
+            $again = Find-Name $name 'A' $Server
+            $addresses = @(@($again['found']) | Where-Object { $_.PSObject.Properties['IPAddress'] } | ForEach-Object { [string] $_.IPAddress })
+            if ($addresses.Count -eq 0 -and $outcome -ceq 'ok') { $outcome = $again['outcome'] }
         }
         [ordered]@{ name = $name; addresses = $addresses }
     })
-    return [ordered]@{ outcome = $outcome; hosts = @($hosts) }
+    if (@($hosts | Where-Object { @($_['addresses']).Count -gt 0 }).Count -gt 0) { $outcome = 'ok' } elseif ($outcome -ceq 'ok') { $outcome = 'no-answer' }
+    return [ordered]@{ outcome = $outcome; hosts = $hosts }
 }
 
-# All at once, and three seconds for all: the state of each by the number of the socket's error (Windows Sockets Error Codes).
+# An outcome by the number of a socket's error (Windows Sockets Error Codes): WSAECONNREFUSED, WSAECONNRESET (what UDP gets of a closed port);
+# WSAETIMEDOUT; the rest are WSAENETUNREACH and its like.
+function Get-Outcome([int] $Code) {
+    if ($Code -eq 10061 -or $Code -eq 10054) { return 'refused' }
+    if ($Code -eq 10060) { return 'timeout' }
+    return 'unreachable'
+}
+
+# All at once, and three seconds for all.
 function Test-Ports([string] $Address) {
     $tries = [ordered]@{}
-    foreach ($port in 53, 88, 135, 389, 445, 464, 636) {
+    foreach ($port in 53, 88, 135, 389, 445, 464, 636, 3268) {
         $client = New-Object System.Net.Sockets.TcpClient
         $tries["$port/tcp"] = @{ client = $client; task = $client.ConnectAsync($Address, $port) }
     }
@@ -768,12 +874,32 @@ function Test-Ports([string] $Address) {
             $code = 0
             $inner = $task.Exception.GetBaseException()
             if ($inner -is [System.Net.Sockets.SocketException]) { $code = $inner.ErrorCode }
-            # WSAECONNREFUSED; WSAENETUNREACH, WSAEHOSTUNREACH; WSAETIMEDOUT.
-            if ($code -eq 10061) { $states[$name] = 'refused' } elseif ($code -ne 10060) { $states[$name] = 'unreachable' }
+            $states[$name] = Get-Outcome $code
         } elseif ($task.IsCompleted) { $states[$name] = 'open' }
         $tries[$name]['client'].Close()
     }
     return $states
+}
+
+# UDP is open only where something answers.
+function Test-Udp([string] $Address, [int] $Port, [byte[]] $Question) {
+    $client = New-Object System.Net.Sockets.UdpClient
+    try {
+        $client.Client.ReceiveTimeout = 1500
+        $client.Connect($Address, $Port)
+        foreach ($attempt in 1, 2) {
+            [void] $client.Send($Question, $Question.Length)
+            try {
+                $from = New-Object System.Net.IPEndPoint([System.Net.IPAddress]::Any, 0)
+                [void] $client.Receive([ref] $from)
+                return 'open'
+            } catch {
+                $inner = $_.Exception.GetBaseException()
+                if ($inner -isnot [System.Net.Sockets.SocketException]) { throw }
+                if ($inner.ErrorCode -ne 10060 -or $attempt -eq 2) { return (Get-Outcome $inner.ErrorCode) }
+            }
+        }
+    } finally { $client.Close() }
 }
 
 # What the partner's controller tells anybody: its clock, and the names of its domain and forest. Nothing where it tells nothing.
@@ -854,20 +980,32 @@ function Invoke-List($Call) {
 
 function Invoke-Preflight($Call) {
     $ask = $Call['ask']
-    $dns = Get-Hosts $ask['domain'] $ask['controllers'] $null
-    $direct = $null
-    if (@($ask['dnsServers']).Count -gt 0) { $direct = Get-Hosts $ask['domain'] $ask['controllers'] $ask['dnsServers'][0] }
-    $addresses = @(@($dns['hosts']) | ForEach-Object { $_['addresses'] })
-    if ($addresses.Count -eq 0 -and $null -ne $direct) { $addresses = @(@($direct['hosts']) | ForEach-Object { $_['addresses'] }) }
-    $ports = [ordered]@{}; $partner = $null; $skew = $null
-    if ($addresses.Count -gt 0) {
-        $ports = Test-Ports $addresses[0]
+    $dns = Get-Hosts $ask['domain'] $null
+    # Two are enough to tell a dead server from a dead zone, and leave time for the rest.
+    $direct = @(foreach ($server in @(@($ask['dnsServers']) | Select-Object -First 2)) {
+        $seen = Get-Hosts $ask['domain'] $server
+        [ordered]@{ server = $server; outcome = $seen['outcome']; hosts = $seen['hosts'] }
+    })
+    $known = [ordered]@{}
+    foreach ($one in @($dns['hosts']) + @($direct | ForEach-Object { $_['hosts'] })) {
+        if (@($one['addresses']).Count -gt 0 -and -not $known.Contains($one['name'])) { $known[$one['name']] = @($one['addresses'])[0] }
+    }
+    $name = @(@($ask['controllers']) + @($known.Keys | Sort-Object) | Where-Object { $known.Contains($_) }) | Select-Object -First 1
+    $controller = $null; $ports = [ordered]@{}; $partner = $null; $skew = $null
+    if ($null -ne $name) {
+        $address = $known[$name]
+        $controller = [ordered]@{ name = $name; address = $address }
+        $ports = Test-Ports $address
+        $ports['88/udp'] = Test-Udp $address 88 (Get-KerberosQuestion ($ask['domain'].ToUpperInvariant()) 4242)
+        $ports['389/udp'] = Test-Udp $address 389 (Get-LdapQuestion $ask['domain'])
+        # The port that 135 would tell is not asked for.
+        $ports['netlogon/tcp'] = 'unknown'
         if ($ports['389/tcp'] -ceq 'open') {
-            $known = Read-Partner $addresses[0]
-            if ($null -ne $known) { $skew = $known['skew']; $partner = [ordered]@{ domain = $known['domain']; forest = $known['forest']; netbios = $null } }
+            $seen = Read-Partner $address
+            if ($null -ne $seen) { $skew = $seen['skew']; $partner = [ordered]@{ domain = $seen['domain']; forest = $seen['forest']; netbios = $null } }
         }
     }
-    return [ordered]@{ preflight = [ordered]@{ dns = $dns; partnerDns = $direct; ports = $ports; clockSkewSeconds = $skew; partner = $partner } }
+    return [ordered]@{ preflight = [ordered]@{ dns = $dns; partnerDns = $direct; controller = $controller; ports = $ports; clockSkewSeconds = $skew; partner = $partner } }
 }
 
 # Takes what the record tells of. Its state says so first: whoever comes after a death goes on with it.
@@ -1084,7 +1222,10 @@ function Invoke-Call($Stream) {
     $call['partners'] = Read-Allowed $call['installation']
     Assert-Allowed $call['partners'] $call['ask']
     $call['folder'] = Open-Records $call['installation']
-    $lock = Enter-Lock 'directory'
+    # A claim must not wait for a slow look at a partner.
+    $name = 'directory'
+    if ($call['operation'] -ceq 'claim') { $name = 'claim' }
+    $lock = Enter-Lock $name
     try {
         # What waited for another call has all of its own time.
         $Watch['until'] = [datetime]::UtcNow.AddSeconds($Working)

@@ -236,7 +236,7 @@ def check_requests(source):
             good = False
         if good != ("operation" in case):
             problems.append(f"requests.json: {case['name']}: the tables of agent.ps1 {'take' if good else 'refuse'} it")
-    others = ("decisions.json", "trusts.json", "answers.json", "refusals.json", "settings.json")
+    others = ("decisions.json", "trusts.json", "answers.json", "refusals.json", "settings.json", "questions.json")
     waiting = sum(len(json.loads((GOLDEN / file).read_text())) for file in others)
     print(f"{waiting} golden cases wait for a PowerShell")
     return count

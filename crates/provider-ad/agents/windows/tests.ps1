@@ -97,7 +97,13 @@ Confirm-Same 'only for what is made in it' $true (Test-Protection 'S-1-5-18' @(@
 Confirm-Same 'a channel' 'wrong-secret' (Get-Channel 1323)
 Confirm-Same 'a channel of an unknown code' 'failed' (Get-Channel 4294967295)
 Confirm-Same 'a ticket' 'ok' (Read-Ticket "#1>  Client: DC`$ @ HOST.TEST`n  Server: ldap/dc.ibestad.test @ IBESTAD.TEST" 'ldap/dc.ibestad.test')['ticket']
-Confirm-Same 'no ticket' 'klist: 0xc000018b' (Read-Ticket "klist failed with 0xc000018b/-1073741429: x" 'ldap/dc.ibestad.test')['message']
+Confirm-Same 'no ticket' 'klist: 0xc000018b' (Read-Ticket "(GetTicket substatus): 0x000006fb`nklist failed with 0xc000018b/-1073741429: x" 'ldap/dc.ibestad.test')['message']
+Confirm-Same 'no ticket for the clock' 'clock-skew' (Read-Ticket 'klist failed with 0xC0000133' 'ldap/dc.ibestad.test')['ticket']
+foreach ($case in (Read-Cases 'questions.json')) {
+    $bytes = Get-LdapQuestion $case['domain']
+    if ($case['question'] -ceq 'kerberos') { $bytes = Get-KerberosQuestion $case['domain'] 4242 }
+    Confirm-Same "the question $($case['question']) of $($case['domain'])" $case['hex'] ([System.BitConverter]::ToString($bytes).Replace('-', '').ToLowerInvariant())
+}
 Confirm-Same 'a ticket for another' 'failed' (Read-Ticket 'Server: ldap/dcXibestad.test @ IBESTAD.TEST' 'ldap/dc.ibestad.test')['ticket']
 
 "$($Count['passed']) passed, $($Count['failed']) failed"
