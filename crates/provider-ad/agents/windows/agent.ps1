@@ -497,7 +497,8 @@ function ConvertTo-DerName([int] $Form, [string[]] $Parts) {
     return , (ConvertTo-Der 48 ((ConvertTo-Der 160 (ConvertTo-Der 2 @($Form))) + (ConvertTo-Der 161 (ConvertTo-Der 48 $texts))))
 }
 
-# An AS-REQ (RFC 4120, 5.4.1) for a user that is none: the KDC answers with an error, in which its clock stands. $Nonce: below 2^23.
+# An AS-REQ (RFC 4120, 5.4.1) for a user that is none: the KDC answers with an error, in which its clock stands. $Nonce: from 2^15 to
+# below 2^23, so that it is three bytes and none too many.
 function Get-KerberosQuestion([string] $Realm, [int] $Nonce) {
     $number = [byte[]] @([int] [math]::Floor($Nonce / 65536), ([int] [math]::Floor($Nonce / 256) % 256), ($Nonce % 256))
     $body = (ConvertTo-Der 160 (ConvertTo-Der 3 @(0, 0, 0, 0, 0))) + (ConvertTo-Der 161 (ConvertTo-DerName 1 @('vertskommune-clock')))
@@ -996,7 +997,7 @@ function Invoke-Preflight($Call) {
         $address = $known[$name]
         $controller = [ordered]@{ name = $name; address = $address }
         $ports = Test-Ports $address
-        $ports['88/udp'] = Test-Udp $address 88 (Get-KerberosQuestion ($ask['domain'].ToUpperInvariant()) 4242)
+        $ports['88/udp'] = Test-Udp $address 88 (Get-KerberosQuestion ($ask['domain'].ToUpperInvariant()) 4242424)
         $ports['389/udp'] = Test-Udp $address 389 (Get-LdapQuestion $ask['domain'])
         # The port that 135 would tell is not asked for.
         $ports['netlogon/tcp'] = 'unknown'

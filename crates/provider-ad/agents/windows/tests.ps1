@@ -101,7 +101,7 @@ Confirm-Same 'no ticket' 'klist: 0xc000018b' (Read-Ticket "(GetTicket substatus)
 Confirm-Same 'no ticket for the clock' 'clock-skew' (Read-Ticket 'klist failed with 0xC0000133' 'ldap/dc.ibestad.test')['ticket']
 foreach ($case in (Read-Cases 'questions.json')) {
     $bytes = Get-LdapQuestion $case['domain']
-    if ($case['question'] -ceq 'kerberos') { $bytes = Get-KerberosQuestion $case['domain'] 4242 }
+    if ($case['question'] -ceq 'kerberos') { $bytes = Get-KerberosQuestion $case['domain'] 4242424 }
     Confirm-Same "the question $($case['question']) of $($case['domain'])" $case['hex'] ([System.BitConverter]::ToString($bytes).Replace('-', '').ToLowerInvariant())
 }
 Confirm-Same 'a ticket for another' 'failed' (Read-Ticket 'Server: ldap/dcXibestad.test @ IBESTAD.TEST' 'ldap/dc.ibestad.test')['ticket']
