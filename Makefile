@@ -65,4 +65,4 @@ $(CARGO_DENY):
 	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
 
 shell:
-	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run .ci/run
+	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room tests/lab/directories tests/lab/directory/smoke deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run .ci/run
