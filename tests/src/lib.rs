@@ -6,6 +6,7 @@ pub mod inventory;
 pub mod lab;
 pub mod manifests;
 pub mod measure;
+pub mod peer;
 pub mod proxy;
 pub mod relay;
 pub mod room;
