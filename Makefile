@@ -19,9 +19,11 @@ run: install ## Starts the lab, applies tenants/ and shows the onboarding until 
 	tests/lab/demo $(CLUSTER)
 
 test: install ## Runs every test, with the lab's real peers
+	@tests/lab/install directories
 	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) && export VERTSKOMMUNE_LAB_BIN && \
 	  cargo test --locked --workspace --features vertskommune/testing && tests/planted/run
 	tests/lab/smoke
+	tests/lab/directory/smoke quickly
 	cd tests/lab/vcenter && go test ./...
 	UNTIL=protected tests/lab/demo lab
 	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) BENCH_PART=backup BENCH_QUICKLY=1 \
@@ -65,4 +67,4 @@ $(CARGO_DENY):
 	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
 
 shell:
-	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run .ci/run
+	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room tests/lab/directories tests/lab/directory/smoke deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run .ci/run

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 use vertskommune_tests::estate::{Cluster, Controller, condition, server_name, tenant, tenant_name};
 use vertskommune_tests::lab::VCenter;
-use vertskommune_tests::room::{Room, Way};
+use vertskommune_tests::room::Room;
 
 /// How long a first backup and its proofs may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -27,7 +27,7 @@ impl Scene {
     async fn set() -> Option<Self> {
         let cluster = Cluster::start_with(&["--vcenters", "1"]).await?;
         let room = Arc::new(Room::start("ext4", "1G")?);
-        let way = Way::into(&room).unwrap();
+        let way = room.way().unwrap();
         room.order("keep").unwrap();
         let escrow = room.file("escrow.key");
         assert!(Command::new("age-keygen").arg("-o").arg(&escrow).output().unwrap().status.success());

@@ -1,11 +1,13 @@
 //! What the tests of the whole share: the lab, a proxy that can cut the way to the API server, and a relay that can cut the
 //! way to the second room.
 
+pub mod directories;
 pub mod estate;
 pub mod inventory;
 pub mod lab;
 pub mod manifests;
 pub mod measure;
+pub mod peer;
 pub mod proxy;
 pub mod relay;
 pub mod room;

@@ -23,7 +23,8 @@ use vertskommune_provider_vsphere::VspherePlugin;
 use vertskommune_tests::lab::{Lab, VCenter, http_client};
 use vertskommune_tests::manifests::{host, server_name, tenant, tenant_name};
 use vertskommune_tests::measure::processor;
-use vertskommune_tests::room::{Room, Way, program};
+use vertskommune_tests::peer::Way;
+use vertskommune_tests::room::{Room, program};
 
 use crate::Limit;
 use crate::watch::{Watched, to_its_end};
@@ -66,7 +67,7 @@ impl Peers {
         let Some(lab) = Lab::start(&["--no-kubernetes"]) else { return Ok(None) };
         let Some(room) = Room::start("ext4", &room.to_string()) else { return Ok(None) };
         let room = Arc::new(room);
-        let way = Way::into(&room)?;
+        let way = room.way()?;
         let mut peers = Self { lab, room, way, folder: tempfile::tempdir()?, sha256: String::new() };
         peers.describe()?;
         let applied = peers.vertskommune(&["apply"]).status()?;
