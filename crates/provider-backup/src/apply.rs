@@ -82,7 +82,7 @@ impl SecondRoom {
                 let state = state.filter(|state| state.repository).ok_or_else(|| gone("repository"))?;
                 expect(step, field::ESCROW, &json!(state.escrow))?;
                 expect(step, field::KEEPER, &json!(state.keeper_key))?;
-                let vault = self.vaults.open(&self.settings, &self.room, tenant, ctx).await?;
+                let vault = self.vaults.open_for_work(&self.settings, &self.room, tenant, ctx).await?;
                 self.keys(step, &vault, &state, ctx).await
             }
             (REPOSITORY, operation::SET_POLICY | operation::LEAVE | operation::COME_BACK) => {

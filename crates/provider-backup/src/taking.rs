@@ -61,7 +61,6 @@ impl SecondRoom {
         })?;
         let _alone = self.at_work.begin(&tenant.name, server)?;
         self.compare_clocks(ctx).await?;
-        let vault = self.vaults.open_often(&self.settings, &self.room, &tenant.name, ctx).await?;
         ctx.permit()?;
         // What of it cannot be removed is another server's, or the export of this one says so.
         if let Err(error) = servers.tidy(&tenant.name, ctx).await {
@@ -70,7 +69,7 @@ impl SecondRoom {
         // Nobody checks the repository meanwhile: that excludes all others.
         let shared = self.sharing(&tenant.name);
         let _shared: RwLockReadGuard<'_, ()> = shared.read().await;
-        vault.break_stale_locks(ctx).await?;
+        let vault = self.vaults.open_for_work(&self.settings, &self.room, &tenant.name, ctx).await?;
         let begun = this_second();
         let run = Run {
             vault,

@@ -81,8 +81,9 @@ impl Vaults {
         Ok(self.hint(tenant, vault))
     }
 
-    /// The same for one who goes in several times, who first asks which key it is.
-    pub(crate) async fn open_often(
+    /// The same for one who works in it: nobody who is gone is in the way then. Other work of ours must not shut it out
+    /// meanwhile ([`crate::SecondRoom::sharing`]).
+    pub(crate) async fn open_for_work(
         &self,
         settings: &Settings,
         room: &Room,
@@ -90,17 +91,14 @@ impl Vaults {
         ctx: &Ctx,
     ) -> Result<Vault, ProviderError> {
         let vault = self.open(settings, room, tenant, ctx).await?;
-        if self.opened().contains_key(tenant) {
-            return Ok(vault);
+        vault.break_stale_locks(ctx).await?;
+        if !self.opened().contains_key(tenant) {
+            // restic 0.14 lists keys under a lock, whatever it is told.
+            ctx.permit()?;
+            let key =
+                vault.repository.current_key(&bounds(ctx)).await.map_err(|error| vault.error(&error))?;
+            self.opened().insert(tenant.clone(), key);
         }
-        // restic 0.14 lists keys under a lock, whatever it is told.
-        ctx.permit()?;
-        match vault.repository.current_key(&bounds(ctx)).await {
-            Ok(key) => self.opened().insert(tenant.clone(), key),
-            // That may be a dead one's, which has to be removed first. It only takes longer.
-            Err(ResticError::Locked(_)) => return Ok(vault),
-            Err(error) => return Err(vault.error(&error)),
-        };
         Ok(self.hint(tenant, vault))
     }
 
@@ -124,9 +122,9 @@ pub(crate) struct Vault {
 }
 
 impl Vault {
-    /// Removes the locks of those who are surely gone, and no others. Whoever takes a lock asks for this first: restic never
-    /// does it by itself, and a check that died would keep all others out, one that only read keeps out a check.
-    pub(crate) async fn break_stale_locks(&self, ctx: &Ctx) -> Result<(), ProviderError> {
+    /// Removes the locks of those who are surely gone, and no others. restic never does it by itself, and a check that died
+    /// would keep all others out, one that only read keeps out a check.
+    async fn break_stale_locks(&self, ctx: &Ctx) -> Result<(), ProviderError> {
         let locks = self.repository.locks(&bounds(ctx)).await.map_err(|error| self.error(&error))?;
         let now = Timestamp::now();
         let here = rustix::system::uname();
