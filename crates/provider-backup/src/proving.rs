@@ -39,9 +39,8 @@ impl SecondRoom {
         let _alone = self.at_work.begin(tenant, server)?;
         self.compare_clocks(ctx).await?;
         // Until it has its own turn to check, nobody checks the repository: that excludes all others.
-        let shared = self.sharing(tenant);
-        let sharing = shared.read().await;
-        let vault = self.vaults.open_for_work(&self.settings, &self.room, tenant, ctx).await?;
+        let shared = self.sharing(tenant).read_owned().await;
+        let vault = self.open_for_work(tenant, ctx).await?;
         let records = read(&vault, ctx).await?;
         let run = records.find(server, disk, None);
         let run =
@@ -63,7 +62,7 @@ impl SecondRoom {
             None => tracing::info!(%tenant, server, disk, run = %run.id, "a backup is proven"),
             Some(why) => tracing::error!(%tenant, server, disk, run = %run.id, why, "a backup is damaged"),
         }
-        drop(sharing);
+        drop(shared);
         // Only now: whatever hinders the check, the proof stands.
         let in_repository = self.check(&vault, tenant, &records.checks, ctx).await?;
         Ok(Carried { moved: found.moved, damage: damage.or(in_repository) })
@@ -99,8 +98,7 @@ impl SecondRoom {
     ) -> Result<Option<String>, ProviderError> {
         let part = checks.next(self.used(tenant), Timestamp::now());
         let checked = {
-            let sharing = self.sharing(tenant);
-            let Ok(_alone) = sharing.try_write() else {
+            let Ok(_alone) = self.sharing(tenant).try_write_owned() else {
                 tracing::info!(%tenant, "the repository is not checked while others work in it");
                 return Ok(None);
             };

@@ -25,7 +25,7 @@ impl SecondRoom {
         ctx: &Ctx,
     ) -> Result<Moved, ProviderError> {
         let Restore { tenant, server, disk, run } = restore;
-        let vault = self.vaults.open_for_work(&self.settings, &self.room, tenant, ctx).await?;
+        let vault = self.open_for_work(tenant, ctx).await?;
         let records = read(&vault, ctx).await?;
         let found = records.find(server, disk, run.as_deref()).ok_or_else(|| {
             let has = |it: &Run| it.server == *server && it.disks.contains_key(disk);
@@ -49,7 +49,7 @@ impl SecondRoom {
         ctx: &Ctx,
     ) -> Result<Restored, ProviderError> {
         let RestoreServer { tenant, server, run, name } = restore;
-        let vault = self.vaults.open_for_work(&self.settings, &self.room, tenant, ctx).await?;
+        let vault = self.open_for_work(tenant, ctx).await?;
         let records = read(&vault, ctx).await?;
         let found = records.find_whole(server, run.as_deref());
         let found =

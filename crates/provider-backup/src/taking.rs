@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use restic::{Backup, Bounds};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::RwLockReadGuard;
 use tokio::time::Instant;
 use vertskommune_core::backup::Selection;
 use vertskommune_core::backup::facts::Obstacle;
@@ -67,9 +66,8 @@ impl SecondRoom {
             tracing::warn!(tenant = %tenant.name, %error, "what backups that had ended left on servers is not all removed");
         }
         // Nobody checks the repository meanwhile: that excludes all others.
-        let shared = self.sharing(&tenant.name);
-        let _shared: RwLockReadGuard<'_, ()> = shared.read().await;
-        let vault = self.vaults.open_for_work(&self.settings, &self.room, &tenant.name, ctx).await?;
+        let _shared = self.sharing(&tenant.name).read_owned().await;
+        let vault = self.open_for_work(&tenant.name, ctx).await?;
         let begun = this_second();
         let run = Run {
             vault,
