@@ -32,6 +32,40 @@ pub fn processor(process: &str) -> anyhow::Result<Duration> {
     Ok(Duration::from_millis(10 * ticks))
 }
 
+/// What all processors together did not do, since the machine's start.
+#[derive(Clone, Copy, Default)]
+pub struct Unused {
+    /// Nobody had anything to do.
+    pub idle: Duration,
+    /// The host of this virtual machine had something else to do.
+    pub stolen: Duration,
+}
+
+impl Unused {
+    /// Until now.
+    ///
+    /// # Errors
+    /// Where /proc does not tell.
+    pub fn now() -> anyhow::Result<Self> {
+        let stat = std::fs::read_to_string("/proc/stat")?;
+        let line = stat.lines().next().context("a line of /proc/stat")?;
+        let field = |number: usize| {
+            let ticks: u64 = line.split_whitespace().nth(number).context("a field of /proc/stat")?.parse()?;
+            anyhow::Ok(Duration::from_millis(10 * ticks))
+        };
+        Ok(Self { idle: field(4)? + field(5)?, stolen: field(8)? })
+    }
+
+    /// Since an earlier moment.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            idle: self.idle.saturating_sub(earlier.idle),
+            stolen: self.stolen.saturating_sub(earlier.stolen),
+        }
+    }
+}
+
 /// KiB as MiB.
 pub fn mebibytes(kibibytes: u64) -> String {
     format!("{}.{} MiB", kibibytes / 1024, kibibytes % 1024 * 10 / 1024)

@@ -100,7 +100,7 @@ fn line(transferred: &Transferred) -> String {
     let transfer = &transferred.transfer;
     let became = match &transferred.ended {
         Ended::Done(moved) if moved.stored > 0 => {
-            format!("done: {} read, {} stored", size(moved.bytes), size(moved.stored))
+            format!("done: {} read, {} of it new", size(moved.bytes), size(moved.stored))
         }
         Ended::Done(moved) => format!("done: {} read", size(moved.bytes)),
         Ended::Damaged(_, what) => format!("damaged: {what}"),

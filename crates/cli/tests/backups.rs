@@ -77,7 +77,7 @@ fn a_backup_is_taken_proven_listed_and_given_back() {
     assert_eq!(runs(&folder), [Value::Null; 0]);
     let ran = backup(&folder, &["run", "ibestad"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
-    assert!(ran.err.contains("ibestad: backing up ibe-fs01: done: 39Ki read, 39Ki stored"), "{}", ran.err);
+    assert!(ran.err.contains("ibestad: backing up ibe-fs01: done: 39Ki read, 39Ki of it new"), "{}", ran.err);
     assert!(ran.out.contains("no backup was proven by restoring it yet"), "{}", ran.out);
 
     let ran = backup(&folder, &["prove", "ibestad"]);

@@ -152,7 +152,7 @@ impl Metrics {
         );
         add.register_with_unit(
             "backup_stored",
-            "Bytes that backups have stored anew",
+            "Bytes that backups have stored anew, before they are compressed",
             Unit::Bytes,
             stored.clone(),
         );

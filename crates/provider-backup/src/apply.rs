@@ -82,7 +82,7 @@ impl SecondRoom {
                 let state = state.filter(|state| state.repository).ok_or_else(|| gone("repository"))?;
                 expect(step, field::ESCROW, &json!(state.escrow))?;
                 expect(step, field::KEEPER, &json!(state.keeper_key))?;
-                let vault = self.vaults.open(&self.settings, &self.room, tenant, ctx).await?;
+                let vault = self.open_for_work(tenant, ctx).await?;
                 self.keys(step, &vault, &state, ctx).await
             }
             (REPOSITORY, operation::SET_POLICY | operation::LEAVE | operation::COME_BACK) => {
@@ -144,7 +144,7 @@ impl SecondRoom {
     /// A repository from nothing, or from wherever an earlier call ended.
     async fn repository(&self, step: &Step, state: &AccountState, ctx: &Ctx) -> Result<(), Stop> {
         let tenant = &step.resource.tenant;
-        let vault = self.vaults.open(&self.settings, &self.room, tenant, ctx).await?;
+        let vault = self.open(tenant, ctx).await?;
         if !state.repository {
             if had_a_repository(state) {
                 let why = "there was a repository, and what is left of it is no place for a new one";

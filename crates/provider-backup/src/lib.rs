@@ -238,7 +238,7 @@ impl Transfers for SecondRoom {
         ctx: &'a Ctx,
     ) -> BoxFuture<'a, Result<Vec<Run>, ProviderError>> {
         Box::pin(async move {
-            let vault = self.vaults.open(&self.settings, &self.room, tenant, ctx).await?;
+            let vault = self.open(tenant, ctx).await?;
             Ok(proving::read(&vault, ctx).await?.listed())
         })
     }

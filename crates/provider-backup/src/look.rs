@@ -143,7 +143,7 @@ impl SecondRoom {
             self.state().read.insert(tenant.clone(), before.clone());
             return Ok(before.clone());
         }
-        let vault = self.vaults.open(&self.settings, &self.room, tenant, ctx).await?;
+        let vault = self.open(tenant, ctx).await?;
         let read = match vault.repository.snapshots(&Filter::default(), &bounds(ctx)).await {
             Ok(snapshots) => {
                 let records = Records::read(&snapshots, seen_at);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use second_room::protocol::{AccountState, Description, Job};
+use second_room::protocol::{AccountState, Description, Job, QuotaMode};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use vertskommune_core::backup::facts::JOB;
@@ -187,9 +187,10 @@ impl View<'_> {
     fn account(&self, state: &AccountState, fits: bool) -> Present {
         let mut present = Present { identity: state.account.clone(), ..Present::default() };
         present.fields.insert(field::KEY, if fits { OF_SECRET } else { ANOTHER });
-        // No file system tells of a limit that is as large as itself.
-        let whole = self.quota.filter(|quota| *quota >= self.description.total_bytes);
-        let whole = whole.filter(|_| self.description.quota_problem.is_none());
+        // With project quotas no file system tells of a limit that is as large as itself.
+        let is_told =
+            self.description.quota != QuotaMode::Project || self.description.quota_problem.is_some();
+        let whole = self.quota.filter(|quota| !is_told && *quota >= self.description.total_bytes);
         if let Some(limit) = state.limit_bytes.or(whole) {
             present.fields.insert(field::QUOTA, limit);
         }
@@ -333,7 +334,9 @@ mod tests {
         let larger = Description { total_bytes: 1 << 51, ..description() };
         assert_eq!(quota(unbound.clone(), &larger), None);
         let off = Description { quota_problem: Some("quotas are off".to_owned()), ..description() };
-        assert_eq!(quota(unbound, &off), None);
+        assert_eq!(quota(unbound.clone(), &off), None);
+        let btrfs = Description { quota: QuotaMode::Btrfs, ..description() };
+        assert_eq!(quota(unbound, &btrfs), None, "Btrfs tells of any limit");
     }
 
     #[test]

@@ -38,13 +38,13 @@ impl SecondRoom {
     ) -> Result<Carried, ProviderError> {
         let _alone = self.at_work.begin(tenant, server)?;
         self.compare_clocks(ctx).await?;
-        let vault = self.vaults.open_often(&self.settings, &self.room, tenant, ctx).await?;
+        // Until it has its own turn to check, nobody checks the repository: that excludes all others.
+        let shared = self.sharing(tenant).read_owned().await;
+        let vault = self.open_for_work(tenant, ctx).await?;
         let records = read(&vault, ctx).await?;
         let run = records.find(server, disk, None);
         let run =
             run.ok_or_else(|| ProviderError::Refused(format!("there is no backup of {server}/{disk}")))?;
-        // A proof that died left one, and no backup need come before the next proof.
-        vault.break_stale_locks(ctx).await?;
         let key = (tenant.clone(), server.to_owned(), disk.to_owned());
         let kept = self.state().unwritten.remove(&key).filter(|found| found.run == run.id);
         let found = match kept {
@@ -62,6 +62,7 @@ impl SecondRoom {
             None => tracing::info!(%tenant, server, disk, run = %run.id, "a backup is proven"),
             Some(why) => tracing::error!(%tenant, server, disk, run = %run.id, why, "a backup is damaged"),
         }
+        drop(shared);
         // Only now: whatever hinders the check, the proof stands.
         let in_repository = self.check(&vault, tenant, &records.checks, ctx).await?;
         Ok(Carried { moved: found.moved, damage: damage.or(in_repository) })
@@ -86,7 +87,8 @@ impl SecondRoom {
     }
 
     /// Checks the repository, reads the part of it whose turn it is, writes down what that showed, and tells what is damaged.
-    /// It needs the repository alone: where a backup runs, that goes first, and the part's turn comes with the next proof.
+    /// It needs the repository alone: where a backup or another proof runs, that goes first, and the part's turn comes with
+    /// the next proof.
     async fn check(
         &self,
         vault: &Vault,
@@ -96,9 +98,8 @@ impl SecondRoom {
     ) -> Result<Option<String>, ProviderError> {
         let part = checks.next(self.used(tenant), Timestamp::now());
         let checked = {
-            let sharing = self.sharing(tenant);
-            let Ok(_alone) = sharing.try_write() else {
-                tracing::info!(%tenant, "the repository is not checked while a backup is taken");
+            let Ok(_alone) = self.sharing(tenant).try_write_owned() else {
+                tracing::info!(%tenant, "the repository is not checked while others work in it");
                 return Ok(None);
             };
             ctx.permit()?;

@@ -25,14 +25,12 @@ impl SecondRoom {
         ctx: &Ctx,
     ) -> Result<Moved, ProviderError> {
         let Restore { tenant, server, disk, run } = restore;
-        let vault = self.vaults.open(&self.settings, &self.room, tenant, ctx).await?;
+        let vault = self.open_for_work(tenant, ctx).await?;
         let records = read(&vault, ctx).await?;
         let found = records.find(server, disk, run.as_deref()).ok_or_else(|| {
             let has = |it: &Run| it.server == *server && it.disks.contains_key(disk);
             missing(&records, &format!("{server}/{disk}"), run.as_deref(), has)
         })?;
-        // A check that died must not be in the way of one who needs his disk now.
-        vault.break_stale_locks(ctx).await?;
         match dump(&vault, found, disk, Some(to), &Passed::default(), around, ctx).await? {
             Dumped::Same(bytes) => Ok(Moved { bytes, of: bytes, stored: 0 }),
             Dumped::Other(why) => Err(ProviderError::Refused(format!(
@@ -51,12 +49,11 @@ impl SecondRoom {
         ctx: &Ctx,
     ) -> Result<Restored, ProviderError> {
         let RestoreServer { tenant, server, run, name } = restore;
-        let vault = self.vaults.open(&self.settings, &self.room, tenant, ctx).await?;
+        let vault = self.open_for_work(tenant, ctx).await?;
         let records = read(&vault, ctx).await?;
         let found = records.find_whole(server, run.as_deref());
         let found =
             found.ok_or_else(|| missing(&records, server, run.as_deref(), |it| it.server == *server))?;
-        vault.break_stale_locks(ctx).await?;
         let whose = Whose { installation: &self.installation, tenant, server };
         let document = document(&vault, found, ctx).await?;
         let configuration = configuration(&document, whose, &found.id).map_err(|why| {

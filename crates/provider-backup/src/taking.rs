@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use restic::{Backup, Bounds};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::RwLockReadGuard;
 use tokio::time::Instant;
 use vertskommune_core::backup::Selection;
 use vertskommune_core::backup::facts::Obstacle;
@@ -61,16 +60,14 @@ impl SecondRoom {
         })?;
         let _alone = self.at_work.begin(&tenant.name, server)?;
         self.compare_clocks(ctx).await?;
-        let vault = self.vaults.open_often(&self.settings, &self.room, &tenant.name, ctx).await?;
         ctx.permit()?;
         // What of it cannot be removed is another server's, or the export of this one says so.
         if let Err(error) = servers.tidy(&tenant.name, ctx).await {
             tracing::warn!(tenant = %tenant.name, %error, "what backups that had ended left on servers is not all removed");
         }
         // Nobody checks the repository meanwhile: that excludes all others.
-        let shared = self.sharing(&tenant.name);
-        let _shared: RwLockReadGuard<'_, ()> = shared.read().await;
-        vault.break_stale_locks(ctx).await?;
+        let _shared = self.sharing(&tenant.name).read_owned().await;
+        let vault = self.open_for_work(&tenant.name, ctx).await?;
         let begun = this_second();
         let run = Run {
             vault,

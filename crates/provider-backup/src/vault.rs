@@ -17,9 +17,9 @@ use vertskommune_core::names::TenantName;
 use vertskommune_provider::secrets::{Secret, SecretError};
 use vertskommune_provider::{Ctx, ProviderError};
 
-use crate::failure;
-use crate::room::{KEY, Room, label, of_secret, secret_name};
+use crate::room::{KEY, label, of_secret, secret_name};
 use crate::settings::Settings;
+use crate::{SecondRoom, failure};
 
 /// The entry of a Secret with a repository's password.
 pub(crate) const PASSWORD: &str = "password";
@@ -27,7 +27,7 @@ pub(crate) const PASSWORD: &str = "password";
 /// So long nothing at all may be heard of the host.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Opens repositories.
+/// What opening repositories needs, and what was learnt by it.
 #[derive(Debug)]
 pub(crate) struct Vaults {
     restic: OnceCell<Restic>,
@@ -56,54 +56,6 @@ impl Vaults {
         found.await.cloned().map_err(|error: ResticError| ProviderError::Refused(error.to_string()))
     }
 
-    /// A tenant's repository, with the Secret that is there. Asks nothing of the second room yet.
-    pub(crate) async fn open(
-        &self,
-        settings: &Settings,
-        room: &Room,
-        tenant: &TenantName,
-        ctx: &Ctx,
-    ) -> Result<Vault, ProviderError> {
-        let name = secret_name(tenant);
-        let secret = ctx.secrets.get(&name).await.map_err(|error| missing(&name, &error))?;
-        let keys = Keys::read(&name, &secret)?;
-        let restic = self.restic(settings).await?;
-        let unusable = |error: std::io::Error| {
-            ProviderError::Refused(format!("no anonymous file is to be had: {error}"))
-        };
-        let target = room.target(&account_name(&label(tenant.as_str())?));
-        let user = target.user.clone();
-        let way = Stock::new(&settings.ssh, target, &keys.key, SILENCE).map_err(unusable)?;
-        let path = second_room::protocol::REPOSITORY.to_owned();
-        let location = Location::Sftp { host: user, path, command: way.command() };
-        let repository = Repository::new(restic, location, keys.password.clone());
-        let vault = Vault { repository, keys, endpoint: room.endpoint.clone(), secret: name, way };
-        Ok(self.hint(tenant, vault))
-    }
-
-    /// The same for one who goes in several times, who first asks which key it is.
-    pub(crate) async fn open_often(
-        &self,
-        settings: &Settings,
-        room: &Room,
-        tenant: &TenantName,
-        ctx: &Ctx,
-    ) -> Result<Vault, ProviderError> {
-        let vault = self.open(settings, room, tenant, ctx).await?;
-        if self.opened().contains_key(tenant) {
-            return Ok(vault);
-        }
-        // restic 0.14 lists keys under a lock, whatever it is told.
-        ctx.permit()?;
-        match vault.repository.current_key(&bounds(ctx)).await {
-            Ok(key) => self.opened().insert(tenant.clone(), key),
-            // That may be a dead one's, which has to be removed first. It only takes longer.
-            Err(ResticError::Locked(_)) => return Ok(vault),
-            Err(error) => return Err(vault.error(&error)),
-        };
-        Ok(self.hint(tenant, vault))
-    }
-
     /// restic tries one key after the other, which takes half a second of a processor for each, unless it is told which one to
     /// try first. One that is not there any more does no harm: it goes on to the others.
     fn hint(&self, tenant: &TenantName, mut vault: Vault) -> Vault {
@@ -111,6 +63,42 @@ impl Vaults {
             vault.repository = vault.repository.with_key(key);
         }
         vault
+    }
+}
+
+impl SecondRoom {
+    /// A tenant's repository, with the Secret that is there. Asks nothing of the second room yet.
+    pub(crate) async fn open(&self, tenant: &TenantName, ctx: &Ctx) -> Result<Vault, ProviderError> {
+        let name = secret_name(tenant);
+        let secret = ctx.secrets.get(&name).await.map_err(|error| missing(&name, &error))?;
+        let keys = Keys::read(&name, &secret)?;
+        let restic = self.vaults.restic(&self.settings).await?;
+        let unusable = |error: std::io::Error| {
+            ProviderError::Refused(format!("no anonymous file is to be had: {error}"))
+        };
+        let target = self.room.target(&account_name(&label(tenant.as_str())?));
+        let user = target.user.clone();
+        let way = Stock::new(&self.settings.ssh, target, &keys.key, SILENCE).map_err(unusable)?;
+        let path = second_room::protocol::REPOSITORY.to_owned();
+        let location = Location::Sftp { host: user, path, command: way.command() };
+        let repository = Repository::new(restic, location, keys.password.clone());
+        let vault = Vault { repository, keys, endpoint: self.room.endpoint.clone(), secret: name, way };
+        Ok(self.vaults.hint(tenant, vault))
+    }
+
+    /// The same for one who works in it: nobody who is gone is in the way then. Other work of ours must not shut it out
+    /// meanwhile ([`SecondRoom::sharing`]).
+    pub(crate) async fn open_for_work(&self, tenant: &TenantName, ctx: &Ctx) -> Result<Vault, ProviderError> {
+        let vault = self.open(tenant, ctx).await?;
+        vault.break_stale_locks(ctx).await?;
+        if self.vaults.opened().contains_key(tenant) {
+            return Ok(vault);
+        }
+        // restic 0.14 lists keys under a lock, whatever it is told.
+        ctx.permit()?;
+        let key = vault.repository.current_key(&bounds(ctx)).await.map_err(|error| vault.error(&error))?;
+        self.vaults.opened().insert(tenant.clone(), key);
+        Ok(self.vaults.hint(tenant, vault))
     }
 }
 
@@ -124,9 +112,9 @@ pub(crate) struct Vault {
 }
 
 impl Vault {
-    /// Removes the locks of those who are surely gone, and no others. Whoever takes a lock asks for this first: restic never
-    /// does it by itself, and a check that died would keep all others out, one that only read keeps out a check.
-    pub(crate) async fn break_stale_locks(&self, ctx: &Ctx) -> Result<(), ProviderError> {
+    /// Removes the locks of those who are surely gone, and no others. restic never does it by itself, and a check that died
+    /// would keep all others out, one that only read keeps out a check.
+    async fn break_stale_locks(&self, ctx: &Ctx) -> Result<(), ProviderError> {
         let locks = self.repository.locks(&bounds(ctx)).await.map_err(|error| self.error(&error))?;
         let now = Timestamp::now();
         let here = rustix::system::uname();

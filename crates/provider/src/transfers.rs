@@ -85,7 +85,7 @@ pub struct Moved {
     pub bytes: u64,
     /// Of how many; 0 where that is not known yet.
     pub of: u64,
-    /// Bytes that were stored anew, of a backup that has ended.
+    /// Bytes of them that were not there yet, before they are compressed, of a backup that has ended.
     pub stored: u64,
 }
 

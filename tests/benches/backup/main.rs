@@ -3,10 +3,10 @@
 //! slow, but it does where memory grows with the disk or a second backup stores what is there. It needs root, for the second room.
 //!
 //! *Ours* is `vertskommune backup run` as a user has it: the disk comes from the vCenter simulator as a stream-optimized VMDK over
-//! TLS, is decoded, hashed, given to restic and moved to the second room. *By hand* is `restic backup --stdin` of a file with the
-//! same bytes, through the stock ssh, to another account of the same room: no download, no decoding, no hash. Both are timed the
-//! same way, by the life of the restic process that takes the disk ([`watch`]); they take turns, and each begins with an empty
-//! repository.
+//! TLS, is decoded, hashed, given to restic and moved to the second room. *By hand* is `cat disk.raw | restic backup --stdin` of a
+//! file with the same bytes, through the stock ssh, to another account of the same room: no download, no decoding, no hash. *From
+//! file* is the same without `cat`, as restic reads a file and a pipe at different costs. All are timed the same way, by the life
+//! of the restic process that takes the disk ([`watch`]); they take turns, and each begins with an empty repository.
 
 mod peers;
 mod watch;
@@ -75,7 +75,7 @@ fn hold(disks: &[Disk]) -> anyhow::Result<()> {
 /// What was measured with a disk of one size.
 struct Disk {
     bytes: u64,
-    /// Both ways, one after the other, with the vCenter's processor time in ours.
+    /// All ways, one after the other, with the vCenter's processor time in ours.
     turns: Vec<Turn>,
     /// Download and decoding into nothing.
     limit: Limit,
@@ -89,6 +89,7 @@ struct Turn {
     ours: Watched,
     vcenter: Duration,
     by_hand: Watched,
+    from_file: Watched,
 }
 
 struct Limit {
@@ -98,8 +99,16 @@ struct Limit {
 }
 
 impl Turn {
+    fn ways(&self) -> [(&'static str, &Watched); 3] {
+        [("ours", &self.ours), ("by hand", &self.by_hand), ("from file", &self.from_file)]
+    }
+
     fn ratio(&self) -> f64 {
         self.ours.stream.div_duration_f64(self.by_hand.stream)
+    }
+
+    fn to_file(&self) -> f64 {
+        self.ours.stream.div_duration_f64(self.from_file.stream)
     }
 }
 
@@ -108,20 +117,21 @@ fn measure(bytes: u64, count: usize) -> anyhow::Result<Option<Disk>> {
     let mut turns = Vec::new();
     for turn in 0..count {
         // The one that goes first may find the machine otherwise than the second.
-        let (ours, by_hand) = if turn.is_multiple_of(2) {
+        let ((ours, vcenter), by_hand) = if turn.is_multiple_of(2) {
             (peers.ours()?, peers.by_hand()?)
         } else {
             let by_hand = peers.by_hand()?;
             (peers.ours()?, by_hand)
         };
-        let (ours, vcenter) = ours;
-        let turn = Turn { ours, vcenter, by_hand };
+        let turn = Turn { ours, vcenter, by_hand, from_file: peers.without_pipe()? };
+        let [ours, by_hand, from_file] = turn.ways().map(|(_, watched)| seconds(watched.stream));
+        let stolen = turn.ways().map(|(_, watched)| watched.unused.stolen).iter().sum();
         eprintln!(
-            "{}: {} ours, {} by hand, {:.2}",
+            "{}: {ours} ours, {by_hand} by hand, {from_file} from file; ratio {:.2}, to file {:.2}; the host took {} away",
             size(bytes),
-            seconds(turn.ours.stream),
-            seconds(turn.by_hand.stream),
-            turn.ratio()
+            turn.ratio(),
+            turn.to_file(),
+            seconds(stolen)
         );
         turns.push(turn);
     }
@@ -149,15 +159,20 @@ fn tell(disks: &[Disk]) {
             "ratio",
             "from",
             "to",
+            "from file",
+            "ratio to it",
             "whole command",
             "second backup",
             "download and decoding",
         ],
         &rows,
     );
-    println!("\nProcessor time of that turn:\n");
+    println!("\nProcessor time of that turn, and what of it all processors left unused:\n");
     let rows: Vec<Vec<String>> = disks.iter().flat_map(processor).collect();
-    print(&["disk", "way", "vertskommune", "restic", "SSH", "vCenter simulator"], &rows);
+    print(
+        &["disk", "way", "vertskommune", "restic", "SSH", "vCenter simulator", "idle", "taken by the host"],
+        &rows,
+    );
     println!("\nMemory, the most of all turns:\n");
     let rows: Vec<Vec<String>> = disks.iter().flat_map(memory).collect();
     print(&["disk", "way", "vertskommune", "restic", "SSH"], &rows);
@@ -181,41 +196,43 @@ fn tell(disks: &[Disk]) {
 }
 
 fn stream(disk: &Disk) -> Vec<String> {
-    let Turn { ours, by_hand, .. } = disk.middle();
+    let middle = disk.middle();
     let ratio = |turn: Option<&Turn>| turn.map(|turn| format!("{:.2}", turn.ratio())).unwrap_or_default();
     vec![
         size(disk.bytes),
-        disk.fast(ours.stream),
-        disk.fast(by_hand.stream),
-        ratio(Some(disk.middle())),
+        disk.fast(middle.ours.stream),
+        disk.fast(middle.by_hand.stream),
+        ratio(Some(middle)),
         ratio(disk.turns.first()),
         ratio(disk.turns.last()),
-        seconds(ours.whole),
+        disk.fast(middle.from_file.stream),
+        format!("{:.2}", middle.to_file()),
+        seconds(middle.ours.whole),
         disk.fast(disk.again.stream),
         disk.fast(disk.limit.time),
     ]
 }
 
-fn processor(disk: &Disk) -> [Vec<String>; 3] {
+fn processor(disk: &Disk) -> Vec<Vec<String>> {
     let turn = disk.middle();
-    let row = |way: &str, watched: &Watched, vcenter: String| {
-        let of = |used: &watch::Used| seconds(used.processor);
+    let nothing = || "-".to_owned();
+    let row = |(way, watched): (&str, &Watched)| {
+        let only_ours = |time: Duration| if way == "ours" { seconds(time) } else { nothing() };
         vec![
             size(disk.bytes),
             way.to_owned(),
-            of(&watched.program),
-            of(&watched.restic),
-            of(&watched.ssh),
-            vcenter,
+            only_ours(watched.program.processor),
+            seconds(watched.restic.processor),
+            seconds(watched.ssh.processor),
+            only_ours(turn.vcenter),
+            seconds(watched.unused.idle),
+            seconds(watched.unused.stolen),
         ]
     };
-    let nothing = || "-".to_owned();
-    let mut by_hand = row("by hand", &turn.by_hand, nothing());
-    by_hand[2] = nothing();
     let (ours, vcenter) = (seconds(disk.limit.ours), seconds(disk.limit.vcenter));
-    let limit =
-        vec![size(disk.bytes), "download and decoding".to_owned(), ours, nothing(), nothing(), vcenter];
-    [row("ours", &turn.ours, seconds(turn.vcenter)), by_hand, limit]
+    let way = "download and decoding".to_owned();
+    let limit = vec![size(disk.bytes), way, ours, nothing(), nothing(), vcenter, nothing(), nothing()];
+    turn.ways().into_iter().map(row).chain([limit]).collect()
 }
 
 fn memory(disk: &Disk) -> [Vec<String>; 2] {

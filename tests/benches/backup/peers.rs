@@ -184,20 +184,35 @@ impl Peers {
         Ok((watched, processor(&self.vcenter_process()?)?.saturating_sub(vcenter)))
     }
 
-    /// The same bytes by the stock programs, into an empty repository.
+    /// The same bytes by the stock programs, into an empty repository: `cat disk.raw | restic backup --stdin`.
     pub(crate) fn by_hand(&self) -> anyhow::Result<Watched> {
+        self.prepare_turn_by_hand()?;
+        let mut cat = Command::new("cat").arg(self.raw()).stdout(Stdio::piped()).spawn()?;
+        let given = cat.stdout.take().context("the output of cat")?;
+        let watched = to_its_end(self.spawn_by_hand(given)?)?;
+        ensure!(cat.wait()?.success(), "cat failed");
+        Ok(watched)
+    }
+
+    /// The same, where restic has the file itself: `restic backup --stdin < disk.raw`.
+    pub(crate) fn without_pipe(&self) -> anyhow::Result<Watched> {
+        self.prepare_turn_by_hand()?;
+        to_its_end(self.spawn_by_hand(File::open(self.raw())?)?)
+    }
+
+    fn prepare_turn_by_hand(&self) -> anyhow::Result<()> {
         self.empty(BY_HAND)?;
         // Not what the disk of this machine gives is of interest.
         std::io::copy(&mut File::open(self.raw())?, &mut std::io::sink())?;
-        to_its_end(self.spawn_by_hand()?)
+        Ok(())
     }
 
-    fn spawn_by_hand(&self) -> anyhow::Result<Child> {
+    fn spawn_by_hand(&self, given: impl Into<Stdio>) -> anyhow::Result<Child> {
         let server = server_name(1, 1);
         let mut restic = self.restic()?;
         restic.args(["backup", "--json", "--stdin", "--stdin-filename", &format!("/{server}/{DISK}.raw")]);
         restic.args(["--host", &server]).env("RESTIC_PROGRESS_FPS", "1");
-        Ok(restic.stdin(File::open(self.raw())?).stdout(Stdio::null()).spawn()?)
+        Ok(restic.stdin(given).stdout(Stdio::null()).spawn()?)
     }
 
     /// Download and decoding of the disk by the vSphere plugin, into nothing.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use vertskommune_tests::measure::{memory, processor};
+use vertskommune_tests::measure::{Unused, memory, processor};
 
 /// How often processes are looked at: each look takes processor time from what is measured.
 const EVERY: Duration = Duration::from_millis(100);
@@ -23,6 +23,8 @@ pub(crate) struct Watched {
     pub(crate) whole: Duration,
     /// The life of the restic that takes the disk.
     pub(crate) stream: Duration,
+    /// What the machine left unused meanwhile.
+    pub(crate) unused: Unused,
     /// `vertskommune` itself; nothing by hand.
     pub(crate) program: Used,
     /// That restic.
@@ -75,7 +77,7 @@ pub(crate) fn to_its_end(mut command: Child) -> anyhow::Result<Watched> {
 impl Watched {
     /// Looks on until the restic that takes the disk has ended, which is told by the kernel at once.
     fn follow(&mut self, command: u32, restic: u32) -> anyhow::Result<()> {
-        let begun = Instant::now();
+        let (begun, unused) = (Instant::now(), Unused::now()?);
         let ended = until_its_end(restic)?;
         let mut ssh = Vec::new();
         while !has_ended(&ended, EVERY)? {
@@ -91,6 +93,7 @@ impl Watched {
             }
         }
         self.stream = begun.elapsed();
+        self.unused = Unused::now()?.since(unused);
         Ok(())
     }
 }

@@ -307,7 +307,9 @@ func (c *contents) stream(d *disk, out io.Writer) error {
 	if file == nil {
 		return d.stream(out)
 	}
-	_, err := io.Copy(out, io.NewSectionReader(file, 0, math.MaxInt64))
+	// Each piece has TLS records of its own, and the last of them is small: of
+	// large pieces there are fewer. A real host is a machine of its own.
+	_, err := io.CopyBuffer(struct{ io.Writer }{out}, io.NewSectionReader(file, 0, math.MaxInt64), make([]byte, 1<<20))
 	return err
 }
 
