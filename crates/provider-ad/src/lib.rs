@@ -1,0 +1,1 @@
+//! The directory plugin: trusts between tenants' Active Directory and the host's.
