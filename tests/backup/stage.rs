@@ -239,6 +239,7 @@ pub(crate) fn tenant() -> ValidatedTenant {
             proof: ProofRule { max_age: SignedDuration::from_hours(168), scope: ProofScope::EveryDisk },
             keep_after_exit: SignedDuration::from_hours(24 * 90),
         }),
+        directory: None,
         maintenance: Maintenance::default(),
         drift_policy: DriftPolicy::Heal,
         deletion_policy: DeletionPolicy::default(),

@@ -19,6 +19,10 @@ pub const FIREWALL_READY: &str = "FirewallReady";
 pub const BACKUP_READY: &str = "BackupReady";
 /// Every server has a fresh, proven backup in another room; there only where the manifest asks for backup.
 pub const PROTECTED: &str = "Protected";
+/// The trust with the host's directory stands on both sides and works; there only where the manifest asks for one.
+pub const DIRECTORY_READY: &str = "DirectoryReady";
+/// All of it is done, the tenant's own side too.
+pub const ONBOARDED: &str = "Onboarded";
 /// Reality is as the manifest says, nothing waits and nothing is only shown.
 pub const UP_TO_DATE: &str = "UpToDate";
 /// Something is being done or tried again.

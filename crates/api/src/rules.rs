@@ -284,6 +284,8 @@ pub(crate) const MAX_ALLOWED: u64 = 64;
 /// A DNS name of several labels, in lower case.
 pub(crate) const DOMAIN: &str =
     "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)+$";
+/// The SID of a domain.
+pub(crate) const DOMAIN_SID: &str = "^S-1-5-21(-(0|[1-9][0-9]{0,9})){3}$";
 /// A NetBIOS name of a domain.
 pub(crate) const NETBIOS: &str = "^[A-Z0-9]([-A-Z0-9]*[A-Z0-9])?$";
 
@@ -296,6 +298,11 @@ pub(crate) const PARTNER_DOMAIN_STAYS: Rule = (
     "self.domain == oldSelf.domain && (has(self.netbiosName) ? self.netbiosName : '') == \
      (has(oldSelf.netbiosName) ? oldSelf.netbiosName : '')",
     "spec.directory.domain and netbiosName cannot change: remove directory, and write it anew when the trust is gone",
+);
+
+pub(crate) const SID_WHERE_NOBODY_TELLS_IT: Rule = (
+    "self.partnerSide.mode != 'Manual' || has(self.domainSid)",
+    "spec.directory.domainSid is missing: with partnerSide.mode Manual nobody of ours is there to tell it",
 );
 
 pub(crate) const ACCESS_GOES_ACROSS: Rule = (

@@ -2,6 +2,7 @@
 //! but since when a condition holds.
 
 mod backup;
+mod directory;
 
 use jiff::Timestamp;
 use vertskommune_core::names::Kind;
@@ -62,24 +63,27 @@ pub fn status(previous: Option<&TenantStatus>, input: &StatusInput<'_>, now: Tim
         return before;
     }
     let mut conditions = Conditions::new(&before.conditions, input.generation, now);
-    let (message, servers, firewall, backup, plan) = match input.outcome {
+    let (message, servers, firewall, backup, directory, plan) = match input.outcome {
         Outcome::Refused(violations) => {
             let message = refused(violations);
             say_refused(&mut conditions, &message);
             backup::say_refused(&mut conditions, &before);
-            (message, before.servers, before.firewall, before.backup, None)
+            directory::say_refused(&mut conditions, &before);
+            (message, before.servers, before.firewall, before.backup, before.directory, None)
         }
         Outcome::Planned(plan) => {
             say_planned(&mut conditions, plan);
             let firewall =
                 plan.concerns.contains_key(&Concern::Firewall).then(|| counts(tally(plan, "policy")));
             let backup = backup::say(&mut conditions, plan, input.failed, &before);
+            let directory = directory::say(&mut conditions, plan, &before);
             let servers = Some(counts(tally(plan, "server")));
             (
                 render::status_line_meanwhile(plan, input.underway),
                 servers,
                 firewall,
                 backup,
+                directory,
                 plan_status(plan),
             )
         }
@@ -92,6 +96,7 @@ pub fn status(previous: Option<&TenantStatus>, input: &StatusInput<'_>, now: Tim
         servers,
         firewall,
         backup,
+        directory,
         plan,
         last_changed: if input.changed { Some(whole_second(now)) } else { before.last_changed },
     }

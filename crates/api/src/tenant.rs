@@ -20,7 +20,8 @@ pub mod firewall;
 mod status;
 
 pub use status::{
-    BackupStatus, Counts, PlanStatus, ServerBackupStatus, StepStatus, TenantStatus, WaitingStatus,
+    BackupStatus, Counts, DirectoryStatus, PlanStatus, ServerBackupStatus, StepStatus, TenantStatus, TrustProblem,
+    WaitingStatus,
 };
 
 /// What the host shall provide for one municipality.
@@ -51,6 +52,15 @@ pub use status::{
     printcolumn(
         name = "Backup", type_ = "date", json_path = ".status.backup.lastBackup",
         description = "How old the last good backups are: the oldest of all servers"
+    ),
+    printcolumn(
+        name = "Trust", type_ = "string", json_path = ".status.directory.trust",
+        description = "Whether the trust with the host's directory is valid, or why not"
+    ),
+    printcolumn(
+        name = "Onboarded", type_ = "string", priority = 1,
+        json_path = ".status.conditions[?(@.type==\"Onboarded\")].status",
+        description = "Whether all of it is done, the municipality's own side too"
     ),
     printcolumn(
         name = "Protected", type_ = "string", priority = 1,

@@ -4,11 +4,16 @@
 //! field says that is [`Directory::direction`].
 
 pub mod health;
+pub mod report;
 
 use std::fmt;
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use health::{Signals, Verdict};
+pub use report::{Report, report};
 
 use crate::names::ProviderName;
 
@@ -21,6 +26,9 @@ pub struct Directory {
     pub domain: String,
     /// The same by its NetBIOS name, in upper case.
     pub netbios: String,
+    /// Its SID, where the manifest pins it. It has to where nobody of ours is there to tell it.
+    #[serde(default)]
+    pub sid: Option<String>,
     /// The kind of trust.
     pub kind: TrustKind,
     /// How the tenant's users reach the host's services; none where they do not.
@@ -33,9 +41,20 @@ pub struct Directory {
     pub dns: Vec<IpAddr>,
     /// Who makes the tenant's side.
     pub partner: Partner,
+    /// A trust whose secret was made before this is made anew with another.
+    #[serde(default)]
+    pub new_secret_after: Option<Timestamp>,
+    /// It may be made anew outside of the windows until then.
+    #[serde(default)]
+    pub restart_before: Option<Timestamp>,
 }
 
 impl Directory {
+    /// Whether an agent of ours makes the tenant's side.
+    pub fn has_agent(&self) -> bool {
+        matches!(self.partner, Partner::Agent { .. })
+    }
+
     /// The direction as it stands in the host's directory.
     pub fn direction(&self) -> Direction {
         match (&self.to_host, &self.to_tenant) {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::facts::JOB;
 use crate::backup::{Jobs, Known};
+use crate::directory::{Directory, Signals};
 use crate::facts::Facts;
 use crate::names::{Kind, ProviderName, ResourceId, ResourceKey, TenantName};
 
@@ -38,6 +39,9 @@ pub struct Observation {
     /// whose a job is stands in the manifests, and any of them may name it at any time.
     #[serde(default)]
     pub jobs: Jobs,
+    /// What tenants' trusts show on both of their sides. Of a tenant that was not looked at there is nothing.
+    #[serde(default)]
+    pub trusts: BTreeMap<TenantName, Arc<Signals>>,
     /// The version of the system, for the status.
     pub version: String,
     /// Tenants that once had several things here. Outlives a blind sweep.
@@ -278,12 +282,15 @@ pub struct Scope {
     pub tenants: Option<BTreeSet<TenantName>>,
     /// Things that tenants name for adoption in this provider, by path, name or id as their manifests write it.
     pub adopt: BTreeMap<TenantName, BTreeSet<String>>,
+    /// The trusts that tenants ask for in this provider: what is on their other side is reached as their manifests say.
+    #[serde(default)]
+    pub trusts: BTreeMap<TenantName, Directory>,
 }
 
 impl Scope {
     /// Only what belongs to these tenants.
     pub fn of(tenants: impl IntoIterator<Item = TenantName>) -> Self {
-        Self { tenants: Some(tenants.into_iter().collect()), adopt: BTreeMap::new() }
+        Self { tenants: Some(tenants.into_iter().collect()), ..Self::default() }
     }
 
     /// Whether the tenant is looked at.
@@ -309,6 +316,7 @@ impl Observation {
             offered: BTreeMap::new(),
             backups: BTreeMap::new(),
             jobs: Jobs::default(),
+            trusts: BTreeMap::new(),
             version: String::new(),
             established: BTreeSet::new(),
         }
@@ -406,10 +414,15 @@ impl Observation {
                 part.coverage.blind.as_ref().or_else(|| part.coverage.tenants.get(tenant))
             {
                 self.coverage.tenants.insert(tenant.clone(), blindness.clone());
+                self.trusts.remove(tenant);
                 continue;
             }
             if let Some(things) = part.seen.remove(tenant) {
                 self.seen.insert(tenant.clone(), things);
+            }
+            match part.trusts.remove(tenant) {
+                Some(signals) => drop(self.trusts.insert(tenant.clone(), signals)),
+                None => drop(self.trusts.remove(tenant)),
             }
             match part.backups.remove(tenant) {
                 Some(known) => drop(self.backups.insert(tenant.clone(), known)),

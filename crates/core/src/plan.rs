@@ -15,6 +15,7 @@ use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use crate::backup;
+use crate::directory;
 use crate::check::{Finding, FindingReason};
 use crate::difference::{Difference, Shown, What, compare};
 use crate::domain::{Domain, Proposal};
@@ -86,6 +87,9 @@ pub struct Plan {
     pub concerns: BTreeMap<Concern, Part>,
     /// Whether the tenant is protected, where its manifest asks for backup.
     pub backup: Option<backup::Report>,
+    /// What its trust with the host's directory is worth, where its manifest asks for one.
+    #[serde(default)]
+    pub directory: Option<directory::Report>,
 }
 
 /// A step with its id and whether it can run.
@@ -225,6 +229,7 @@ pub fn plan(basis: &Basis<'_>) -> Plan {
     draft.plan.steps = gate::gate(steps, basis);
     (draft.plan.tallies, draft.plan.concerns) = tallies(basis, &draft.plan);
     draft.plan.backup = protection(basis);
+    draft.plan.directory = trust(basis);
     draft.plan.digest = digest(&draft.plan.steps);
     draft.plan
 }
@@ -251,6 +256,7 @@ impl<'a> Draft<'a> {
             tallies: BTreeMap::new(),
             concerns: BTreeMap::new(),
             backup: None,
+            directory: None,
         };
         Self { basis, plan, steps: Vec::new() }
     }
@@ -417,6 +423,15 @@ fn protection(basis: &Basis<'_>) -> Option<backup::Report> {
         report.is_in_the_same_room(&finding.message);
     }
     Some(report)
+}
+
+/// What the trust is worth. What its other side does changes it at any time, which neither a step nor the digest ever does.
+fn trust(basis: &Basis<'_>) -> Option<directory::Report> {
+    let (tenant, wanted) = (basis.tenant, basis.tenant.directory.as_ref()?);
+    let domain = basis.domains.get(&wanted.provider);
+    let seen = domain.filter(|domain| domain.schema().concern == Concern::Directory);
+    let seen = seen.and_then(|_| basis.observations.get(&wanted.provider));
+    Some(directory::report(wanted, &tenant.name, seen.map(AsRef::as_ref)))
 }
 
 fn digest(steps: &[PlannedStep]) -> String {

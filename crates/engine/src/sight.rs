@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use vertskommune_core::backup::{Backups, JobStatus};
+use vertskommune_core::directory::Signals;
 use vertskommune_core::names::{Kind, ProviderName, TenantName};
 use vertskommune_core::observation::{Blindness, Foreign, Observation, Things};
 
@@ -25,6 +26,7 @@ struct OfTenant {
     gap: Option<Blindness>,
     foreign: Vec<Foreign>,
     backups: Option<Arc<Backups>>,
+    trust: Option<Arc<Signals>>,
 }
 
 impl Engine {
@@ -40,7 +42,8 @@ impl Sight {
         let tenants = (observation.seen.keys())
             .chain(observation.coverage.tenants.keys())
             .chain(observation.foreign.iter().map(|foreign| &foreign.tenant))
-            .chain(observation.backups.keys());
+            .chain(observation.backups.keys())
+            .chain(observation.trusts.keys());
         let jobs = observation.jobs.left.clone();
         Self { jobs, ..Self::of(observation, &tenants.cloned().collect()) }
     }
@@ -57,6 +60,7 @@ impl Sight {
             foreign: foreign.remove(tenant).unwrap_or_default(),
             // When it was seen is no news.
             backups: observation.backups.get(tenant).map(|known| known.backups.clone()),
+            trust: observation.trusts.get(tenant).cloned(),
         };
         Self {
             gaps: (observation.coverage.blind.clone(), observation.coverage.kinds.clone()),
@@ -139,7 +143,7 @@ mod tests {
         before.seen.insert("ibestad".into(), [thing()].into_iter().collect());
         before.backups.insert("gratangen".into(), backups(None, 0));
         let everybody = &["dyroy", "gratangen", "ibestad"][..];
-        let rows: [(Change<'_>, &[&str], &str); 13] = [
+        let rows: [(Change<'_>, &[&str], &str); 14] = [
             (&|_| {}, &[], "the same"),
             (&|it| it.coverage = Coverage::blind(gap()), everybody, "nothing is seen"),
             (&|it| drop(it.coverage.kinds.insert("server".into(), gap())), everybody, "a kind is not"),
@@ -176,6 +180,7 @@ mod tests {
                 "the same, seen later",
             ),
             (&|it| drop(it.backups.insert("dyroy".into(), backups(None, 0))), &["dyroy"], "its first backup"),
+            (&|it| drop(it.trusts.insert("dyroy".into(), Arc::default())), &["dyroy"], "its trust"),
             (
                 &|it| drop(it.seen.insert("south".into(), [thing()].into_iter().collect())),
                 &[],

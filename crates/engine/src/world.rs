@@ -56,6 +56,7 @@ impl World {
         // Nothing of them is touched, so nothing that is wrong with them is in the way.
         past.servers.clear();
         past.backup = None;
+        past.directory = None;
         if let Some(firewall) = past.firewall.as_mut() {
             firewall.published = recorded.published;
         }
@@ -117,21 +118,21 @@ impl World {
 /// What tells the scope of a look at one provider, at the moment of the look: a [`World`], or the lock that a controller
 /// keeps it behind, which is never held over a call to a real system.
 pub trait Scopes: Sync {
-    /// All of ours, and what tenants name for adoption there.
+    /// All of ours, and what tenants name there.
     fn scope(&self, provider: &ProviderName) -> Scope;
 
-    /// What belongs to these tenants, and what they name for adoption there.
+    /// What belongs to these tenants, and what they name there.
     fn scope_of(&self, provider: &ProviderName, tenants: &BTreeSet<TenantName>) -> Scope;
 }
 
 impl Scopes for World {
     fn scope(&self, provider: &ProviderName) -> Scope {
-        Scope { tenants: None, adopt: adoptions(self.tenants.values(), provider) }
+        scope(None, self.tenants.values(), provider)
     }
 
     fn scope_of(&self, provider: &ProviderName, tenants: &BTreeSet<TenantName>) -> Scope {
         let named = tenants.iter().filter_map(|name| self.tenants.get(name));
-        Scope { tenants: Some(tenants.clone()), adopt: adoptions(named, provider) }
+        scope(Some(tenants.clone()), named, provider)
     }
 }
 
@@ -145,10 +146,21 @@ impl Scopes for RwLock<World> {
     }
 }
 
-fn adoptions<'a>(
+/// The scope of a look, with what these tenants name in the provider.
+fn scope<'a>(
+    only: Option<BTreeSet<TenantName>>,
     tenants: impl Iterator<Item = &'a ValidatedTenant>,
     provider: &ProviderName,
-) -> BTreeMap<TenantName, BTreeSet<String>> {
-    let all = tenants.map(|tenant| (tenant.name.clone(), tenant.adoptions(provider)));
-    all.filter(|(_, named)| !named.is_empty()).collect()
+) -> Scope {
+    let mut scope = Scope { tenants: only, ..Scope::default() };
+    for tenant in tenants {
+        let adoptions = tenant.adoptions(provider);
+        if !adoptions.is_empty() {
+            scope.adopt.insert(tenant.name.clone(), adoptions);
+        }
+        if let Some(directory) = tenant.directory.as_ref().filter(|it| it.provider == *provider) {
+            scope.trusts.insert(tenant.name.clone(), directory.clone());
+        }
+    }
+    scope
 }

@@ -379,7 +379,7 @@ impl Fortigate {
         let client = self.client(ctx).await?;
         let before = self.tables.last().await.filter(|_| self.state().watches);
         let Some(before) = before else { return Ok(Changes::Anything) };
-        let scope = Scope { tenants: None, adopt: self.state().adopt.clone() };
+        let scope = Scope { adopt: self.state().adopt.clone(), ..Scope::default() };
         let now = self.read(&client, &scope).await?;
         let offered = self.offered(&client, &now).await?;
         let before_offered = self.state().offered.replace(offered.clone());

@@ -12,7 +12,7 @@ use crate::rules;
 /// The trust between the municipality's Active Directory and the host's.
 #[derive(Clone, Debug, Default, PartialEq, KubeSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::PARTNER_DOMAIN_STAYS)]
+#[x_kube(validation = rules::PARTNER_DOMAIN_STAYS, validation = rules::SID_WHERE_NOBODY_TELLS_IT)]
 pub struct Directory {
     /// Name of the HostProvider of the host's directory. It cannot change. Example: ad-host.
     #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
@@ -27,6 +27,11 @@ pub struct Directory {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 15), regex(pattern = rules::NETBIOS))]
     pub netbios_name: Option<String>,
+    /// The SID of the municipality's domain, as `Get-ADDomain` shows it. The trust is made with this domain and no other. It can be
+    /// left out in mode Agent, where the agent tells it. Example: S-1-5-21-3633341636-3194244548-271816853.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 14, max = 50), regex(pattern = rules::DOMAIN_SID))]
+    pub domain_sid: Option<String>,
     /// Forest trusts the whole forest of the municipality, by Kerberos; External only the one domain. Another type means
     /// that the trust is removed and made anew, which waits for a window of maintenance.
     #[serde(rename = "type", default)]
@@ -48,6 +53,16 @@ pub struct Directory {
     pub dns_servers: Vec<String>,
     /// Who makes the municipality's side of the trust.
     pub partner_side: PartnerSide,
+    /// A trust whose secret was made before this time is made anew with another, on both sides. It is the way to mend one whose sides
+    /// have different secrets. Example: 2026-11-29T12:00:00Z.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub new_secret_after: Option<String>,
+    /// Until then the trust may be made anew outside of the windows of maintenance, which interrupts it for some seconds.
+    /// Example: 2026-11-29T12:00:00Z.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub restart_before: Option<String>,
 }
 
 /// The kinds of trust.

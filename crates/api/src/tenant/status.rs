@@ -16,7 +16,7 @@ pub struct TenantStatus {
     pub last_handled_reconcile_at: Option<String>,
     /// What holds of it: Ready (all that is ours to do is done), ServersReady, FirewallReady, BackupReady (accounts,
     /// repository and schedule stand, and what was last tried succeeded), Protected (a fresh, proven backup of every
-    /// server), UpToDate (reality is as the manifest says); Reconciling and Stalled only while true.
+    /// server), DirectoryReady (the trust stands on both sides and works), Onboarded (all of it, the municipality's own side too), UpToDate (reality is as the manifest says); Reconciling and Stalled only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -32,6 +32,9 @@ pub struct TenantStatus {
     /// What is known of the backups.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupStatus>,
+    /// What is known of the trust with the host's directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<DirectoryStatus>,
     /// What is still to be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanStatus>,
@@ -90,6 +93,37 @@ pub struct ServerBackupStatus {
     /// What is wrong with its backups, the worst first; the conditions tell more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+/// What is known of a tenant's trust with the host's directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DirectoryStatus {
+    /// The municipality's domain.
+    pub domain: String,
+    /// trustDirection of the host's side, as the manifest asks for it. Outbound means that the municipality's users reach the
+    /// host's services, inbound the other way round, and bidirectional both.
+    pub trust_direction: String,
+    /// Valid, or the reason why it is not, as DirectoryReady has it.
+    pub trust: String,
+    /// All that is wrong with it, what explains the others first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub problems: Vec<TrustProblem>,
+    /// What the municipality's administrators have to run, with partnerSide.mode Manual.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub partner_commands: Vec<String>,
+}
+
+/// Something that is wrong with a trust.
+#[derive(Clone, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustProblem {
+    /// What, in one word.
+    pub reason: String,
+    /// The same for people, with what would help.
+    pub message: String,
 }
 
 /// What is still to be done.

@@ -36,10 +36,17 @@ pub(super) fn directory(written: &written::Directory, fields: &mut Fields) -> Op
     let dns = dns.collect();
     let (to_host, to_tenant) = access(&written.access, fields);
     let partner = partner(&written.partner_side, fields);
+    let sid = sid(written, fields);
+    let time = |name: &str, text: &Option<String>, fields: &mut Fields| {
+        text.as_deref().and_then(|text| fields.time(&at(name), text))
+    };
+    let new_secret_after = time("newSecretAfter", &written.new_secret_after, fields);
+    let restart_before = time("restartBefore", &written.restart_before, fields);
     Some(Directory {
         provider: ProviderName::from(written.provider.as_str()),
         domain: written.domain.clone(),
         netbios,
+        sid,
         kind: match written.kind {
             TrustType::Forest => TrustKind::Forest,
             TrustType::External => TrustKind::External,
@@ -49,6 +56,8 @@ pub(super) fn directory(written: &written::Directory, fields: &mut Fields) -> Op
         controllers: written.domain_controllers.clone(),
         dns,
         partner: partner?,
+        new_secret_after,
+        restart_before,
     })
 }
 
@@ -86,6 +95,26 @@ fn netbios(written: &written::Directory, fields: &mut Fields) -> String {
     );
     fields.must(label.len() <= NETBIOS, &field, message);
     label.to_ascii_uppercase()
+}
+
+/// The SID, where it is written.
+fn sid(written: &written::Directory, fields: &mut Fields) -> Option<String> {
+    let field = at("domainSid");
+    let Some(sid) = &written.domain_sid else {
+        let message = "is missing: with partnerSide.mode Manual nobody of ours is there to tell it";
+        fields.must(written.partner_side.mode == PartnerMode::Agent, &field, message);
+        return None;
+    };
+    let message = format!("{sid:?} is no SID of a domain: write such as S-1-5-21-1-2-3, as Get-ADDomain shows it");
+    fields.must(is_domain_sid(sid), &field, message);
+    Some(sid.clone())
+}
+
+fn is_domain_sid(text: &str) -> bool {
+    let parts = text.strip_prefix("S-1-5-21-").map(|rest| rest.split('-').collect::<Vec<_>>());
+    // As a number is written, and no other way: it is compared as text.
+    let is_number = |part: &&str| part.parse::<u32>().is_ok_and(|number| number.to_string() == **part);
+    parts.is_some_and(|parts| parts.len() == 3 && parts.iter().all(is_number))
 }
 
 /// The access to the host's services, and that to the tenant's.

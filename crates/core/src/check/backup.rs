@@ -285,6 +285,7 @@ mod tests {
             servers: vec![server("fs01", &["data"])],
             firewall: None,
             backup: Some(backup()),
+            directory: None,
             maintenance: Maintenance::default(),
             drift_policy: DriftPolicy::Heal,
             deletion_policy: DeletionPolicy::default(),

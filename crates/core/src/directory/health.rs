@@ -9,7 +9,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Direction, Directory, Partner, TrustKind};
+use super::{Direction, Directory, TrustKind};
+use crate::observation::Blindness;
 
 /// How far two clocks may be apart, in seconds. Kerberos takes 300; a little less, so that it is told before it breaks.
 pub const CLOCKS_APART: i64 = 240;
@@ -23,6 +24,23 @@ pub struct Signals {
     pub tenant: End,
     /// The way from the host to the tenant's domain controllers.
     pub way: Option<Way>,
+    /// The SID of the tenant's domain, where it is pinned or was told.
+    pub sid: Option<String>,
+    /// What a side refused when it was last asked to make the trust.
+    pub refusal: Option<Refused>,
+    /// What the tenant's administrators have to run, where they make its side themselves.
+    pub todo: Vec<String>,
+}
+
+/// What a directory refuses, which no look at it shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The side that refuses.
+    pub by: Which,
+    /// Why, as a CamelCase word.
+    pub reason: String,
+    /// The same for people, with what would help.
+    pub message: String,
 }
 
 /// What one side shows of it.
@@ -36,6 +54,19 @@ pub struct End {
     pub ticket: Option<Ticket>,
     /// Whether an account that a deleted trust left stands in the way.
     pub has_orphan: bool,
+    /// What its directory can do.
+    pub can: Abilities,
+}
+
+/// What a directory can do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Abilities {
+    /// Its DNS has forwarders for single domains.
+    pub forwards: bool,
+    /// It changes how authentication goes over a trust that stands.
+    pub sets: bool,
+    /// It obeys selective authentication.
+    pub selects: bool,
 }
 
 /// What a look at one thing has shown.
@@ -45,7 +76,7 @@ pub enum Looked<T> {
     #[default]
     Never,
     /// It could not be seen, for this reason.
-    Blind(String),
+    Blind(Blindness),
     /// It is not there.
     Absent,
     /// It is there.
@@ -112,8 +143,6 @@ pub struct Way {
     pub closed: BTreeSet<String>,
     /// How far the tenant's clock is ahead, in seconds.
     pub skew: Option<i64>,
-    /// The SID of the tenant's domain, where it was told.
-    pub sid: Option<String>,
 }
 
 /// What came of asking DNS.
@@ -191,12 +220,17 @@ pub enum Problem {
     TicketRefused(Which, String),
     /// This side lets nobody in: authentication is selective, and nothing is allowed.
     NobodyAllowed(Which),
+    /// This side does not obey selective authentication, and lets nobody in with it.
+    SelectsNobody(Which),
+    /// This side refuses to make it.
+    Refused(Refused),
 }
 
 impl Problem {
     /// The problem as a CamelCase word for machines.
-    pub fn word(&self) -> &'static str {
+    pub fn word(&self) -> &str {
         match self {
+            Self::Refused(refused) => &refused.reason,
             Self::NotForwarded => "NotForwarded",
             Self::DnsNamesNone => "DnsNamesNone",
             Self::DnsSilent => "DnsSilent",
@@ -214,6 +248,7 @@ impl Problem {
             Self::ChannelFailed(..) => "ChannelFailed",
             Self::TicketRefused(..) => "TicketRefused",
             Self::NobodyAllowed(_) => "NobodyAllowed",
+            Self::SelectsNobody(_) => "SelectiveAuthenticationUnsupported",
         }
     }
 
@@ -280,8 +315,10 @@ impl fmt::Display for Problem {
                 names.join(", ")
             ),
             Self::WrongSecret => f.write_str(
-                "the sides have different secrets, as after a restore of one of the directories: ask for a new key",
+                "the sides have different secrets, as after a restore of one of the directories: set spec.directory.newSecretAfter to \
+                 now, and the trust gets another",
             ),
+            Self::Refused(refused) => write!(f, "{}'s directory refuses the trust: {}", refused.by, refused.message),
             Self::StaleChannel(which) => {
                 write!(f, "the secure channel of {which}'s side is that of a trust that was deleted, and is made anew")
             }
@@ -289,6 +326,11 @@ impl fmt::Display for Problem {
             Self::TicketRefused(which, why) => {
                 write!(f, "no ticket is had for a service of {which}'s side: {why}")
             }
+            Self::SelectsNobody(which) => write!(
+                f,
+                "{which}'s directory stores selective authentication and then refuses every ticket, as Samba does: set \
+                 selectiveAuthentication to false"
+            ),
             Self::NobodyAllowed(which) => write!(
                 f,
                 "{which}'s side lets nobody in: authentication is selective and no computer is allowed to; name some in \
@@ -307,38 +349,59 @@ pub enum Verdict {
     Troubled(Vec<Problem>),
     /// Our side stands, and only the tenant's own administrators can tell of theirs.
     OurSideOnly,
-    /// It cannot be told, for this reason.
-    Unknown(String),
+    /// There is none yet.
+    NotMade,
+    /// It cannot be told, because this side is not seen.
+    Unknown(Which, Blindness),
 }
 
 /// Judges it.
 pub fn judge(wanted: &Directory, signals: &Signals) -> Verdict {
-    for (which, end) in [(Which::Host, &signals.host), (Which::Tenant, &signals.tenant)] {
-        let is_ours = which == Which::Host || matches!(wanted.partner, Partner::Agent { .. });
-        match &end.object {
-            // The way tells more than that nobody is reached by it.
-            Looked::Blind(why) if way(signals).is_empty() => {
-                return Verdict::Unknown(format!("{which}'s directory is not seen: {why}"));
+    let found = problems(wanted, signals);
+    // What hinders the way tells more than that nobody is reached by it.
+    if way(signals).is_empty() {
+        for (which, end) in [(Which::Host, &signals.host), (Which::Tenant, &signals.tenant)] {
+            match &end.object {
+                Looked::Blind(why) => return Verdict::Unknown(which, why.clone()),
+                Looked::Never if which == Which::Host || wanted.has_agent() => {
+                    return Verdict::Unknown(which, Blindness::NotYetObserved);
+                }
+                _ => {}
             }
-            Looked::Never if is_ours => {
-                return Verdict::Unknown(format!("{which}'s directory was not looked at yet"));
-            }
-            _ => {}
         }
     }
-    let problems = problems(wanted, signals);
-    if !problems.is_empty() {
-        return Verdict::Troubled(problems);
+    if !found.is_empty() {
+        return Verdict::Troubled(found);
     }
-    let theirs_is_seen = signals.tenant.object.present().is_some();
-    // From our side alone: a channel and a ticket need both.
-    let is_proven = signals.host.channel == Some(Channel::Well) || signals.host.ticket == Some(Ticket::Had);
-    if theirs_is_seen || is_proven { Verdict::Valid } else { Verdict::OurSideOnly }
+    if signals.host.object.present().is_none() {
+        return Verdict::NotMade;
+    }
+    match unproven(wanted, signals) {
+        None => Verdict::Valid,
+        // A channel and a ticket need both sides, so that one that is well tells of the other, and one that was not had of nothing.
+        Some(_) if !wanted.has_agent() => Verdict::OurSideOnly,
+        Some((which, what)) => Verdict::Unknown(which, Blindness::Incomplete(what.to_owned())),
+    }
+}
+
+/// The first of the signals that there must be and that is not there: where nobody has verified it, it is not valid.
+fn unproven(wanted: &Directory, signals: &Signals) -> Option<(Which, &'static str)> {
+    let direction = wanted.direction();
+    let ends = [(Which::Host, &signals.host, direction), (Which::Tenant, &signals.tenant, direction.mirrored())];
+    let ours = ends.into_iter().filter(|(which, ..)| *which == Which::Host || wanted.has_agent());
+    ours.into_iter().find_map(|(which, end, direction)| {
+        if direction.lets_in() && end.channel.is_none() {
+            return Some((which, "the secure channel was not verified yet"));
+        }
+        let is_let_in = direction.mirrored().lets_in();
+        (is_let_in && end.ticket.is_none()).then_some((which, "no ticket was asked for yet"))
+    })
 }
 
 /// All that is wrong, what explains the others first.
 fn problems(wanted: &Directory, signals: &Signals) -> Vec<Problem> {
     let mut found = way(signals);
+    found.extend(signals.refusal.clone().map(Problem::Refused));
     found.extend(sides(wanted, signals));
     found.extend(working(wanted, signals));
     found
@@ -375,8 +438,7 @@ fn sides(wanted: &Directory, signals: &Signals) -> Vec<Problem> {
         (Looked::Absent, Looked::Present(_)) => found.push(Problem::OneSided { missing: Which::Host }),
         _ => {}
     }
-    let their_sid = signals.way.as_ref().and_then(|way| way.sid.as_ref());
-    if let (Some(object), Some(sid)) = (host.present(), their_sid)
+    if let (Some(object), Some(sid)) = (host.present(), &signals.sid)
         && object.sid != *sid
     {
         found.push(Problem::SidMismatch);
@@ -429,8 +491,11 @@ fn working(wanted: &Directory, signals: &Signals) -> Vec<Problem> {
             found.push(Problem::TicketRefused(which, why.clone()));
         }
     }
-    for (which, access) in [(Which::Host, &wanted.to_host), (Which::Tenant, &wanted.to_tenant)] {
-        if access.as_ref().is_some_and(|access| access.selective && access.allowed.is_empty()) {
+    for ((which, end), access) in ends.into_iter().zip([&wanted.to_host, &wanted.to_tenant]) {
+        let Some(access) = access.as_ref().filter(|access| access.selective) else { continue };
+        if end.object.present().is_some() && !end.can.selects {
+            found.push(Problem::SelectsNobody(which));
+        } else if access.allowed.is_empty() {
             found.push(Problem::NobodyAllowed(which));
         }
     }
@@ -439,7 +504,7 @@ fn working(wanted: &Directory, signals: &Signals) -> Vec<Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Access;
+    use super::super::{Access, Partner};
     use super::*;
 
     fn wanted() -> Directory {
@@ -448,6 +513,7 @@ mod tests {
             provider: "ad-host".into(),
             domain: "ibestad.test".to_owned(),
             netbios: "IBESTAD".to_owned(),
+            sid: None,
             kind: TrustKind::Forest,
             to_host: access(),
             to_tenant: access(),
@@ -458,6 +524,8 @@ mod tests {
                 identity: "ssh-ed25519 AAAA".to_owned(),
                 secret: "ibestad-dc".to_owned(),
             },
+            new_secret_after: None,
+            restart_before: None,
         }
     }
 
@@ -477,21 +545,29 @@ mod tests {
             channel: Some(Channel::Well),
             ticket: Some(Ticket::Had),
             has_orphan: false,
+            can: Abilities { selects: true, ..Abilities::default() },
         }
+    }
+
+    fn absent() -> End {
+        End { object: Looked::Absent, ..End::default() }
     }
 
     fn well() -> Signals {
-        let way = Way { sid: Some("S-1-5-21-1-2-3".to_owned()), skew: Some(2), ..Way::default() };
-        Signals { host: end(), tenant: end(), way: Some(way) }
+        let way = Way { skew: Some(2), ..Way::default() };
+        let sid = Some("S-1-5-21-1-2-3".to_owned());
+        Signals { host: end(), tenant: end(), way: Some(way), sid, ..Signals::default() }
     }
 
-    fn first(wanted: &Directory, signals: &Signals) -> &'static str {
+    fn first(wanted: &Directory, signals: &Signals) -> String {
         match judge(wanted, signals) {
             Verdict::Valid => "Valid",
             Verdict::OurSideOnly => "OurSideOnly",
-            Verdict::Unknown(_) => "Unknown",
-            Verdict::Troubled(problems) => problems[0].word(),
+            Verdict::NotMade => "NotMade",
+            Verdict::Unknown(..) => "Unknown",
+            Verdict::Troubled(problems) => return problems[0].word().to_owned(),
         }
+        .to_owned()
     }
 
     #[test]
@@ -510,7 +586,7 @@ mod tests {
                 |it| {
                     // Nobody is reached, so that the other directory is not seen either.
                     it.way = Some(Way { closed: ["88/udp".to_owned()].into(), ..Way::default() });
-                    it.tenant.object = Looked::Blind("no answer".to_owned());
+                    it.tenant.object = Looked::Blind(Blindness::Unreachable("no answer".to_owned()));
                 },
                 "PortsClosed",
             ),
@@ -522,7 +598,7 @@ mod tests {
                 "ClockSkew",
             ),
             (|it| it.way.as_mut().unwrap().skew = Some(CLOCKS_APART), "Valid"),
-            (|it| it.way.as_mut().unwrap().sid = Some("S-1-5-21-9-9-9".to_owned()), "SidMismatch"),
+            (|it| it.sid = Some("S-1-5-21-9-9-9".to_owned()), "SidMismatch"),
             (
                 |it| {
                     it.tenant = End { object: Looked::Absent, ..End::default() };
@@ -573,8 +649,19 @@ mod tests {
             ),
             (|it| it.tenant.channel = Some(Channel::Stale), "StaleChannel"),
             (|it| it.tenant.ticket = Some(Ticket::Refused("no".to_owned())), "TicketRefused"),
-            (|it| it.tenant.object = Looked::Blind("no answer".to_owned()), "Unknown"),
+            (|it| it.tenant.object = Looked::Blind(Blindness::Unreachable("no answer".to_owned())), "Unknown"),
             (|it| it.host.object = Looked::Never, "Unknown"),
+            (|it| it.tenant.ticket = None, "Unknown"),
+            (|it| it.host.channel = None, "Unknown"),
+            (|it| (it.host, it.tenant) = (absent(), absent()), "NotMade"),
+            (
+                |it| {
+                    (it.host, it.tenant) = (absent(), absent());
+                    let (reason, message) = ("NetbiosTaken".to_owned(), "it is another's".to_owned());
+                    it.refusal = Some(Refused { by: Which::Tenant, reason, message });
+                },
+                "NetbiosTaken",
+            ),
         ];
         for (number, (change, expected)) in cases.iter().enumerate() {
             let mut signals = well();
@@ -600,7 +687,9 @@ mod tests {
         (signals.host.channel, signals.host.ticket) = (None, None);
         assert_eq!(judge(&wanted, &signals), Verdict::OurSideOnly);
         signals.host.channel = Some(Channel::Well);
-        assert_eq!(judge(&wanted, &signals), Verdict::Valid, "a channel needs both sides");
+        assert_eq!(judge(&wanted, &signals), Verdict::OurSideOnly, "one of the two ways");
+        signals.host.ticket = Some(Ticket::Had);
+        assert_eq!(judge(&wanted, &signals), Verdict::Valid, "both need both sides");
     }
 
     #[test]

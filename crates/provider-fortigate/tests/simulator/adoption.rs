@@ -537,8 +537,8 @@ async fn what_is_named_is_looked_at() {
     let (provider, ctx) = (peer.provider(), ctx(peer.secrets()));
     let tenant = gratangen();
     let adopt = BTreeMap::from([(tenant.name.clone(), tenant.adoptions(provider.name()))]);
-    let whole = Scope { tenants: None, adopt: adopt.clone() };
-    let part = Scope { tenants: Some([tenant.name.clone()].into()), adopt };
+    let whole = Scope { adopt: adopt.clone(), ..Scope::default() };
+    let part = Scope { adopt, ..Scope::of([tenant.name.clone()]) };
     provider.observe(&whole, &ctx).await.unwrap();
     provider.changed(&ctx).await.unwrap();
     let policy = json!({"name": "Gratangen sak", "srcintf": [{"name": "port1"}], "dstintf": [{"name": "GRATANGEN"}],

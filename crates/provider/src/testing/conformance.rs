@@ -70,7 +70,13 @@ impl Drive<'_> {
     /// Observes everything.
     pub async fn observe(&self, provider: &dyn Provider) -> Observation {
         let adopt = self.tenant.adoptions(provider.name());
-        let scope = Scope { tenants: None, adopt: BTreeMap::from([(self.tenant.name.clone(), adopt)]) };
+        let name = &self.tenant.name;
+        let directory = self.tenant.directory.clone();
+        let scope = Scope {
+            adopt: BTreeMap::from([(name.clone(), adopt)]),
+            trusts: directory.into_iter().map(|directory| (name.clone(), directory)).collect(),
+            ..Scope::default()
+        };
         provider
             .observe(&scope, &self.ctx(Arc::new(Always)))
             .await
