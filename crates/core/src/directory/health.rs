@@ -146,7 +146,7 @@ pub struct Way {
 }
 
 /// What came of asking DNS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Dns {
     /// It names domain controllers.
     #[default]

@@ -1,0 +1,414 @@
+//! The steps that close differences: what one side needs of the other is done by one step, which can be begun anew from wherever it
+//! ended. Pure.
+
+use jiff::Timestamp;
+use serde_json::{Value as Json, json};
+use vertskommune_core::difference::{Difference, FieldChange, What};
+use vertskommune_core::directory::health::{Channel, Looked, Which};
+use vertskommune_core::directory::Signals;
+use vertskommune_core::domain::Proposal;
+use vertskommune_core::names::ResourceId;
+use vertskommune_core::observation::{Foreign, Observation, Present};
+use vertskommune_core::resource::{Resource, Value};
+use vertskommune_core::step::{Class, Refusal, RefusalReason, Step, Wait};
+
+use crate::schema::{OLDER, STALE, TRUST, field, side, stand};
+
+/// What steps do; the words that stand in plans.
+pub(crate) mod operation {
+    /// Makes both sides, of which none is there.
+    pub(crate) const CREATE: &str = "create";
+    /// Makes both sides anew, of which at least one is there.
+    pub(crate) const RENEW: &str = "renew";
+    /// Takes what others made as ours.
+    pub(crate) const ADOPT: &str = "adopt";
+    /// Changes how authentication goes, in place.
+    pub(crate) const SET: &str = "set";
+    /// Has a forwarder made.
+    pub(crate) const FORWARD: &str = "forward";
+    /// Sets up a new secure channel.
+    pub(crate) const HEAL: &str = "heal";
+    /// Removes both sides.
+    pub(crate) const REMOVE: &str = "remove";
+}
+
+/// When a channel was last healed, by tenant's side: no more often than every ten minutes.
+pub(crate) type Healed<'a> = &'a dyn Fn(&ResourceId, &str) -> Option<Timestamp>;
+
+/// The steps for these differences.
+pub(crate) fn steps(
+    differences: &[Difference],
+    seen: &Observation,
+    healed: Healed<'_>,
+    now: Timestamp,
+) -> Proposal {
+    let mut proposal = Proposal::default();
+    for difference in differences {
+        let signals = seen.trusts.get(&difference.id.tenant).cloned().unwrap_or_default();
+        let maker = Maker { id: &difference.id, signals: &signals, seen, healed, now };
+        match (&difference.what, &difference.desired, &difference.present) {
+            (What::Missing, Some(desired), _) => maker.missing(desired, &mut proposal),
+            (What::Changed(changes), Some(desired), Some(present)) => {
+                maker.changed(desired, present, changes, &mut proposal);
+            }
+            (What::Remove, _, Some(present)) => proposal.steps.extend(maker.remove(present)),
+            _ => {}
+        }
+    }
+    proposal
+}
+
+struct Maker<'a> {
+    id: &'a ResourceId,
+    signals: &'a Signals,
+    seen: &'a Observation,
+    healed: Healed<'a>,
+    now: Timestamp,
+}
+
+/// The fields of secure channels.
+const CHANNELS: [&str; 2] = [field::HOST_CHANNEL, field::TENANT_CHANNEL];
+
+/// How long is waited between two tries to heal a channel.
+const HEALING: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
+
+impl Maker<'_> {
+    fn step(&self, operation: &str, class: Class, summary: String) -> Step {
+        let blocked = match &self.signals.tenant.object {
+            Looked::Blind(why) => Some(Wait::Unknown(why.clone())),
+            _ => None,
+        };
+        Step { summary, blocked, ..Step::new(self.id, operation, class, self.now) }
+    }
+
+    /// Nothing of ours is there: it is made, or what others made is taken as ours.
+    fn missing(&self, desired: &Resource, proposal: &mut Proposal) {
+        let foreign: Vec<&Foreign> = self.seen.foreign.iter().filter(|it| self.is_here(it)).collect();
+        let Some(first) = foreign.first() else {
+            let summary = format!("{} with {}", self.what(desired), self.id.key.name);
+            let mut step = self.make(operation::CREATE, Class::Create, summary, desired);
+            step.expects.insert(field::HOST.to_owned(), json!(stand::ABSENT));
+            if desired.fields.contains_key(field::TENANT) {
+                step.expects.insert(field::TENANT.to_owned(), json!(stand::ABSENT));
+            }
+            proposal.steps.push(step);
+            return;
+        };
+        let has_agent = desired.fields.contains_key(field::TENANT);
+        let wanted = if has_agent { 2 } else { 1 };
+        if foreign.len() < wanted {
+            let message = format!(
+                "{} stands, and not its other side: it is none of ours, and only its own administrators can complete or remove it",
+                first.path
+            );
+            proposal.refusals.push(self.refusal(desired, message));
+            return;
+        }
+        self.adopt(desired, &first.present, &foreign, proposal);
+    }
+
+    fn is_here(&self, foreign: &Foreign) -> bool {
+        foreign.tenant == self.id.tenant && foreign.kind.as_str() == TRUST
+    }
+
+    /// Only what is equal is taken over; how authentication goes is changed afterwards, by a step of its own.
+    fn adopt(&self, desired: &Resource, present: &Present, foreign: &[&Foreign], proposal: &mut Proposal) {
+        if let Some(of) = foreign.iter().find_map(|it| it.mark.as_ref().map(|mark| (it, mark))) {
+            let message = format!("{} belongs to {} and is left alone", of.0.path, of.1);
+            proposal.refusals.push(self.refusal(desired, message));
+            return;
+        }
+        let sid = self.signals.sid.as_deref().unwrap_or_default();
+        let ours = foreign.iter().find(|it| it.name == side::HOST);
+        if let Some(other) = ours.filter(|it| it.identity != sid) {
+            let message = format!(
+                "{} stands for the SID {}, and the tenant's domain has {sid}: settle which is the true one, and remove it by hand",
+                other.path, other.identity
+            );
+            proposal.refusals.push(self.refusal(desired, message));
+            return;
+        }
+        let same = [field::DIRECTION, field::KIND, field::MIRRORED];
+        let other = same.into_iter().find(|name| {
+            let wanted = desired.fields.get(*name).and_then(Value::as_known);
+            wanted.is_some() && wanted != present.fields.get(name)
+        });
+        if let Some(name) = other {
+            let message = format!(
+                "{} stands and is none of ours, with {name} {} where the manifest asks for {}: change the manifest, or have its \
+                 administrators remove it",
+                foreign.first().map_or("a trust", |it| it.path.as_str()),
+                text(present.fields.get(name)),
+                text(desired.fields.get(name).and_then(Value::as_known)),
+            );
+            proposal.refusals.push(self.refusal(desired, message));
+            return;
+        }
+        let sides: Vec<&str> = foreign.iter().map(|it| it.name.as_str()).collect();
+        let summary = format!("adopt the trust with {} as it stands ({})", self.id.key.name, sides.join(" and "));
+        let mut step = self.with_place(self.step(operation::ADOPT, Class::Adopt, summary), desired);
+        step.fields.insert(field::SIDES.to_owned(), Value::known(json!(sides)));
+        for name in [field::HOST, field::TENANT, field::DIRECTION, field::KIND] {
+            if let Some(value) = present.fields.get(name) {
+                step.expects.insert(name.to_owned(), value.clone());
+            }
+        }
+        for name in same {
+            if let Some(value) = desired.fields.get(name) {
+                step.fields.insert(name.to_owned(), value.clone());
+            }
+        }
+        proposal.steps.push(step);
+    }
+
+    fn changed(
+        &self,
+        desired: &Resource,
+        present: &Present,
+        changes: &[FieldChange],
+        proposal: &mut Proposal,
+    ) {
+        let has = |name: &str| changes.iter().any(|change| change.field == name);
+        let is = |name: &str, word: &str| present.fields.get(name) == Some(&json!(word));
+        let sids = self.signals.host.object.present().map(|object| &object.sid).zip(self.signals.sid.as_ref());
+        if let Some((stands, tells)) = sids.filter(|(stands, tells)| stands != tells) {
+            let message = format!(
+                "our trust with {} stands for the SID {stands}, and that domain has {tells}: it was made anew, or another answers; remove \
+                 the trust by hand when that is settled",
+                self.id.key.name
+            );
+            proposal.refusals.push(self.refusal(desired, message));
+            return;
+        }
+        if is(field::HOST, stand::FOREIGN) || is(field::TENANT, stand::FOREIGN) {
+            let foreign: Vec<&Foreign> = self.seen.foreign.iter().filter(|it| self.is_here(it)).collect();
+            self.adopt(desired, present, &foreign, proposal);
+            return;
+        }
+        // A trust with one side works for nobody, so that to make it anew harms nobody.
+        if has(field::HOST) || has(field::TENANT) {
+            let summary = format!("{} with {} on both sides, of which one is missing", self.what(desired), self.id.key.name);
+            proposal.steps.push(self.renew(Class::Change, summary, desired, changes));
+            return;
+        }
+        let broken = [&self.signals.host, &self.signals.tenant]
+            .iter()
+            .any(|end| end.channel == Some(Channel::WrongSecret));
+        if has(field::SECRET) && is(field::SECRET, OLDER) && broken {
+            let summary = format!("a new secret for the trust with {}, whose sides have different ones", self.id.key.name);
+            proposal.steps.push(self.renew(Class::Change, summary, desired, changes));
+            return;
+        }
+        let (mut anew, mut set) = (Vec::new(), Vec::new());
+        for change in changes {
+            let host = [field::HOST_SELECTIVE, field::HOST_FILTERS].contains(&change.field.as_str());
+            let tenant = [field::TENANT_SELECTIVE, field::TENANT_FILTERS].contains(&change.field.as_str());
+            match change.field.as_str() {
+                field::DIRECTION | field::KIND | field::MIRRORED | field::SECRET => anew.push(change),
+                _ if host && self.signals.host.can.sets => set.push((side::HOST, change)),
+                _ if tenant && self.signals.tenant.can.sets => set.push((side::TENANT, change)),
+                _ if host || tenant => anew.push(change),
+                _ => {}
+            }
+        }
+        if !anew.is_empty() {
+            let summary = format!(
+                "removed and made anew on both sides, for {}: users of the other side are locked out for some seconds",
+                sentence(&anew)
+            );
+            proposal.steps.push(self.renew(Class::Restart, summary, desired, changes));
+            return;
+        }
+        for of in [side::HOST, side::TENANT] {
+            let here: Vec<&FieldChange> = set.iter().filter(|(it, _)| *it == of).map(|(_, change)| *change).collect();
+            if !here.is_empty() {
+                let summary = format!("{} on {}", sentence(&here), whose(of));
+                let mut step = self.with_place(self.step(operation::SET, Class::Change, summary), desired);
+                step.fields.insert(field::SIDES.to_owned(), Value::known(json!([of])));
+                copy_ways(desired, &mut step);
+                expect(&mut step, here);
+                proposal.steps.push(step);
+            }
+        }
+        for (of, name) in [(side::HOST, field::HOST_FORWARDER), (side::TENANT, field::TENANT_FORWARDER)] {
+            if has(name) {
+                let summary = format!("forward the other side's names in the DNS of {}", whose(of));
+                let mut step = self.with_place(self.step(operation::FORWARD, Class::Change, summary), desired);
+                step.fields.insert(field::SIDES.to_owned(), Value::known(json!([of])));
+                proposal.steps.push(step);
+            }
+        }
+        for (of, name) in [(side::HOST, field::HOST_CHANNEL), (side::TENANT, field::TENANT_CHANNEL)] {
+            if has(name) && is(name, STALE) {
+                proposal.steps.push(self.heal(of, name, desired));
+            }
+        }
+    }
+
+    fn heal(&self, of: &str, name: &str, desired: &Resource) -> Step {
+        let summary = format!("a new secure channel on {}, whose present one is of a trust before", whose(of));
+        let mut step = self.with_place(self.step(operation::HEAL, Class::Change, summary), desired);
+        step.fields.insert(field::SIDES.to_owned(), Value::known(json!([of])));
+        step.fields.insert(name.to_owned(), Value::known(json!(crate::schema::WELL)));
+        let until = (self.healed)(self.id, of).and_then(|at| at.checked_add(HEALING).ok());
+        if let Some(until) = until.filter(|until| self.now < *until) {
+            let error = "the channel is still that of a trust before".to_owned();
+            step.blocked = step.blocked.or(Some(Wait::Backoff { until, error }));
+        }
+        step
+    }
+
+    /// A trust that the manifest names no more is left as it stands, for whoever looks after it now. One whose tenant leaves, and is
+    /// to leave nothing, still has a manifest that says where its other side is.
+    fn remove(&self, present: &Present) -> Option<Step> {
+        let named = present.fields.get(field::NETBIOS).is_some();
+        let is_manual = present.fields.get(field::TENANT) == Some(&json!(stand::MANUAL));
+        let sides = if is_manual { "on the host's side; the other is its administrators'" } else { "on both sides" };
+        let summary = format!("remove the trust with {} {sides}", self.id.key.name);
+        let mut step = self.step(operation::REMOVE, Class::Remove, summary);
+        for name in [
+            field::DOMAIN,
+            field::NETBIOS,
+            field::ENDPOINT,
+            field::IDENTITY,
+            field::PARTNER_SECRET,
+        ] {
+            if let Some(value) = present.fields.get(name) {
+                step.fields.insert(name.to_owned(), Value::Known(value.clone()));
+            }
+        }
+        for name in [field::HOST, field::TENANT] {
+            if let Some(value) = present.fields.get(name) {
+                step.expects.insert(name.to_owned(), value.clone());
+            }
+        }
+        if let Some(sid) = self.standing_sid() {
+            step.fields.insert(field::SID.to_owned(), Value::known(json!(sid)));
+        }
+        let sides: Vec<&str> = [(side::HOST, field::HOST), (side::TENANT, field::TENANT)]
+            .into_iter()
+            .filter(|(_, name)| {
+                [stand::WHOLE, stand::HALF].iter().any(|word| present.fields.get(name) == Some(&json!(word)))
+            })
+            .map(|(of, _)| of)
+            .collect();
+        step.fields.insert(field::SIDES.to_owned(), Value::known(json!(sides)));
+        named.then_some(step)
+    }
+
+    /// The SID that our trust stands for, so that it is removed though another domain answers by now.
+    fn standing_sid(&self) -> Option<String> {
+        let stands = self.signals.host.object.present().map(|object| object.sid.clone());
+        stands.filter(|sid| !sid.is_empty()).or_else(|| self.signals.sid.clone())
+    }
+
+    fn renew(&self, class: Class, summary: String, desired: &Resource, changes: &[FieldChange]) -> Step {
+        let mut step = self.make(operation::RENEW, class, summary, desired);
+        expect(&mut step, changes);
+        step
+    }
+
+    /// A step that makes both sides.
+    fn make(&self, operation: &str, class: Class, summary: String, desired: &Resource) -> Step {
+        let mut step = self.with_place(self.step(operation, class, summary), desired);
+        for name in [field::HOST, field::TENANT, field::DIRECTION, field::KIND] {
+            if let Some(value) = desired.fields.get(name) {
+                step.fields.insert(name.to_owned(), value.clone());
+            }
+        }
+        copy_ways(desired, &mut step);
+        let ends = [(side::HOST, &self.signals.host, field::HOST_FORWARDER), (side::TENANT, &self.signals.tenant, field::TENANT_FORWARDER)];
+        let orphans: Vec<&str> = ends.iter().filter(|(_, end, _)| end.has_orphan).map(|(of, ..)| *of).collect();
+        if !orphans.is_empty() {
+            let left = orphans.iter().map(|of| whose(of)).collect::<Vec<_>>().join(" and ");
+            step.summary = format!("{}; the account that a deleted trust left on {left} goes", step.summary);
+            step.fields.insert(field::ORPHANS.to_owned(), Value::known(json!(orphans)));
+        }
+        for (_, end, name) in ends {
+            if end.can.forwards {
+                step.fields.insert(name.to_owned(), Value::known(json!(true)));
+            }
+        }
+        step
+    }
+
+    /// The step, with who is on the other side and where.
+    fn with_place(&self, mut step: Step, desired: &Resource) -> Step {
+        for name in [
+            field::DOMAIN,
+            field::NETBIOS,
+            field::DNS,
+            field::ENDPOINT,
+            field::IDENTITY,
+            field::PARTNER_SECRET,
+        ] {
+            if let Some(value) = desired.fields.get(name) {
+                step.fields.insert(name.to_owned(), value.clone());
+            }
+        }
+        if let Some(sid) = &self.signals.sid {
+            step.fields.insert(field::SID.to_owned(), Value::known(json!(sid)));
+        }
+        step
+    }
+
+    fn what(&self, desired: &Resource) -> String {
+        let word = |name: &str| text(desired.fields.get(name).and_then(Value::as_known));
+        let kind = word(field::KIND).to_lowercase();
+        let direction = word(field::DIRECTION);
+        let sides = if desired.fields.contains_key(field::TENANT) { "" } else { ", on the host's side" };
+        format!("{kind} trust, {direction}{sides},")
+    }
+
+    fn refusal(&self, desired: &Resource, message: String) -> Refusal {
+        Refusal {
+            resource: self.id.clone(),
+            field: desired.origin.clone(),
+            reason: RefusalReason::NotOurs,
+            message,
+        }
+    }
+}
+
+/// How the ways go, which is written with a side that is made.
+fn copy_ways(desired: &Resource, step: &mut Step) {
+    for name in [field::HOST_SELECTIVE, field::HOST_FILTERS, field::TENANT_SELECTIVE, field::TENANT_FILTERS] {
+        if let Some(value) = desired.fields.get(name) {
+            step.fields.insert(name.to_owned(), value.clone());
+        }
+    }
+}
+
+/// The step expects these fields as they are. What a channel was like was tried some time ago, and may well be otherwise by now.
+fn expect<'a>(step: &mut Step, changes: impl IntoIterator<Item = &'a FieldChange>) {
+    for change in changes.into_iter().filter(|it| !CHANNELS.contains(&it.field.as_str())) {
+        step.expects.insert(change.field.clone(), change.from.clone().unwrap_or(Json::Null));
+    }
+}
+
+fn whose(of: &str) -> &'static str {
+    if of == side::HOST { "the host's side" } else { "the tenant's side" }
+}
+
+/// The side of that word.
+pub(crate) fn which(of: &str) -> Which {
+    if of == side::HOST { Which::Host } else { Which::Tenant }
+}
+
+/// Changes in words, such as `direction outbound → bidirectional`.
+fn sentence(changes: &[&FieldChange]) -> String {
+    let words = changes.iter().map(|change| match change.field.as_str() {
+        field::MIRRORED => "sides that do not mirror each other".to_owned(),
+        field::SECRET => "a new secret".to_owned(),
+        name => format!("{name} {} → {}", text(change.from.as_ref()), text(change.to.as_known())),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn text(value: Option<&Json>) -> String {
+    match value {
+        Some(Json::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => "(none)".to_owned(),
+    }
+}
