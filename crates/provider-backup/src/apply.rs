@@ -11,11 +11,12 @@ use vertskommune_core::names::TenantName;
 use vertskommune_core::resource::Value;
 use vertskommune_core::step::Step;
 use vertskommune_provider::{Applied, Ctx, Left, ProviderError};
+use vertskommune_provider_ssh::{of_secret, off_the_runtime};
 
 use crate::SecondRoom;
 use crate::observe::had_a_repository;
 use crate::policy;
-use crate::room::{label, limits, off_the_runtime, secret_name};
+use crate::room::{label, limits, secret_name};
 use crate::schema::{ACCOUNT, REPOSITORY, field};
 use crate::steps::operation;
 use crate::vault::{Keys, Vault, bounds};
@@ -126,7 +127,7 @@ impl SecondRoom {
             }
             found => found,
         };
-        let secret = secret.map_err(|error| crate::room::of_secret(&name, &error))?;
+        let secret = secret.map_err(|error| of_secret(&name, &error))?;
         let keys = Keys::read(&name, &secret)?;
         let public = keys.key.public().and_then(|key| AuthorizedKey::parse(&key).ok());
         let public = public.ok_or_else(|| {

@@ -1,30 +1,9 @@
-//! What an error of SSH, of the agent or of restic means in the words of the contract.
+//! What an error of the agent or of restic means in the words of the contract.
 
 use restic::Error as ResticError;
 use second_room::protocol::{Reason, Refusal};
-use ssh_session::Error as SshError;
 use vertskommune_core::names::Installation;
 use vertskommune_provider::ProviderError;
-
-/// What a connection failed of. `endpoint` is for people.
-pub(crate) fn of_ssh(endpoint: &str, error: &SshError) -> ProviderError {
-    let said = error.to_string();
-    match error {
-        SshError::HostKey { pinned, seen, .. } => {
-            ProviderError::Misidentified { expected: pinned.clone(), found: seen.clone() }
-        }
-        SshError::Refused { .. } => ProviderError::CredentialsRefused,
-        SshError::Denied { .. } => ProviderError::Permission(said),
-        SshError::TimedOut { .. } => ProviderError::Timeout(said),
-        SshError::Unreachable { .. } | SshError::Closed { .. } => {
-            ProviderError::Unreachable { endpoint: endpoint.to_owned(), why: said }
-        }
-        SshError::Key { .. } => ProviderError::Refused(said),
-        SshError::File { .. } => ProviderError::Capacity(said),
-        SshError::Cancelled { .. } => ProviderError::NotPermitted(said),
-        _ => ProviderError::Protocol(said),
-    }
-}
 
 /// Why the agent does not do it.
 pub(crate) fn of_refusal(installation: &Installation, refusal: Refusal) -> ProviderError {

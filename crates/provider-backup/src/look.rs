@@ -13,12 +13,13 @@ use vertskommune_core::names::TenantName;
 use vertskommune_core::observation::{Observation, Scope};
 use vertskommune_provider::secrets::SecretError;
 use vertskommune_provider::{Changes, Ctx, ProviderError};
+use vertskommune_provider_ssh::of_secret;
 
 use crate::SecondRoom;
 use crate::observe::{Inner, View};
 use crate::proving::Found;
 use crate::records::Records;
-use crate::room::{Told, of_secret, secret_name};
+use crate::room::{Told, secret_name};
 use crate::vault::{Keys, bounds, missing};
 
 /// So many repositories are read at once, whatever the budget: each is a program of its own.

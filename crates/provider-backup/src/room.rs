@@ -7,16 +7,13 @@ use second_room::protocol::{
     Account, AccountState, Answer, Ask, COMMAND, Description, Done, Job, LONGEST_ANSWER, Policy, Reason,
     Refusal, Request,
 };
-use ssh_session::{Cancel, Error as SshError, HostKey, Limits, PrivateKey, Session, Target};
+use ssh_session::{HostKey, Limits, Session, Target};
 use vertskommune_core::names::{Installation, TenantName};
-use vertskommune_provider::secrets::SecretError;
 use vertskommune_provider::{Ctx, ProviderError};
+use vertskommune_provider_ssh::{agent_key, off_the_runtime};
 
 use crate::failure;
 use crate::settings::Settings;
-
-/// The entry of a Secret with a private key.
-pub(crate) const KEY: &str = "id_ed25519";
 
 /// How long one answer of the agent may take: it counts what all repositories take.
 const ANSWER: Duration = Duration::from_secs(90);
@@ -123,7 +120,7 @@ impl Room {
 
     /// Asks until the first refusal.
     async fn answers(&self, asks: Vec<Ask>, ctx: &Ctx) -> Result<Vec<Result<Done, Refusal>>, ProviderError> {
-        let key = self.agent_key(ctx).await?;
+        let key = agent_key(&self.credentials, ctx).await?;
         let installation = label(self.installation.as_str())?;
         let target = self.target(&self.agent);
         let answers = off_the_runtime(ctx, &self.endpoint, move |cancel| {
@@ -142,15 +139,6 @@ impl Room {
             Ok(answers)
         });
         answers.await
-    }
-
-    async fn agent_key(&self, ctx: &Ctx) -> Result<PrivateKey, ProviderError> {
-        let name = &self.credentials;
-        let secret = ctx.secrets.get(name).await.map_err(|error| of_secret(name, &error))?;
-        let text = secret.text(KEY).map_err(|error| of_secret(name, &error))?;
-        // A key of OpenSSH ends with a line's end, which the store takes off.
-        PrivateKey::new(format!("{text}\n"))
-            .map_err(|error| ProviderError::Refused(format!("Secret {name}: {error}")))
     }
 
     /// The host, as that user.
@@ -180,46 +168,6 @@ pub(crate) fn secret_name(tenant: &TenantName) -> String {
     format!("backup-{tenant}")
 }
 
-/// Why a Secret cannot be had.
-pub(crate) fn of_secret(name: &str, error: &SecretError) -> ProviderError {
-    match error {
-        SecretError::Store(_) => {
-            ProviderError::Unreachable { endpoint: "the store of secrets".to_owned(), why: error.to_string() }
-        }
-        SecretError::NotFound(_)
-        | SecretError::NoEntry(_)
-        | SecretError::NoText(_)
-        | SecretError::ReadOnly(_) => ProviderError::Refused(format!("Secret {name}: {error}")),
-    }
-}
-
 fn unexpected() -> ProviderError {
     ProviderError::Protocol("the agent answers something that was not asked".to_owned())
-}
-
-/// Does what blocks on a thread of its own, until the call ends or is dropped.
-pub(crate) async fn off_the_runtime<T: Send + 'static>(
-    ctx: &Ctx,
-    endpoint: &str,
-    work: impl FnOnce(&Cancel) -> Result<T, SshError> + Send + 'static,
-) -> Result<T, ProviderError> {
-    struct Ends(Cancel);
-    impl Drop for Ends {
-        fn drop(&mut self) {
-            self.0.cancel();
-        }
-    }
-    let cancel = Cancel::new().map_err(|error| ProviderError::Refused(error.to_string()))?;
-    let _ends = Ends(cancel.clone());
-    let working = tokio::task::spawn_blocking(move || work(&cancel));
-    tokio::select! {
-        done = working => match done {
-            Ok(done) => done.map_err(|error| failure::of_ssh(endpoint, &error)),
-            Err(error) => Err(ProviderError::Protocol(error.to_string())),
-        },
-        () = ctx.cancel.cancelled() => Err(ProviderError::NotPermitted("the process is stopping".to_owned())),
-        () = tokio::time::sleep_until(ctx.deadline) => {
-            Err(ProviderError::Timeout("the second room did not answer before the call had to end".to_owned()))
-        }
-    }
 }

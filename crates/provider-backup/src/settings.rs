@@ -9,9 +9,7 @@ use serde_json::Value as Json;
 use ssh_session::HostKey;
 use vertskommune_core::host::Host;
 use vertskommune_core::violation::Violation;
-
-/// The port of a second room that names none.
-const PORT: u16 = 22;
+use vertskommune_provider_ssh::address;
 
 /// An endpoint for this plugin, checked.
 #[derive(Debug)]
@@ -148,22 +146,6 @@ impl Settings {
             _ => Err(violations),
         }
     }
-}
-
-/// Host and port of `ssh://host:port`.
-fn address(endpoint: &str) -> Option<(String, u16)> {
-    let rest = endpoint.strip_prefix("ssh://")?;
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = match rest.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map(|(host, port)| (host, port.strip_prefix(':')))?,
-        None => match rest.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (rest, None),
-        },
-    };
-    let port = port.map_or(Some(PORT), |port| port.parse().ok().filter(|port| *port > 0))?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':');
-    (!host.is_empty() && !host.starts_with('-') && host.chars().all(plain)).then(|| (host.to_owned(), port))
 }
 
 fn is_account(name: &str) -> bool {

@@ -67,6 +67,7 @@ pub(crate) fn tenant() -> ValidatedTenant {
             restart_before: None,
         }],
         firewall: None,
+        directory: None,
         backup: Some(Backup {
             provider: "room-2".into(),
             mode: Mode::Managed { window: window.unwrap(), retention },

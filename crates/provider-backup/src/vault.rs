@@ -16,8 +16,9 @@ use tokio::time::Instant;
 use vertskommune_core::names::TenantName;
 use vertskommune_provider::secrets::{Secret, SecretError};
 use vertskommune_provider::{Ctx, ProviderError};
+use vertskommune_provider_ssh::{KEY, of_secret, of_ssh, private_key};
 
-use crate::room::{KEY, label, of_secret, secret_name};
+use crate::room::{label, secret_name};
 use crate::settings::Settings;
 use crate::{SecondRoom, failure};
 
@@ -140,7 +141,7 @@ impl Vault {
         );
         // It is of this call alone, so it is taken in any case.
         match self.way.failure() {
-            Some(said) if cut => match failure::of_ssh(&self.endpoint, &said) {
+            Some(said) if cut => match of_ssh(&self.endpoint, &said) {
                 ProviderError::CredentialsRefused => ProviderError::Permission(format!(
                     "the second room does not let the key of Secret {} in: put the right Secret back, or let the \
                      account be made anew",
@@ -184,7 +185,7 @@ impl Keys {
         let entry = |entry: &str| secret.text(entry).map_err(|error| of_secret(name, &error));
         let wrong = |error: &dyn std::fmt::Display| ProviderError::Refused(format!("Secret {name}: {error}"));
         let password = Password::new(entry(PASSWORD)?).map_err(|error| wrong(&error))?;
-        let key = PrivateKey::new(format!("{}\n", entry(KEY)?)).map_err(|error| wrong(&error))?;
+        let key = private_key(name, secret)?;
         Ok(Self { password, key })
     }
 
