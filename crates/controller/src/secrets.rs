@@ -60,8 +60,9 @@ impl KubernetesSecrets {
 
 fn secret(found: v1::Secret) -> Secret {
     let version = found.resource_version().unwrap_or_default();
+    let tenant = found.labels().get(TENANT_LABEL).map(|name| TenantName::from(name.as_str()));
     let entries = found.data.unwrap_or_default().into_iter().map(|(name, value)| (name, value.0)).collect();
-    Secret { entries, version }
+    Secret { entries, version, tenant }
 }
 
 fn broken(error: kube::Error) -> SecretError {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ssh_session::{HostKey, Limits, Session, Target};
-use vertskommune_core::names::Installation;
+use vertskommune_core::names::{Installation, TenantName};
 use vertskommune_provider::{Ctx, ProviderError};
 use vertskommune_provider_ssh::{address, agent_key, off_the_runtime};
 
@@ -61,6 +61,8 @@ pub(crate) struct Agent {
     pub(crate) address: Address,
     host_key: HostKey,
     secret: String,
+    /// The tenant whose manifest names it; none where it is the host's own.
+    tenant: Option<TenantName>,
 }
 
 impl Agent {
@@ -71,7 +73,19 @@ impl Agent {
         host_key: HostKey,
         secret: &str,
     ) -> Self {
-        Self { installation: installation.clone(), address, host_key, secret: secret.to_owned() }
+        Self { installation: installation.clone(), address, host_key, secret: secret.to_owned(), tenant: None }
+    }
+
+    /// The same for another installation.
+    #[must_use]
+    pub(crate) fn of_installation(self, installation: &Installation) -> Self {
+        Self { installation: installation.clone(), ..self }
+    }
+
+    /// The same as a tenant's manifest names it: its Secret must be the tenant's own.
+    #[must_use]
+    pub(crate) fn of_tenant(self, tenant: &TenantName) -> Self {
+        Self { tenant: Some(tenant.clone()), ..self }
     }
 
     /// Asks one thing.
@@ -91,7 +105,7 @@ impl Agent {
         if asks.is_empty() {
             return Ok(Vec::new());
         }
-        let key = agent_key(&self.secret, ctx).await?;
+        let key = agent_key(&self.secret, self.tenant.as_ref(), ctx).await?;
         let target = self.target();
         let installation = self.installation.to_string();
         let endpoint = &self.address.endpoint;

@@ -14,7 +14,6 @@ use crate::HostDirectory;
 use crate::agent::Agent;
 use crate::expand::{read_direction, read_kind};
 use crate::failure::{AskError, of_refusal, word};
-use crate::look::Looked;
 use crate::observe::Known;
 use crate::protocol::{Ask, Ensure, Secret};
 use crate::schema::{field, side, stand};

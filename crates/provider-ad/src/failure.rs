@@ -16,14 +16,24 @@ pub(crate) enum AskError {
     Refused(Refusal),
 }
 
-impl AskError {
-    /// The same in the words of the contract, where it does not matter why an agent refuses.
-    pub(crate) fn told(self, installation: &Installation) -> ProviderError {
-        match self {
-            Self::Failed(error) => error,
-            Self::Refused(refusal) => of_refusal(installation, refusal),
-        }
-    }
+/// The reason of a refusal as a word for people's machines, where it is the directory's and not the call's.
+pub(crate) fn word(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::NotAllowed | Reason::Installation => "PartnerNotAllowed",
+        Reason::NotPdc => "NotPdc",
+        Reason::NotOurs | Reason::ConflictingTrust => "ConflictingTrust",
+        Reason::SidMismatch => "SidMismatch",
+        Reason::NetbiosTaken => "NetbiosNameTaken",
+        Reason::SidTaken => "SidTaken",
+        Reason::OwnName => "OwnName",
+        Reason::OwnSid => "OwnSid",
+        Reason::OrphanAccount => "OrphanAccount",
+        Reason::NameCollision => "NameCollision",
+        Reason::NoRights => "NoRights",
+        Reason::PartnerUnreachable => "PartnerUnreachable",
+        Reason::Host | Reason::Directory => "DirectoryRefuses",
+        _ => return None,
+    })
 }
 
 /// Why the agent does not do it.
@@ -80,7 +90,7 @@ mod tests {
             ),
         ] {
             let refusal: Refusal = from_value(refusal).unwrap();
-            assert_eq!(AskError::Refused(refusal).told(&installation), expected);
+            assert_eq!(of_refusal(&installation, refusal), expected);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout};
 use vertskommune_core::directory::health::{self, Refused, Which};
@@ -66,14 +66,13 @@ impl HostDirectory {
         };
         let mut seen = Observation::empty(&self.host.name);
         seen.version = observe::version(&host);
-        let wanted: Vec<_> = scope.trusts.iter().filter(|(tenant, _)| scope.includes(tenant)).collect();
         let budget = usize::try_from(self.host.budget.concurrency).unwrap_or(1).max(1);
-        let looks = wanted.iter().map(async |(tenant, wanted)| {
-            let theirs = self.theirs(tenant, wanted, ctx).await;
-            (*tenant, *wanted, theirs)
-        });
-        let looks: Vec<_> = futures::stream::iter(looks).buffer_unordered(budget).collect().await;
-        for (tenant, wanted, theirs) in looks {
+        let mut looks = Vec::new();
+        for (tenant, wanted) in scope.trusts.iter().filter(|(tenant, _)| scope.includes(tenant)) {
+            looks.push(self.theirs(tenant, wanted, ctx).map(move |theirs| (tenant, wanted, theirs)));
+        }
+        let mut looks = futures::stream::iter(looks).buffered(budget);
+        while let Some((tenant, wanted, theirs)) = looks.next().await {
             // One after the other: the host's agent tries them, and does one thing at a time. Who is left for want of time is tried
             // by the next poll.
             if ctx.deadline.saturating_duration_since(Instant::now()) > TRYING / 2 {
@@ -159,8 +158,8 @@ impl HostDirectory {
         "seen over LDAPS, without its agent".clone_into(&mut seen.version);
         seen.coverage.kinds.insert(TRUST.into(), error.blindness());
         for (tenant, wanted) in &scope.trusts {
-            let object = read.trusts.iter().find(|trust| trust.partner == wanted.domain);
-            let object = object.map_or(health::Looked::Absent, |trust| health::Looked::Present(trust.object()));
+            let object = read.trusts.iter().find(|trust| trust.domain == wanted.domain);
+            let object = object.map_or(health::Looked::Absent, |trust| health::Looked::Present(observe::object_over_ldap(trust)));
             let host = health::End { object, ..health::End::default() };
             let tenant_side = health::End {
                 object: health::Looked::Blind(Blindness::Incomplete("nothing is asked without the host's agent".to_owned())),
@@ -266,7 +265,7 @@ impl HostDirectory {
         let stands = |told: &Told, domain: &str| told.trusts.trusts.iter().any(|it| it.domain == domain);
         let domain = &wanted.domain;
         if stands(host, domain) {
-            asks.extend(trying(domain, wanted.controllers.first(), domain));
+            asks.extend(trying(domain, wanted.controllers.first()));
         }
         let ours = self.agent.ask_all(asks, ctx);
         let other = async {
@@ -278,7 +277,7 @@ impl HostDirectory {
                 return Ok(Working::default());
             }
             let agent = self.partner(tenant, endpoint, identity, secret)?;
-            let asks = trying(host, self.settings.controllers.first(), host);
+            let asks = trying(host, self.settings.controllers.first());
             Ok::<_, ProviderError>(working(agent.ask_all(asks.collect(), ctx).await?))
         };
         // A side that does not answer hides nothing of the other.
@@ -346,7 +345,7 @@ impl HostDirectory {
 }
 
 /// What tells whether a trust works, asked of one side: its channel, and a ticket for the other's controller.
-fn trying(domain: &str, controller: Option<&String>, _: &str) -> impl Iterator<Item = Ask> {
+fn trying(domain: &str, controller: Option<&String>) -> impl Iterator<Item = Ask> {
     let probe = controller.map(|controller| Ask::Probe { domain: domain.to_owned(), controller: controller.clone() });
     [Ask::Verify { domain: domain.to_owned() }].into_iter().chain(probe)
 }

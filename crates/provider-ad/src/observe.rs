@@ -14,7 +14,8 @@ use vertskommune_core::names::{ProviderName, ResourceKey, TenantName};
 use vertskommune_core::observation::{Blindness, Foreign, Observation, Present, Seen};
 
 use crate::expand::{direction_word, kind_word};
-use crate::protocol::{self, Description, Kind, Port, Preflight, Probed, Trust, Trusts, Verified};
+use crate::ldap::TrustedDomain;
+use crate::protocol::{self, Description, Kind, Port, Preflight, Probed, Trust, Verified};
 use crate::schema::{CURRENT, OLDER, STALE, TRUST, WELL, field, side, stand};
 use crate::settings::Settings;
 use crate::todo;
@@ -26,7 +27,7 @@ const SAME_CLOCK: i64 = 60;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) description: Description,
-    pub(crate) trusts: Trusts,
+    pub(crate) trusts: protocol::List,
 }
 
 /// Whether a trust works, as it was last tried.
@@ -215,7 +216,7 @@ impl Known<'_> {
         present
     }
 
-    fn assume_as_wanted(&self, selective: &str, filters: &str, fields: &mut Facts) {
+    fn assume_as_wanted(&self, selective: &'static str, filters: &'static str, fields: &mut Facts) {
         let way = if selective == field::HOST_SELECTIVE { &self.wanted.to_host } else { &self.wanted.to_tenant };
         if let Some(way) = way {
             fields.insert(selective, way.selective);
@@ -306,6 +307,17 @@ fn end(told: &Told, stand: &Stand<'_>, netbios: &str, working: &Working) -> End 
         ticket: working.ticket.clone(),
         has_orphan: told.trusts.orphans.iter().any(|it| it.eq_ignore_ascii_case(netbios)),
         can: Abilities { forwards: forwarders, sets, selects: selective },
+    }
+}
+
+/// A trust as LDAP shows it.
+pub(crate) fn object_over_ldap(trust: &TrustedDomain) -> Object {
+    Object {
+        sid: trust.sid.clone().unwrap_or_default(),
+        direction: trust.direction,
+        kind: core_kind(trust.kind),
+        selective: trust.selective,
+        conflicts: Vec::new(),
     }
 }
 

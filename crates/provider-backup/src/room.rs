@@ -120,7 +120,7 @@ impl Room {
 
     /// Asks until the first refusal.
     async fn answers(&self, asks: Vec<Ask>, ctx: &Ctx) -> Result<Vec<Result<Done, Refusal>>, ProviderError> {
-        let key = agent_key(&self.credentials, ctx).await?;
+        let key = agent_key(&self.credentials, None, ctx).await?;
         let installation = label(self.installation.as_str())?;
         let target = self.target(&self.agent);
         let answers = off_the_runtime(ctx, &self.endpoint, move |cancel| {

@@ -31,6 +31,7 @@ pub fn of_secret(name: &str, error: &SecretError) -> ProviderError {
             ProviderError::Unreachable { endpoint: "the store of secrets".to_owned(), why: error.to_string() }
         }
         SecretError::NotFound(_)
+        | SecretError::NotTheTenants { .. }
         | SecretError::NoEntry(_)
         | SecretError::NoText(_)
         | SecretError::ReadOnly(_) => ProviderError::Refused(format!("Secret {name}: {error}")),

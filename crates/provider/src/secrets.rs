@@ -18,6 +18,8 @@ pub struct Secret {
     pub entries: BTreeMap<String, Vec<u8>>,
     /// Its version as the store counts it: another content has another version.
     pub version: String,
+    /// The tenant whose it is; none where it is the host's own.
+    pub tenant: Option<TenantName>,
 }
 
 impl Secret {
@@ -45,6 +47,22 @@ pub trait SecretStore: Send + Sync {
     /// The secret of that name.
     fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Secret, SecretError>>;
 
+    /// The secret of that name, as a tenant's manifest names it: no other than one that is the tenant's own, so that nobody is let in
+    /// with the host's credentials, or a neighbour's, because a manifest says so.
+    fn get_of<'a>(
+        &'a self,
+        name: &'a str,
+        tenant: &'a TenantName,
+    ) -> BoxFuture<'a, Result<Secret, SecretError>> {
+        Box::pin(async move {
+            let secret = self.get(name).await?;
+            match &secret.tenant {
+                Some(owner) if owner == tenant => Ok(secret),
+                _ => Err(SecretError::NotTheTenants { name: name.to_owned(), tenant: tenant.clone() }),
+            }
+        })
+    }
+
     /// Makes the secret of that name for this tenant, unless there is one already, and gives the one that is there then.
     /// When this has succeeded it outlives a crash, so that what it opens can be made.
     fn create<'a>(
@@ -63,6 +81,17 @@ pub enum SecretError {
     /// There is none of that name.
     #[error("there is no secret {0}")]
     NotFound(String),
+    /// It is not this tenant's.
+    #[error(
+        "the secret {name} is not {tenant}'s: give it the label vertskommune.no/tenant: {tenant}, or in a folder of secrets a file named \
+         tenant with that name in it"
+    )]
+    NotTheTenants {
+        /// The secret.
+        name: String,
+        /// The tenant that names it.
+        tenant: TenantName,
+    },
     /// It has no such entry.
     #[error("the secret has no entry {0}")]
     NoEntry(String),
@@ -76,6 +105,9 @@ pub enum SecretError {
     #[error("the store of secrets does not answer: {0}")]
     Store(String),
 }
+
+/// The file of a folder's secret that says whose it is.
+const OWNER: &str = "tenant";
 
 /// A folder with a folder for each secret and a file for each entry, as Kubernetes mounts them.
 #[derive(Clone, Debug)]
@@ -115,6 +147,7 @@ impl FolderSecrets {
         if secret.entries.is_empty() {
             return Err(SecretError::NotFound(name.to_owned()));
         }
+        secret.tenant = secret.text(OWNER).ok().map(TenantName::from);
         let since = newest.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         secret.version = since.as_nanos().to_string();
         Ok(secret)
@@ -129,10 +162,11 @@ impl SecretStore for FolderSecrets {
     fn create<'a>(
         &'a self,
         name: &'a str,
-        _tenant: &'a TenantName,
-        entries: BTreeMap<String, Vec<u8>>,
+        tenant: &'a TenantName,
+        mut entries: BTreeMap<String, Vec<u8>>,
     ) -> BoxFuture<'a, Result<Secret, SecretError>> {
         Box::pin(async move {
+            entries.insert(OWNER.to_owned(), tenant.as_str().as_bytes().to_vec());
             match self.read(name).await {
                 Err(SecretError::NotFound(_)) if is_one_folder(name) => {}
                 found => return found,
@@ -192,6 +226,24 @@ mod tests {
         assert!(!format!("{secret:?}").contains("s3cret"));
         for name in ["..", "../vcenter", "", "nothing"] {
             assert_eq!(store.get(name).await, Err(SecretError::NotFound(name.to_owned())), "{name:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_manifest_names_no_secret_but_its_tenants_own() {
+        let root = tempfile::tempdir().unwrap();
+        let store = FolderSecrets::new(root.path());
+        for (name, owner) in [("vcenter", None), ("ibestad-dc", Some("ibestad\n"))] {
+            std::fs::create_dir(root.path().join(name)).unwrap();
+            std::fs::write(root.path().join(name).join("id_ed25519"), "k").unwrap();
+            if let Some(owner) = owner {
+                std::fs::write(root.path().join(name).join("tenant"), owner).unwrap();
+            }
+        }
+        assert!(store.get_of("ibestad-dc", &"ibestad".into()).await.is_ok());
+        for (name, tenant) in [("vcenter", "ibestad"), ("ibestad-dc", "gratangen")] {
+            let error = store.get_of(name, &tenant.into()).await.unwrap_err();
+            assert!(error.to_string().contains(name) && error.to_string().contains("label"), "{error}");
         }
     }
 
