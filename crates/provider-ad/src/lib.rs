@@ -4,7 +4,7 @@
 mod agent;
 #[cfg_attr(not(test), expect(dead_code, reason = "the plugin comes"))]
 mod failure;
-#[expect(dead_code, reason = "the plugin comes")]
+#[cfg_attr(not(test), expect(dead_code, reason = "the plugin comes"))]
 mod ldap;
 #[cfg_attr(not(test), expect(dead_code, reason = "the plugin comes"))]
 mod protocol;
