@@ -95,13 +95,14 @@ mod tests {
     use super::super::tests::reader;
     use super::*;
 
+    type Is = fn(&ProviderError) -> bool;
+
     #[test]
     fn each_answer_has_its_word() {
         let reader = reader();
         let said =
             "80090308: LdapErr: DSID-0C09041C, comment: AcceptSecurityContext error, data 52e, v4563\0";
         assert_eq!(of_result(&reader, 49, said), ProviderError::CredentialsRefused);
-        type Is = fn(&ProviderError) -> bool;
         let rows: [(u32, Is); 8] = [
             (3, |error| matches!(error, ProviderError::Timeout(_))),
             (4, |error| matches!(error, ProviderError::NoSight(_))),
@@ -121,7 +122,6 @@ mod tests {
     #[test]
     fn a_certificate_tells_who_does_not_answer() {
         let reader = reader();
-        type Is = fn(&ProviderError) -> bool;
         let rows: [(TlsError, Is); 4] = [
             (TlsError::InvalidCertificate(CertificateError::UnknownIssuer), |error| {
                 matches!(error, ProviderError::Misidentified { .. })
