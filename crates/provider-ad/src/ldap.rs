@@ -235,3 +235,81 @@ impl Reader {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use tokio_util::sync::CancellationToken;
+    use vertskommune_provider::secrets::FolderSecrets;
+    use vertskommune_provider::{Fenced, Permit};
+
+    use super::*;
+
+    struct Reads;
+
+    impl Permit for Reads {
+        fn check(&self) -> Result<(), Fenced> {
+            panic!("nothing is written")
+        }
+    }
+
+    pub(super) fn reader() -> Reader {
+        let own = rcgen::generate_simple_self_signed(vec!["hostdc.host.test".to_owned()]).unwrap();
+        Reader {
+            name: "hostdc.host.test".to_owned(),
+            address: "127.0.0.1".to_owned(),
+            port: 636,
+            authority: own.cert.pem(),
+            domain: "host.test".to_owned(),
+            user: "reader@host.test".to_owned(),
+            secret: "directory".to_owned(),
+            entry: "password".to_owned(),
+        }
+    }
+
+    async fn seen(reader: &Reader, password: &str, limit: Duration) -> Result<Seen, ProviderError> {
+        let secrets = tempfile::tempdir().unwrap();
+        std::fs::create_dir(secrets.path().join("directory")).unwrap();
+        std::fs::write(secrets.path().join("directory/password"), password).unwrap();
+        let ctx = Ctx {
+            deadline: Instant::now() + limit,
+            cancel: CancellationToken::new(),
+            secrets: Arc::new(FolderSecrets::new(secrets.path())),
+            permit: Arc::new(Reads),
+        };
+        trusts(reader, &ctx).await
+    }
+
+    #[test]
+    fn a_domain_has_a_distinguished_name() {
+        assert_eq!(reader().base(), "DC=host,DC=test");
+    }
+
+    #[test]
+    fn an_authority_is_a_certificate() {
+        assert!(authorities(&reader().authority).is_ok());
+        for text in ["", "x", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            assert!(authorities(text).is_err(), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_logs_in_without_a_name_or_a_password() {
+        let limit = Duration::from_secs(5);
+        // There is nobody at that port: it would be said.
+        let nameless = Reader { user: String::new(), port: 1, ..reader() };
+        for (reader, password) in [(nameless, "s3cret"), (Reader { port: 1, ..reader() }, "\n")] {
+            let error = seen(&reader, password, limit).await.unwrap_err();
+            assert!(matches!(&error, ProviderError::Refused(why) if !why.contains("s3cret")), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_given_up_at_the_deadline() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let reader = Reader { port: silent.local_addr().unwrap().port(), ..reader() };
+        let error = seen(&reader, "s3cret", Duration::from_millis(200)).await.unwrap_err();
+        assert!(matches!(&error, ProviderError::Timeout(why) if why.contains("shaking hands")), "{error:?}");
+    }
+}

@@ -87,3 +87,61 @@ fn tls(error: &LdapError) -> Option<&TlsError> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::super::tests::reader;
+    use super::*;
+
+    type Is = fn(&ProviderError) -> bool;
+
+    #[test]
+    fn each_answer_has_its_word() {
+        let reader = reader();
+        let said =
+            "80090308: LdapErr: DSID-0C09041C, comment: AcceptSecurityContext error, data 52e, v4563\0";
+        assert_eq!(of_result(&reader, 49, said), ProviderError::CredentialsRefused);
+        let rows: [(u32, Is); 8] = [
+            (3, |error| matches!(error, ProviderError::Timeout(_))),
+            (4, |error| matches!(error, ProviderError::NoSight(_))),
+            (8, |error| matches!(error, ProviderError::Refused(why) if why.contains("signed or sealed"))),
+            (10, |error| matches!(error, ProviderError::NoSight(_))),
+            (32, |error| matches!(error, ProviderError::NoSight(_))),
+            (50, |error| matches!(error, ProviderError::Permission(_))),
+            (51, |error| matches!(error, ProviderError::Unreachable { .. })),
+            (53, |error| matches!(error, ProviderError::Refused(_))),
+        ];
+        for (code, is) in rows {
+            let error = of_result(&reader, code, "said\n\0");
+            assert!(is(&error) && !error.to_string().contains(char::is_control), "{code}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_tells_who_does_not_answer() {
+        let reader = reader();
+        let rows: [(TlsError, Is); 4] = [
+            (TlsError::InvalidCertificate(CertificateError::UnknownIssuer), |error| {
+                matches!(error, ProviderError::Misidentified { .. })
+            }),
+            (TlsError::InvalidCertificate(CertificateError::NotValidForName), |error| {
+                matches!(error, ProviderError::Misidentified { .. })
+            }),
+            (
+                TlsError::InvalidCertificate(CertificateError::Expired),
+                |error| matches!(error, ProviderError::Refused(why) if why.contains("renew it")),
+            ),
+            (TlsError::HandshakeNotComplete, |error| matches!(error, ProviderError::Protocol(_))),
+        ];
+        for (error, is) in rows {
+            // As tokio-rustls gives it.
+            let source = io::Error::new(io::ErrorKind::InvalidData, error);
+            let error = of_ldap(&reader, "shaking hands", &LdapError::from(source));
+            assert!(is(&error), "{error:?}");
+        }
+        let broken = LdapError::from(io::Error::from(io::ErrorKind::ConnectionReset));
+        assert!(matches!(of_ldap(&reader, "reading", &broken), ProviderError::Unreachable { .. }));
+    }
+}
