@@ -146,10 +146,8 @@ impl Install {
                 }
                 if let Some(lacking) = &done.lacking {
                     let path = System::Samba.allow_list_path();
-                    writeln!(
-                        out,
-                        "\n{path} is the domain's administrators'. For this it lacks:\n\n{lacking}"
-                    )?;
+                    writeln!(out, "\n{path} is the domain's administrators'. For this it lacks:\n")?;
+                    write!(out, "{}", indented(&lacking.to_string()))?;
                 }
                 writeln!(out, "\nIt needs: apt install {}", System::Samba.packages().join(" "))?;
                 try_it(&agents::describe(&self.installation.installation), out)
