@@ -56,6 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "vertskommune-core",
             "vertskommune-engine",
             "vertskommune-provider",
+            "vertskommune-provider-ad",
             "vertskommune-provider-backup",
             "vertskommune-provider-fortigate",
             "vertskommune-provider-vsphere",

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod agent;
 mod apply;
 mod backup;
 mod completion;
@@ -24,6 +25,7 @@ pub(crate) enum Command {
     Apply(apply::Apply),
     Firewall(firewall::Firewall),
     Backup(backup::Backup),
+    Agent(agent::Agent),
     Ruleset(ruleset::Ruleset),
     Crd(crd::Crd),
     Controller(controller::Controller),
@@ -47,6 +49,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Apply(apply) => apply.run(&global),
         Command::Firewall(firewall) => firewall.run(&global),
         Command::Backup(backup) => backup.run(),
+        Command::Agent(agent) => agent.run(),
         Command::Ruleset(ruleset) => ruleset.run(&global),
         Command::Crd(crd) => crd.run(),
         Command::Controller(controller) => controller.run(),

@@ -11,6 +11,7 @@
 //! - What is kept in memory only spares asking again. All of it may be lost.
 
 mod agent;
+pub mod agents;
 mod apply;
 mod expand;
 mod failure;

@@ -2,7 +2,7 @@
 """The agent of vertskommune on a domain controller of Samba: one request as JSON on standard input, one answer on standard output.
 
 It is the forced command of the controller's key, runs as root on the PDC emulator, and only ever touches this directory's own side
-of a trust. The protocol stands in docs/adr/0010-protocol-draft.md; the agent for Windows Server answers the same.
+of a trust. The protocol stands in docs/directory-agent.md; the agent for Windows Server answers the same.
 
 From top to bottom: what may be asked; what the administrators allow; what we remember; the directory itself; what can be seen of
 the partner from here; the operations; how one call is carried out.

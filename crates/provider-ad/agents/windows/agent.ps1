@@ -1,7 +1,7 @@
 # The agent of vertskommune on a domain controller of Windows Server: one request as JSON on standard input, one answer on standard output.
 #
 # It is the forced command of the controller's key, works on the PDC emulator alone, and only ever touches this directory's own side of a
-# trust. The protocol stands in docs/adr/0010-protocol-draft.md; the agent for Samba answers the same. For Windows PowerShell 5.1, whose
+# trust. The protocol stands in docs/directory-agent.md; the agent for Samba answers the same. For Windows PowerShell 5.1, whose
 # .NET Framework has the calls: in the .NET of PowerShell 7 some of them throw (TrustHelper.cs of dotnet/runtime).
 #
 # NO PART OF IT HAS EVER RUN ON WINDOWS. README.md beside it says what that leaves open.
