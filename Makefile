@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test verify bench install lab format clippy generated deny shell
+.PHONY: help run test verify bench install lab format clippy generated deny shell powershell
 
 # `make run CLUSTER=current` uses the cluster of your own kubeconfig instead of the lab's.
 CLUSTER ?= lab
@@ -15,6 +15,7 @@ help: ## Shows this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: install ## Starts the lab, applies tenants/ and shows the onboarding until all are Ready (Ctrl-C ends all)
+	@tests/lab/install directories
 	cargo build --locked --package vertskommune --package fortios-simulator
 	tests/lab/demo $(CLUSTER)
 
@@ -31,7 +32,7 @@ test: install ## Runs every test, with the lab's real peers
 	tests/clients/fortios/run
 	@echo 'all tests passed'
 
-verify: install format clippy generated deny shell ## Format, lints, generated files, licences and bans
+verify: install format clippy generated deny shell powershell ## Format, lints, generated files, licences and bans
 	@echo 'verified'
 
 bench: install ## Measures against the lab (figures: docs/benchmarks.md)
@@ -67,4 +68,8 @@ $(CARGO_DENY):
 	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
 
 shell:
-	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room tests/lab/directories tests/lab/directory/smoke deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run .ci/run
+	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room tests/lab/directories tests/lab/directory/smoke tests/lab/directory/tickets deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run crates/provider-ad/agents/windows/check .ci/run
+
+# The agent for Windows is read by grammars of PowerShell, and run in part where there is a PowerShell.
+powershell:
+	CHECK_ROOM=$(CACHE)/powershell-$$(sha256sum <crates/provider-ad/agents/windows/requirements.txt | cut -c1-16) crates/provider-ad/agents/windows/check

@@ -1,8 +1,13 @@
 //! The lab's directories, as what speaks to them sees them: tests/lab/directories. tests/lab/directory/smoke breaks them, too.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod agent;
+mod strangers;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use vertskommune_tests::directories::{Directories, Directory};
@@ -11,6 +16,17 @@ use vertskommune_tests::directories::{Directories, Directory};
 const AGENT: &str =
     "#!/bin/bash\nprintf '%s|%s|%s' \"$(hostname --fqdn)\" \"${SSH_ORIGINAL_COMMAND-}\" \"$(cat)\"\n";
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The folder of the agent for Samba.
+fn samba() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/provider-ad/agents/samba")
+}
+
+/// One lab at a time: what is looked at here has limits in seconds.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn asked(directories: &Directories, directory: &Directory, command: &str) -> String {
     let mut session = directories.session(directory).unwrap();
@@ -24,6 +40,7 @@ fn both_sides_answer_clients_and_obey_orders() {
     let agent = scratch.path().join("agent");
     fs::write(&agent, AGENT).unwrap();
     fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
+    let _turn = turn();
     let Some(directories) = Directories::start(&agent, 1) else { return };
     let places = &directories.places;
     assert_ne!(places.host.sid, places.tenants[0].sid);

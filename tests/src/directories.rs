@@ -4,14 +4,21 @@ use std::ffi::OsStr;
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::Arc;
 
 use anyhow::ensure;
 use serde::Deserialize;
 use ssh_session::{Cancel, Limits, PrivateKey, Session, Target};
 
-use crate::peer::{Peer, Way, can_be_had};
+use crate::peer::{Peer, Way, can_be_had, fed};
+
+/// A controller is where its keeper is.
+const WAY_IN: &str = r#"exec nsenter --target INSIDE --mount --pid --net --wd=/ bash -c '
+  name=$1
+  shift
+  exec nsenter --target "$(</run/controllers/$name/keeper.pid)" --mount --uts --net="/run/netns/$name" --wd=/ "$@"' way-in "$@"
+"#;
 
 /// Running directories, each with one domain controller. Orders are those of [`Peer::order`], such as `cut ibestad`.
 pub struct Directories {
@@ -117,16 +124,20 @@ impl Directories {
     /// # Errors
     /// Where it cannot be started.
     pub fn on(&self, directory: &Directory, script: &str, input: &[u8]) -> anyhow::Result<Output> {
-        let name = &directory.name;
-        // The script is an argument there, and not a part of this one.
-        let script = shell_word(script);
-        self.inside_with(
-            &format!(
-                "exec nsenter --target \"$(</run/controllers/{name}/keeper.pid)\" --mount --uts --net=/run/netns/{name} --wd=/ \
-                 bash -euo pipefail -c {script}"
-            ),
-            input,
-        )
+        let mut bash = Command::new("bash");
+        bash.arg(self.way_in()?).args([&directory.name, "bash", "-euo", "pipefail", "-c", script]);
+        fed(&mut bash, input)
+    }
+
+    /// A script for Bash that runs a command as root on a controller: the controller's name, as orders have it, and the command are its
+    /// arguments.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn way_in(&self) -> anyhow::Result<PathBuf> {
+        let path = self.file("way-in");
+        fs::write(&path, WAY_IN.replace("INSIDE", &self.first().to_string()))?;
+        Ok(path)
     }
 
     /// A session with a controller, in which the agent is asked.
@@ -172,9 +183,4 @@ impl Deref for Directories {
     fn deref(&self) -> &Peer {
         &self.peer
     }
-}
-
-/// A word of a shell's that is this text, whatever is in it.
-fn shell_word(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }

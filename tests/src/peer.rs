@@ -150,14 +150,26 @@ impl Peer {
         let mut nsenter = Command::new("nsenter");
         nsenter.args(["--mount", "--pid", network, "--wd=/", "--target", &self.inside.to_string()]);
         nsenter.args(["bash", "-euo", "pipefail", "-c", script]);
-        let mut child =
-            nsenter.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // Whoever does not read its input has its reasons.
-            let _ = stdin.write_all(input);
-        }
-        Ok(child.wait_with_output()?)
+        fed(&mut nsenter, input)
     }
+
+    /// The first process inside.
+    pub(crate) fn first(&self) -> u32 {
+        self.inside
+    }
+}
+
+/// What a program says that reads this.
+///
+/// # Errors
+/// Where it cannot be started.
+pub(crate) fn fed(command: &mut Command, input: &[u8]) -> anyhow::Result<Output> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // Whoever does not read its input has its reasons.
+        let _ = stdin.write_all(input);
+    }
+    Ok(child.wait_with_output()?)
 }
 
 impl Way {
