@@ -24,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["vertskommune-core", "vertskommune-provider", "vmdk", "vsphere-client"],
     ),
     ("vertskommune-provider-fortigate", &["vertskommune-core", "vertskommune-provider"]),
-    ("vertskommune-provider-ssh", &["ssh-session", "vertskommune-provider"]),
+    ("vertskommune-provider-ssh", &["ssh-session", "vertskommune-core", "vertskommune-provider"]),
     (
         "vertskommune-provider-ad",
         &["ssh-session", "vertskommune-core", "vertskommune-provider", "vertskommune-provider-ssh"],

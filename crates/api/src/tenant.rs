@@ -20,8 +20,8 @@ pub mod firewall;
 mod status;
 
 pub use status::{
-    BackupStatus, Counts, DirectoryStatus, PlanStatus, ServerBackupStatus, StepStatus, TenantStatus, TrustProblem,
-    WaitingStatus,
+    BackupStatus, Counts, DirectoryStatus, PlanStatus, ServerBackupStatus, StepStatus, TenantStatus,
+    TrustProblem, WaitingStatus,
 };
 
 /// What the host shall provide for one municipality.

@@ -8,7 +8,8 @@ use vertskommune_provider_vsphere::VspherePlugin;
 
 /// All of them.
 pub(crate) fn plugins() -> Plugins {
-    let plugins = Plugins::default().with(AdPlugin).with(BackupPlugin).with(FortigatePlugin).with(VspherePlugin);
+    let plugins =
+        Plugins::default().with(AdPlugin).with(BackupPlugin).with(FortigatePlugin).with(VspherePlugin);
     #[cfg(feature = "testing")]
     let plugins = plugins.with(vertskommune_provider::testing::MemoryPlugin::default());
     plugins

@@ -15,9 +15,9 @@ use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
 use crate::backup;
-use crate::directory;
 use crate::check::{Finding, FindingReason};
 use crate::difference::{Difference, Shown, What, compare};
+use crate::directory;
 use crate::domain::{Domain, Proposal};
 use crate::host::Host;
 use crate::names::{Kind, ProviderName, ResourceId, ResourceKey, TenantName};

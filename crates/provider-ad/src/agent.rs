@@ -73,7 +73,13 @@ impl Agent {
         host_key: HostKey,
         secret: &str,
     ) -> Self {
-        Self { installation: installation.clone(), address, host_key, secret: secret.to_owned(), tenant: None }
+        Self {
+            installation: installation.clone(),
+            address,
+            host_key,
+            secret: secret.to_owned(),
+            tenant: None,
+        }
     }
 
     /// The same for another installation.

@@ -89,7 +89,8 @@ impl HostDirectory {
                 return Err(Stop::NotSent(format!("{name} is {is} and not {expected} any more")));
             }
         }
-        let stands = |name: &str| [stand::WHOLE, stand::HALF].iter().any(|it| seen.get(name) == Some(&json!(it)));
+        let stands =
+            |name: &str| [stand::WHOLE, stand::HALF].iter().any(|it| seen.get(name) == Some(&json!(it)));
         match step.operation.as_str() {
             operation::CREATE => self.make(&order, false, ctx).await,
             operation::RENEW => {
@@ -118,7 +119,11 @@ impl HostDirectory {
     fn order<'a>(&self, step: &'a Step) -> Result<Order<'a>, ProviderError> {
         let missing = |name: &str| ProviderError::Refused(format!("the step does not say its {name}"));
         let tenant = &step.resource.tenant;
-        let partner = match (text(step, field::ENDPOINT), text(step, field::IDENTITY), text(step, field::PARTNER_SECRET)) {
+        let partner = match (
+            text(step, field::ENDPOINT),
+            text(step, field::IDENTITY),
+            text(step, field::PARTNER_SECRET),
+        ) {
             (Some(endpoint), Some(identity), Some(secret)) => {
                 Some(self.partner(tenant, endpoint, identity, secret)?)
             }
@@ -193,14 +198,16 @@ impl HostDirectory {
 
     async fn secret(&self, order: &Order<'_>, ctx: &Ctx) -> Result<Secret, ProviderError> {
         if order.partner.is_some() {
-            return Secret::random()
-                .map_err(|error| ProviderError::Refused(format!("no random numbers are to be had: {error}")));
+            return Secret::random().map_err(|error| {
+                ProviderError::Refused(format!("no random numbers are to be had: {error}"))
+            });
         }
         let name = text(order.step, field::PARTNER_SECRET)
             .ok_or_else(|| ProviderError::Refused("the step names no Secret".to_owned()))?;
         let secret = ctx.secrets.get_of(name, order.tenant).await.map_err(|error| of_secret(name, &error))?;
         let agreed = secret.text(AGREED).map_err(|error| of_secret(name, &error))?;
-        Secret::agreed(agreed).map_err(|error| ProviderError::Refused(format!("Secret {name}: {AGREED}: {error}")))
+        Secret::agreed(agreed)
+            .map_err(|error| ProviderError::Refused(format!("Secret {name}: {AGREED}: {error}")))
     }
 
     /// The other side as this one sees it: domain, NetBIOS name, SID.
@@ -210,7 +217,9 @@ impl HostDirectory {
             return Ok((domain, netbios, sid));
         }
         let sid = order.sid.clone().ok_or_else(|| {
-            ProviderError::Refused("the SID of the tenant's domain is not known: see whether its agent answers".to_owned())
+            ProviderError::Refused(
+                "the SID of the tenant's domain is not known: see whether its agent answers".to_owned(),
+            )
         })?;
         Ok((order.domain.clone(), order.netbios.clone(), sid))
     }
@@ -247,7 +256,12 @@ impl HostDirectory {
 
     fn setting(&self, order: &Order<'_>, of: &str) -> Ask {
         let (selective, filters_sids) = ways(order.step, of);
-        Ask::Set { tenant: order.tenant.to_string(), domain: self.partner_domain(order, of), selective, filters_sids }
+        Ask::Set {
+            tenant: order.tenant.to_string(),
+            domain: self.partner_domain(order, of),
+            selective,
+            filters_sids,
+        }
     }
 
     fn forwarding(&self, order: &Order<'_>, of: &str) -> Ask {
@@ -303,7 +317,8 @@ impl HostDirectory {
     /// Asks one side for what changes it.
     async fn ask(&self, order: &Order<'_>, of: &str, ask: Ask, ctx: &Ctx) -> Result<(), Stop> {
         let agent = self.agent_of(order, of);
-        let agent = agent.ok_or_else(|| ProviderError::Refused("the tenant's side has no agent of ours".to_owned()))?;
+        let agent = agent
+            .ok_or_else(|| ProviderError::Refused("the tenant's side has no agent of ours".to_owned()))?;
         ctx.permit()?;
         let by = if of == side::HOST { side::HOST } else { side::TENANT };
         match agent.ask(ask, ctx).await {
@@ -361,7 +376,8 @@ impl Order<'_> {
 /// The direction as that side has it.
 fn direction_of(order: &Order<'_>, of: &str) -> Result<Direction, ProviderError> {
     let direction = text(order.step, field::DIRECTION).and_then(read_direction);
-    let direction = direction.ok_or_else(|| ProviderError::Refused("the step's direction is none".to_owned()))?;
+    let direction =
+        direction.ok_or_else(|| ProviderError::Refused("the step's direction is none".to_owned()))?;
     Ok(if of == side::HOST { direction } else { direction.mirrored() })
 }
 

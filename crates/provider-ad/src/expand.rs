@@ -71,7 +71,9 @@ pub(crate) fn direction_word(direction: Direction) -> &'static str {
 
 /// Likewise.
 pub(crate) fn read_direction(word: &str) -> Option<Direction> {
-    [Direction::Inbound, Direction::Outbound, Direction::Both].into_iter().find(|it| direction_word(*it) == word)
+    [Direction::Inbound, Direction::Outbound, Direction::Both]
+        .into_iter()
+        .find(|it| direction_word(*it) == word)
 }
 
 /// A kind of trust as it stands in plans.

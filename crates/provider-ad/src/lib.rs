@@ -112,8 +112,9 @@ impl HostDirectory {
         let wrong = |field: &str, why: String| {
             ProviderError::Refused(format!("spec.directory.partnerSide.{field} of {tenant}: {why}"))
         };
-        let address = Address::read(endpoint)
-            .ok_or_else(|| wrong("endpoint", format!("{endpoint:?} is no place of an agent: write ssh://root@host:port")))?;
+        let address = Address::read(endpoint).ok_or_else(|| {
+            wrong("endpoint", format!("{endpoint:?} is no place of an agent: write ssh://root@host:port"))
+        })?;
         let host_key = identity.parse().map_err(|error| wrong("identity", format!("{error}")))?;
         Ok(Agent::new(&self.installation, address, host_key, secret).of_tenant(tenant))
     }

@@ -95,7 +95,9 @@ impl HostDirectory {
             None => state.wanted.clone_from(&scope.trusts),
             Some(tenants) => {
                 state.wanted.retain(|tenant, _| !tenants.contains(tenant));
-                state.wanted.extend(scope.trusts.iter().map(|(tenant, wanted)| (tenant.clone(), wanted.clone())));
+                state
+                    .wanted
+                    .extend(scope.trusts.iter().map(|(tenant, wanted)| (tenant.clone(), wanted.clone())));
             }
         }
     }
@@ -152,17 +154,24 @@ impl HostDirectory {
         let Some(reader) = &self.settings.reader else { return Err(error) };
         let Ok(read) = ldap::trusts(reader, ctx).await else { return Err(error) };
         if read.sid != self.settings.sid {
-            return Err(ProviderError::Misidentified { expected: self.settings.sid.clone(), found: read.sid });
+            return Err(ProviderError::Misidentified {
+                expected: self.settings.sid.clone(),
+                found: read.sid,
+            });
         }
         let mut seen = Observation::empty(&self.host.name);
         "seen over LDAPS, without its agent".clone_into(&mut seen.version);
         seen.coverage.kinds.insert(TRUST.into(), error.blindness());
         for (tenant, wanted) in &scope.trusts {
             let object = read.trusts.iter().find(|trust| trust.domain == wanted.domain);
-            let object = object.map_or(health::Looked::Absent, |trust| health::Looked::Present(observe::object_over_ldap(trust)));
+            let object = object.map_or(health::Looked::Absent, |trust| {
+                health::Looked::Present(observe::object_over_ldap(trust))
+            });
             let host = health::End { object, ..health::End::default() };
             let tenant_side = health::End {
-                object: health::Looked::Blind(Blindness::Incomplete("nothing is asked without the host's agent".to_owned())),
+                object: health::Looked::Blind(Blindness::Incomplete(
+                    "nothing is asked without the host's agent".to_owned(),
+                )),
                 ..health::End::default()
             };
             let signals = Signals { host, tenant: tenant_side, ..Signals::default() };
@@ -243,9 +252,11 @@ impl HostDirectory {
     fn is_due(&self, tenant: &TenantName) -> bool {
         let state = self.state();
         let Some((at, _)) = state.health.get(tenant) else { return true };
-        let is_well = state.wanted.get(tenant).zip(state.told.get(tenant)).is_some_and(|(wanted, signals)| {
-            health::judge(wanted, signals) == health::Verdict::Valid
-        });
+        let is_well = state
+            .wanted
+            .get(tenant)
+            .zip(state.told.get(tenant))
+            .is_some_and(|(wanted, signals)| health::judge(wanted, signals) == health::Verdict::Valid);
         at.elapsed() >= if is_well { WELL } else { TROUBLED }
     }
 
@@ -269,7 +280,8 @@ impl HostDirectory {
         }
         let ours = self.agent.ask_all(asks, ctx);
         let other = async {
-            let (Partner::Agent { endpoint, identity, secret }, Some(Ok(told))) = (&wanted.partner, theirs) else {
+            let (Partner::Agent { endpoint, identity, secret }, Some(Ok(told))) = (&wanted.partner, theirs)
+            else {
                 return Ok(Working::default());
             };
             let host = &self.settings.domain;
@@ -346,7 +358,8 @@ impl HostDirectory {
 
 /// What tells whether a trust works, asked of one side: its channel, and a ticket for the other's controller.
 fn trying(domain: &str, controller: Option<&String>) -> impl Iterator<Item = Ask> {
-    let probe = controller.map(|controller| Ask::Probe { domain: domain.to_owned(), controller: controller.clone() });
+    let probe =
+        controller.map(|controller| Ask::Probe { domain: domain.to_owned(), controller: controller.clone() });
     [Ask::Verify { domain: domain.to_owned() }].into_iter().chain(probe)
 }
 

@@ -159,8 +159,9 @@ impl Known<'_> {
         fields.insert(field::TENANT, tenant);
         let (ours, other) = (host.trust(), theirs.and_then(Stand::trust));
         let seen_from_host = ours.map(|it| (it.direction, it.kind));
-        let seen = seen_from_host
-            .or_else(|| other.map(|it| (it.direction.map(vertskommune_core::directory::Direction::mirrored), it.kind)));
+        let seen = seen_from_host.or_else(|| {
+            other.map(|it| (it.direction.map(vertskommune_core::directory::Direction::mirrored), it.kind))
+        });
         if let Some((direction, kind)) = seen {
             fields.insert(field::DIRECTION, direction.map_or("disabled", direction_word));
             fields.insert(field::KIND, core_kind(kind).map_or("Other", kind_word));
@@ -217,7 +218,8 @@ impl Known<'_> {
     }
 
     fn assume_as_wanted(&self, selective: &'static str, filters: &'static str, fields: &mut Facts) {
-        let way = if selective == field::HOST_SELECTIVE { &self.wanted.to_host } else { &self.wanted.to_tenant };
+        let way =
+            if selective == field::HOST_SELECTIVE { &self.wanted.to_host } else { &self.wanted.to_tenant };
         if let Some(way) = way {
             fields.insert(selective, way.selective);
             fields.insert(filters, way.filters_sids);

@@ -60,7 +60,9 @@ fn of_agent(told: &Told) -> Vec<Checked> {
     let clock = if apart.abs() <= APART {
         Ok("the same on both sides".to_owned())
     } else {
-        Err(format!("the controller's clock is {apart} s behind this one's: set the clock right that is wrong"))
+        Err(format!(
+            "the controller's clock is {apart} s behind this one's: set the clock right that is wrong"
+        ))
     };
     vec![
         line("identity", Ok(format!("{}, {}", description.domain, description.sid))),

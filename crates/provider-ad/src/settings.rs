@@ -79,8 +79,9 @@ impl Settings {
         }
         let host_key = host.identity.parse::<HostKey>();
         if let Err(error) = &host_key {
-            let message =
-                format!("{error}: write the controller's whole public host key, as in /etc/ssh/ssh_host_ed25519_key.pub");
+            let message = format!(
+                "{error}: write the controller's whole public host key, as in /etc/ssh/ssh_host_ed25519_key.pub"
+            );
             wrong("spec.identity", message);
         }
         if host.credentials.is_none() {
@@ -127,7 +128,8 @@ fn check(written: &Written, wrong: &mut impl FnMut(&str, String)) {
     let netbios = &written.netbios_name;
     let upper = *netbios == netbios.to_ascii_uppercase();
     if !upper || netbios.len() > 15 || !is_label(&netbios.to_ascii_lowercase()) {
-        let message = format!("{netbios:?} is no NetBIOS name: write at most 15 capitals, digits and hyphens");
+        let message =
+            format!("{netbios:?} is no NetBIOS name: write at most 15 capitals, digits and hyphens");
         wrong("spec.settings.netbiosName", message);
     }
     let sid = &written.domain_sid;
@@ -135,27 +137,31 @@ fn check(written: &Written, wrong: &mut impl FnMut(&str, String)) {
         rest.split('-').count() == 3 && rest.split('-').all(|part| part.parse::<u32>().is_ok())
     });
     if !is_sid {
-        let message = format!("{sid:?} is no SID of a domain: write such as S-1-5-21-1-2-3, as Get-ADDomain shows it");
+        let message =
+            format!("{sid:?} is no SID of a domain: write such as S-1-5-21-1-2-3, as Get-ADDomain shows it");
         wrong("spec.settings.domainSid", message);
     }
-    for (field, count, most) in [
-        ("controllers", written.controllers.len(), 16),
-        ("dnsServers", written.dns_servers.len(), 8),
-    ] {
+    for (field, count, most) in
+        [("controllers", written.controllers.len(), 16), ("dnsServers", written.dns_servers.len(), 8)]
+    {
         if count == 0 || count > most {
             wrong(&format!("spec.settings.{field}"), format!("write one to {most}, where there are {count}"));
         }
     }
     if let Some(ldap) = &written.ldap {
         if !is_domain(&ldap.server) {
-            let message = format!("{:?} is no DNS name: write the one that stands in its certificate", ldap.server);
+            let message =
+                format!("{:?} is no DNS name: write the one that stands in its certificate", ldap.server);
             wrong("spec.settings.ldap.server", message);
         }
         if ldap.address.as_deref().is_some_and(|address| place(address).is_none()) {
             wrong("spec.settings.ldap.address", "write a name or an address, and perhaps a port".to_owned());
         }
         if !ldap.user.contains(['@', '\\']) {
-            wrong("spec.settings.ldap.user", "write such as reader@host.no: a plain account, no administrator".to_owned());
+            wrong(
+                "spec.settings.ldap.user",
+                "write such as reader@host.no: a plain account, no administrator".to_owned(),
+            );
         }
         if let Err(why) = authorities(&ldap.ca) {
             wrong("spec.settings.ldap.ca", format!("write the certificate of the authority in PEM: {why}"));
@@ -164,7 +170,8 @@ fn check(written: &Written, wrong: &mut impl FnMut(&str, String)) {
 }
 
 fn reader(ldap: WrittenLdap, domain: &str, credentials: &str) -> Reader {
-    let (host, port) = ldap.address.as_deref().and_then(place).unwrap_or_else(|| (ldap.server.clone(), LDAPS));
+    let (host, port) =
+        ldap.address.as_deref().and_then(place).unwrap_or_else(|| (ldap.server.clone(), LDAPS));
     Reader {
         name: ldap.server,
         address: host,
@@ -186,7 +193,9 @@ fn place(text: &str) -> Option<(String, u16)> {
 
 /// A DNS name of several labels.
 pub(crate) fn is_domain(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').count() > 1 && name.split('.').all(|it| it.len() <= 63 && is_label(it))
+    name.len() <= 253
+        && name.split('.').count() > 1
+        && name.split('.').all(|it| it.len() <= 63 && is_label(it))
 }
 
 #[cfg(test)]

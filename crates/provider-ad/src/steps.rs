@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use vertskommune_core::difference::{Difference, FieldChange, What};
-use vertskommune_core::directory::health::{Channel, Looked, Which};
 use vertskommune_core::directory::Signals;
+use vertskommune_core::directory::health::{Channel, Looked, Which};
 use vertskommune_core::domain::Proposal;
 use vertskommune_core::names::ResourceId;
 use vertskommune_core::observation::{Foreign, Observation, Present};
@@ -145,7 +145,8 @@ impl Maker<'_> {
             return;
         }
         let sides: Vec<&str> = foreign.iter().map(|it| it.name.as_str()).collect();
-        let summary = format!("adopt the trust with {} as it stands ({})", self.id.key.name, sides.join(" and "));
+        let summary =
+            format!("adopt the trust with {} as it stands ({})", self.id.key.name, sides.join(" and "));
         let mut step = self.with_place(self.step(operation::ADOPT, Class::Adopt, summary), desired);
         step.fields.insert(field::SIDES.to_owned(), Value::known(json!(sides)));
         for name in [field::HOST, field::TENANT, field::DIRECTION, field::KIND] {
@@ -170,7 +171,8 @@ impl Maker<'_> {
     ) {
         let has = |name: &str| changes.iter().any(|change| change.field == name);
         let is = |name: &str, word: &str| present.fields.get(name) == Some(&json!(word));
-        let sids = self.signals.host.object.present().map(|object| &object.sid).zip(self.signals.sid.as_ref());
+        let sids =
+            self.signals.host.object.present().map(|object| &object.sid).zip(self.signals.sid.as_ref());
         if let Some((stands, tells)) = sids.filter(|(stands, tells)| stands != tells) {
             let message = format!(
                 "our trust with {} stands for the SID {stands}, and that domain has {tells}: it was made anew, or another answers; remove \
@@ -187,7 +189,11 @@ impl Maker<'_> {
         }
         // A trust with one side works for nobody, so that to make it anew harms nobody.
         if has(field::HOST) || has(field::TENANT) {
-            let summary = format!("{} with {} on both sides, of which one is missing", self.what(desired), self.id.key.name);
+            let summary = format!(
+                "{} with {} on both sides, of which one is missing",
+                self.what(desired),
+                self.id.key.name
+            );
             proposal.steps.push(self.renew(Class::Change, summary, desired, changes));
             return;
         }
@@ -195,7 +201,10 @@ impl Maker<'_> {
             .iter()
             .any(|end| end.channel == Some(Channel::WrongSecret));
         if has(field::SECRET) && is(field::SECRET, OLDER) && broken {
-            let summary = format!("a new secret for the trust with {}, whose sides have different ones", self.id.key.name);
+            let summary = format!(
+                "a new secret for the trust with {}, whose sides have different ones",
+                self.id.key.name
+            );
             proposal.steps.push(self.renew(Class::Change, summary, desired, changes));
             return;
         }
@@ -220,7 +229,8 @@ impl Maker<'_> {
             return;
         }
         for of in [side::HOST, side::TENANT] {
-            let here: Vec<&FieldChange> = set.iter().filter(|(it, _)| *it == of).map(|(_, change)| *change).collect();
+            let here: Vec<&FieldChange> =
+                set.iter().filter(|(it, _)| *it == of).map(|(_, change)| *change).collect();
             if !here.is_empty() {
                 let summary = format!("{} on {}", sentence(&here), whose(of));
                 let mut step = self.with_place(self.step(operation::SET, Class::Change, summary), desired);
@@ -233,7 +243,8 @@ impl Maker<'_> {
         for (of, name) in [(side::HOST, field::HOST_FORWARDER), (side::TENANT, field::TENANT_FORWARDER)] {
             if has(name) {
                 let summary = format!("forward the other side's names in the DNS of {}", whose(of));
-                let mut step = self.with_place(self.step(operation::FORWARD, Class::Change, summary), desired);
+                let mut step =
+                    self.with_place(self.step(operation::FORWARD, Class::Change, summary), desired);
                 step.fields.insert(field::SIDES.to_owned(), Value::known(json!([of])));
                 proposal.steps.push(step);
             }
@@ -246,7 +257,8 @@ impl Maker<'_> {
     }
 
     fn heal(&self, of: &str, name: &str, desired: &Resource) -> Step {
-        let summary = format!("a new secure channel on {}, whose present one is of a trust before", whose(of));
+        let summary =
+            format!("a new secure channel on {}, whose present one is of a trust before", whose(of));
         let mut step = self.with_place(self.step(operation::HEAL, Class::Change, summary), desired);
         step.fields.insert(field::SIDES.to_owned(), Value::known(json!([of])));
         step.fields.insert(name.to_owned(), Value::known(json!(crate::schema::WELL)));
@@ -263,16 +275,11 @@ impl Maker<'_> {
     fn remove(&self, present: &Present) -> Option<Step> {
         let named = present.fields.get(field::NETBIOS).is_some();
         let is_manual = present.fields.get(field::TENANT) == Some(&json!(stand::MANUAL));
-        let sides = if is_manual { "on the host's side; the other is its administrators'" } else { "on both sides" };
+        let sides =
+            if is_manual { "on the host's side; the other is its administrators'" } else { "on both sides" };
         let summary = format!("remove the trust with {} {sides}", self.id.key.name);
         let mut step = self.step(operation::REMOVE, Class::Remove, summary);
-        for name in [
-            field::DOMAIN,
-            field::NETBIOS,
-            field::ENDPOINT,
-            field::IDENTITY,
-            field::PARTNER_SECRET,
-        ] {
+        for name in [field::DOMAIN, field::NETBIOS, field::ENDPOINT, field::IDENTITY, field::PARTNER_SECRET] {
             if let Some(value) = present.fields.get(name) {
                 step.fields.insert(name.to_owned(), Value::Known(value.clone()));
             }
@@ -317,8 +324,12 @@ impl Maker<'_> {
             }
         }
         copy_ways(desired, &mut step);
-        let ends = [(side::HOST, &self.signals.host, field::HOST_FORWARDER), (side::TENANT, &self.signals.tenant, field::TENANT_FORWARDER)];
-        let orphans: Vec<&str> = ends.iter().filter(|(_, end, _)| end.has_orphan).map(|(of, ..)| *of).collect();
+        let ends = [
+            (side::HOST, &self.signals.host, field::HOST_FORWARDER),
+            (side::TENANT, &self.signals.tenant, field::TENANT_FORWARDER),
+        ];
+        let orphans: Vec<&str> =
+            ends.iter().filter(|(_, end, _)| end.has_orphan).map(|(of, ..)| *of).collect();
         if !orphans.is_empty() {
             let left = orphans.iter().map(|of| whose(of)).collect::<Vec<_>>().join(" and ");
             step.summary = format!("{}; the account that a deleted trust left on {left} goes", step.summary);

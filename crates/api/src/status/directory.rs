@@ -79,9 +79,16 @@ fn told(plan: &Plan, report: &Report) -> (Truth, String, String) {
 fn onboarded(conditions: &mut Conditions<'_>, plan: &Plan, directory: Truth, why: &str) {
     match directory {
         _ if !plan.doubts.is_empty() => {
-            conditions.set(ONBOARDED, Truth::Unknown, "Unknown", "It cannot be told of everything: see Ready");
+            conditions.set(
+                ONBOARDED,
+                Truth::Unknown,
+                "Unknown",
+                "It cannot be told of everything: see Ready",
+            );
         }
-        _ if !plan.is_converged() => conditions.set(ONBOARDED, false, "NotReady", "Our side is not done: see Ready"),
+        _ if !plan.is_converged() => {
+            conditions.set(ONBOARDED, false, "NotReady", "Our side is not done: see Ready")
+        }
         Truth::True => conditions.set(ONBOARDED, true, "Onboarded", "All that the manifest asks for is done"),
         Truth::False => conditions.set(ONBOARDED, false, "DirectoryNotReady", why),
         Truth::Unknown => conditions.set(ONBOARDED, Truth::Unknown, "DirectoryUnknown", why),

@@ -105,7 +105,8 @@ fn sid(written: &written::Directory, fields: &mut Fields) -> Option<String> {
         fields.must(written.partner_side.mode == PartnerMode::Agent, &field, message);
         return None;
     };
-    let message = format!("{sid:?} is no SID of a domain: write such as S-1-5-21-1-2-3, as Get-ADDomain shows it");
+    let message =
+        format!("{sid:?} is no SID of a domain: write such as S-1-5-21-1-2-3, as Get-ADDomain shows it");
     fields.must(is_domain_sid(sid), &field, message);
     Some(sid.clone())
 }

@@ -387,7 +387,8 @@ pub fn judge(wanted: &Directory, signals: &Signals) -> Verdict {
 /// The first of the signals that there must be and that is not there: where nobody has verified it, it is not valid.
 fn unproven(wanted: &Directory, signals: &Signals) -> Option<(Which, &'static str)> {
     let direction = wanted.direction();
-    let ends = [(Which::Host, &signals.host, direction), (Which::Tenant, &signals.tenant, direction.mirrored())];
+    let ends =
+        [(Which::Host, &signals.host, direction), (Which::Tenant, &signals.tenant, direction.mirrored())];
     let ours = ends.into_iter().filter(|(which, ..)| *which == Which::Host || wanted.has_agent());
     ours.into_iter().find_map(|(which, end, direction)| {
         if direction.lets_in() && end.channel.is_none() {
@@ -649,7 +650,10 @@ mod tests {
             ),
             (|it| it.tenant.channel = Some(Channel::Stale), "StaleChannel"),
             (|it| it.tenant.ticket = Some(Ticket::Refused("no".to_owned())), "TicketRefused"),
-            (|it| it.tenant.object = Looked::Blind(Blindness::Unreachable("no answer".to_owned())), "Unknown"),
+            (
+                |it| it.tenant.object = Looked::Blind(Blindness::Unreachable("no answer".to_owned())),
+                "Unknown",
+            ),
             (|it| it.host.object = Looked::Never, "Unknown"),
             (|it| it.tenant.ticket = None, "Unknown"),
             (|it| it.host.channel = None, "Unknown"),

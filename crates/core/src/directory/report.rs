@@ -79,11 +79,5 @@ pub fn report(wanted: &Directory, tenant: &TenantName, seen: Option<&Observation
         Verdict::Valid => Vec::new(),
         _ => signals.map(|signals| signals.todo.clone()).unwrap_or_default(),
     };
-    Report {
-        domain: wanted.domain.clone(),
-        direction: wanted.direction(),
-        kind: wanted.kind,
-        verdict,
-        todo,
-    }
+    Report { domain: wanted.domain.clone(), direction: wanted.direction(), kind: wanted.kind, verdict, todo }
 }

@@ -198,7 +198,7 @@ struct OneToken;
 impl SecretStore for OneToken {
     fn get<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Secret, SecretError>> {
         let entries = BTreeMap::from([("token".to_owned(), TOKEN.as_bytes().to_vec())]);
-        Box::pin(async { Ok(Secret { entries, version: "1".to_owned() }) })
+        Box::pin(async { Ok(Secret { entries, version: "1".to_owned(), tenant: None }) })
     }
 }
 

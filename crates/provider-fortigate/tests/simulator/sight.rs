@@ -141,7 +141,7 @@ struct Wrong;
 impl SecretStore for Wrong {
     fn get<'a>(&'a self, _: &'a str) -> futures::future::BoxFuture<'a, Result<Secret, SecretError>> {
         let entries = [("token".to_owned(), b"wrong".to_vec())].into();
-        Box::pin(async { Ok(Secret { entries, version: "1".to_owned() }) })
+        Box::pin(async { Ok(Secret { entries, version: "1".to_owned(), tenant: None }) })
     }
 }
 
