@@ -1,6 +1,10 @@
 //! Trusts between two real forests, made, tried, healed and removed by the directory plugin: tests/lab/directories.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod conflicts;
+mod crashing;
+mod failures;
+mod manual;
 mod stage;
 
 use vertskommune_core::directory::Verdict;
@@ -10,7 +14,7 @@ use stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trust_is_made_and_works_both_ways() {
-    let Some(stage) = Stage::set() else { return };
+    let Some(stage) = Stage::set().await else { return };
     let drive = stage.drive();
     looking_writes_nothing(&drive).await;
     let (before, plan) = stage.report(&drive).await;

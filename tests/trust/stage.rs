@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde_json::{Value as Json, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use vertskommune_core::directory::{Access, Directory, Partner, Report, TrustKind};
@@ -103,15 +104,16 @@ pub(crate) struct Stage {
     ldap_way: Way,
     tenant_way: Way,
     settings: Mutex<Json>,
-    /// One lab at a time.
-    _turn: MutexGuard<'static, ()>,
+    _turn: SemaphorePermit<'static>,
 }
+
+/// So many labs at once: what is looked at has limits in seconds.
+static TURNS: Semaphore = Semaphore::const_new(2);
 
 impl Stage {
     /// Starts it all, or says that it is skipped.
-    pub(crate) fn set() -> Option<Self> {
-        static TURN: Mutex<()> = Mutex::new(());
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) async fn set() -> Option<Self> {
+        let turn = TURNS.acquire().await.unwrap();
         // The controllers have a /tmp of their own.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let agent = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/provider-ad/agents/samba/agent.py");
@@ -145,7 +147,9 @@ impl Stage {
 
     /// What a side's administrators let the agent do.
     pub(crate) fn allow(&self, side: &directories::Directory, partners: &Json) {
-        let text = json!({"installations": {"nord": {"partners": partners}}}).to_string();
+        // The second is somebody else's, who uses the same agents.
+        let of = json!({"partners": partners});
+        let text = json!({"installations": {"nord": of, "sor": of, "another": of}}).to_string();
         let put = "install -D --mode=0644 /dev/stdin /etc/vertskommune/directory-agent.json";
         self.run(side, put, text.as_bytes());
     }
@@ -175,6 +179,49 @@ impl Stage {
         let output = self.lab.on(side, script, input).unwrap();
         assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Asks a side's agent by hand, as somebody of that installation.
+    pub(crate) fn ask(&self, side: &directories::Directory, installation: &str, ask: &Json) -> Json {
+        let request = json!({"protocol": 1, "installation": installation, "ask": ask}).to_string();
+        let mut session = self.lab.session(side).unwrap();
+        let command = "vertskommune directory agent";
+        let output = session.exec(command, request.as_bytes(), 1 << 20, Duration::from_secs(60)).unwrap();
+        serde_json::from_slice::<Json>(&output.stdout).unwrap()["outcome"].clone()
+    }
+
+    /// What an agent is asked to make one side of the trust, with some of it otherwise.
+    pub(crate) fn ensuring(&self, of: &directories::Directory, secret: &str, otherwise: &Json) -> Json {
+        let host = self.host_side();
+        let partner = if of.name == host.name { self.tenant_side() } else { host };
+        let mut ask = json!({
+            "tenant": "ibestad", "domain": partner.domain, "netbios": partner.netbios, "sid": partner.sid,
+            "direction": "both", "kind": "forest", "selective": false, "filtersSids": true, "secret": secret,
+            "anew": true, "removeOrphan": false,
+        });
+        for (name, value) in otherwise.as_object().unwrap() {
+            ask[name] = value.clone();
+        }
+        json!({ "ensure": ask })
+    }
+
+    /// Has one side made by hand.
+    pub(crate) fn ensure(&self, of: &directories::Directory, by: &str, secret: &str, otherwise: &Json) {
+        let outcome = self.ask(of, by, &self.ensuring(of, secret, otherwise));
+        assert!(outcome["done"]["ensured"].is_object(), "{outcome}");
+    }
+
+    /// Runs Python on a controller, with its directory at hand.
+    pub(crate) fn python(&self, side: &directories::Directory, script: &str) -> String {
+        let opened = "from samba.auth import system_session\nfrom samba.param import LoadParm\nfrom samba.samdb import SamDB\n\
+                      settings = LoadParm()\nsettings.load_default()\n\
+                      directory = SamDB(session_info=system_session(), lp=settings)\n";
+        self.run(side, "exec /usr/bin/python3 -", format!("{opened}{script}").as_bytes())
+    }
+
+    /// Gives an order to the lab.
+    pub(crate) fn order(&self, order: &str) {
+        self.lab.order(order).unwrap();
     }
 
     /// Makes the host's side be read over LDAPS as well.
