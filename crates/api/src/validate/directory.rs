@@ -185,9 +185,8 @@ fn partner(written: &written::PartnerSide, fields: &mut Fields) -> Option<Partne
                 fields.must(value.is_some(), &field(name), message);
             }
             let (endpoint, identity) = (written.endpoint.clone()?, written.identity.clone()?);
-            let formed = endpoint.strip_prefix("ssh://").is_some_and(is_place);
-            let message =
-                format!("{endpoint:?} is no place of an agent: write such as ssh://root@10.13.10.5:22");
+            let formed = endpoint.strip_prefix("ssh://").is_some_and(is_host_and_port);
+            let message = format!("{endpoint:?} is no place of an agent: write such as ssh://10.13.10.5:22");
             fields.must(formed, &field("endpoint"), message);
             fields.text(&field("identity"), &identity, 1024);
             Some(Partner::Agent { endpoint, identity, secret })
@@ -195,15 +194,7 @@ fn partner(written: &written::PartnerSide, fields: &mut Fields) -> Option<Partne
     }
 }
 
-/// Perhaps an account, a name or address, and perhaps a port; no path.
-fn is_place(text: &str) -> bool {
-    let (user, rest) = text.rsplit_once('@').unwrap_or(("root", text));
-    // Names of accounts on Linux and on Windows.
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let is_account = (1..=64).contains(&user.len()) && !user.starts_with('-') && user.chars().all(plain);
-    is_account && is_host_and_port(rest)
-}
-
+/// A name or address, and perhaps a port; no user, no path.
 fn is_host_and_port(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
