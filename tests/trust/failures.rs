@@ -24,11 +24,11 @@ async fn word(stage: &Stage, drive: &Drive<'_>) -> String {
 }
 
 /// Passes until it is valid, without a hand.
-async fn becomes_valid(stage: &Stage, drive: &Drive<'_>, after: &str) {
+async fn becomes_valid(drive: &Drive<'_>, after: &str) {
     let begun = Instant::now();
     loop {
-        drive.converge().await;
-        let (report, plan) = stage.report(drive).await;
+        let plan = drive.converge().await;
+        let report = plan.directory.as_ref().unwrap();
         if report.verdict == Verdict::Valid {
             eprintln!("valid {:?} after {after}", begun.elapsed());
             return;
@@ -42,8 +42,7 @@ async fn becomes_valid(stage: &Stage, drive: &Drive<'_>, after: &str) {
 async fn what_is_in_the_way_is_told_and_when_it_is_gone_all_is_well() {
     let Some(stage) = Stage::set().await else { return };
     let drive = stage.drive();
-    drive.converge().await;
-    becomes_valid(&stage, &drive, "its creation").await;
+    becomes_valid(&drive, "its creation").await;
     let rows: [(&[&str], &str, &[&str]); 7] = [
         (&["dns nxdomain ibestad.test"], "NotForwarded", &["dns ok ibestad.test"]),
         (&["block ibestad 53/udp", "block ibestad 53/tcp"], "DnsSilent", &["unblock ibestad"]),
@@ -61,7 +60,7 @@ async fn what_is_in_the_way_is_told_and_when_it_is_gone_all_is_well() {
         for order in mended {
             stage.order(order);
         }
-        becomes_valid(&stage, &drive, &broken.join(", ")).await;
+        becomes_valid(&drive, &broken.join(", ")).await;
     }
 }
 
@@ -74,19 +73,18 @@ async fn what_people_and_deaths_leave_is_told_and_healed_where_that_harms_nobody
     let Some(stage) = Stage::set().await else { return };
     let drive = stage.drive();
     let (host, tenant) = (stage.host_side(), stage.tenant_side());
-    drive.converge().await;
-    becomes_valid(&stage, &drive, "its creation").await;
+    becomes_valid(&drive, "its creation").await;
 
     stage.python(tenant, OBJECT_GONE);
     assert_eq!(word(&stage, &drive).await, "OrphanAccount", "its account is left");
-    becomes_valid(&stage, &drive, "a deletion over LDAP").await;
+    becomes_valid(&drive, "a deletion over LDAP").await;
 
     for side in [host, tenant] {
         stage.python(side, OBJECT_GONE);
         stage.run(side, RECORDS_GONE, &[]);
     }
     assert_eq!(word(&stage, &drive).await, "OrphanAccount", "both are gone, with all that we knew");
-    becomes_valid(&stage, &drive, "two orphans").await;
+    becomes_valid(&drive, "two orphans").await;
 
     let sid = &host.sid;
     let removed = stage.ask(
@@ -96,7 +94,7 @@ async fn what_people_and_deaths_leave_is_told_and_healed_where_that_harms_nobody
     );
     assert_eq!(removed["done"]["removed"]["was"], true, "{removed}");
     assert_eq!(word(&stage, &drive).await, "OneSided");
-    becomes_valid(&stage, &drive, "one side gone").await;
+    becomes_valid(&drive, "one side gone").await;
 
     // Made in the wrong order: the tenant's channel is that of the trust before.
     for side in [tenant, host] {
@@ -104,7 +102,7 @@ async fn what_people_and_deaths_leave_is_told_and_healed_where_that_harms_nobody
     }
     let stale = word(&stage, &drive).await;
     assert!(["StaleChannel", "Valid"].contains(&stale.as_str()), "{stale}");
-    becomes_valid(&stage, &drive, &format!("both made anew by hand ({stale})")).await;
+    becomes_valid(&drive, &format!("both made anew by hand ({stale})")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,8 +110,7 @@ async fn what_only_people_can_settle_is_told_and_done_when_they_say_so() {
     let Some(stage) = Stage::set().await else { return };
     let mut drive = stage.drive();
     let (host, tenant) = (stage.host_side(), stage.tenant_side());
-    drive.converge().await;
-    becomes_valid(&stage, &drive, "its creation").await;
+    becomes_valid(&drive, "its creation").await;
 
     stage.ensure(host, "nord", "a-secret-of-one-side-alone", &json!({}));
     let (report, plan) = stage.report(&drive).await;
@@ -124,7 +121,7 @@ async fn what_only_people_can_settle_is_told_and_done_when_they_say_so() {
     );
     drive.tenant.directory.as_mut().unwrap().new_secret_after = Some(Timestamp::now());
     tokio::time::sleep(Duration::from_secs(2)).await;
-    becomes_valid(&stage, &drive, "a secret of one side alone").await;
+    becomes_valid(&drive, "a secret of one side alone").await;
 
     for (otherwise, expected) in
         [(json!({"direction": "inbound"}), "NotMirrored"), (json!({"kind": "external"}), "TypeMismatch")]
@@ -139,6 +136,6 @@ async fn what_only_people_can_settle_is_told_and_done_when_they_say_so() {
         assert!(waits(&plan), "{plan:#?}");
         let later = Timestamp::now() + Duration::from_secs(3600);
         drive.tenant.directory.as_mut().unwrap().restart_before = Some(later);
-        becomes_valid(&stage, &drive, expected).await;
+        becomes_valid(&drive, expected).await;
     }
 }
