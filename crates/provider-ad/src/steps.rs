@@ -66,8 +66,8 @@ struct Maker<'a> {
     now: Timestamp,
 }
 
-/// The fields of secure channels.
-const CHANNELS: [&str; 2] = [field::HOST_CHANNEL, field::TENANT_CHANNEL];
+/// The fields that tell what was tried.
+const TRIED: [&str; 3] = [field::HOST_CHANNEL, field::TENANT_CHANNEL, field::HOST_FORWARDER];
 
 /// How long is waited between two tries to heal a channel.
 const HEALING: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
@@ -265,14 +265,11 @@ impl Maker<'_> {
                 proposal.steps.push(step);
             }
         }
-        for (of, name) in [(side::HOST, field::HOST_FORWARDER), (side::TENANT, field::TENANT_FORWARDER)] {
-            if has(name) {
-                let summary = format!("forward the other side's names in the DNS of {}", whose(of));
-                let mut step =
-                    self.with_place(self.step(operation::FORWARD, Class::Change, summary), desired);
-                step.fields.insert(field::SIDES.to_owned(), Value::known(json!([of])));
-                proposal.steps.push(step);
-            }
+        if has(field::HOST_FORWARDER) {
+            let summary = format!("forward the names of {} in the host's DNS", self.id.key.name);
+            let mut step = self.with_place(self.step(operation::FORWARD, Class::Change, summary), desired);
+            step.fields.insert(field::SIDES.to_owned(), Value::known(json!([side::HOST])));
+            proposal.steps.push(step);
         }
         for (of, name) in [(side::HOST, field::HOST_CHANNEL), (side::TENANT, field::TENANT_CHANNEL)] {
             if has(name) && is(name, STALE) {
@@ -420,9 +417,9 @@ fn copy_ways(desired: &Resource, step: &mut Step) {
     }
 }
 
-/// The step expects these fields as they are. What a channel was like was tried some time ago, and may well be otherwise by now.
+/// The step expects these fields as they are. What was tried was some time ago, and may well be otherwise by now.
 fn expect<'a>(step: &mut Step, changes: impl IntoIterator<Item = &'a FieldChange>) {
-    for change in changes.into_iter().filter(|it| !CHANNELS.contains(&it.field.as_str())) {
+    for change in changes.into_iter().filter(|it| !TRIED.contains(&it.field.as_str())) {
         step.expects.insert(change.field.clone(), change.from.clone().unwrap_or(Json::Null));
     }
 }
