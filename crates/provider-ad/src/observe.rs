@@ -8,7 +8,7 @@ use serde_json::json;
 use vertskommune_core::directory::health::{
     Abilities, Channel, Dns, End, Looked, Object, Refused, Ticket, Way,
 };
-use vertskommune_core::directory::{Directory, Partner, Signals, TrustKind};
+use vertskommune_core::directory::{Direction, Directory, Partner, Signals, TrustKind};
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{ProviderName, ResourceKey, TenantName};
 use vertskommune_core::observation::{Blindness, Foreign, Observation, Present, Seen};
@@ -159,16 +159,15 @@ impl Known<'_> {
         fields.insert(field::TENANT, tenant);
         let (ours, other) = (host.trust(), theirs.and_then(Stand::trust));
         let seen_from_host = ours.map(|it| (it.direction, it.kind));
-        let seen = seen_from_host.or_else(|| {
-            other.map(|it| (it.direction.map(vertskommune_core::directory::Direction::mirrored), it.kind))
-        });
+        let seen =
+            seen_from_host.or_else(|| other.map(|it| (it.direction.map(Direction::mirrored), it.kind)));
         if let Some((direction, kind)) = seen {
             fields.insert(field::DIRECTION, direction.map_or("disabled", direction_word));
             fields.insert(field::KIND, core_kind(kind).map_or("Other", kind_word));
         }
         let mirrored = match (ours, other) {
             (Some(ours), Some(other)) => {
-                ours.kind == other.kind && ours.direction.map(|it| it.mirrored()) == other.direction
+                ours.kind == other.kind && ours.direction.map(Direction::mirrored) == other.direction
             }
             _ => true,
         };

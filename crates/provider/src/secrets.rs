@@ -37,6 +37,7 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secret")
             .field("entries", &self.entries.keys())
+            .field("tenant", &self.tenant)
             .field("version", &self.version)
             .finish()
     }

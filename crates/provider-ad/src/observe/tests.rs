@@ -1,8 +1,10 @@
 //! What is said of each combination of both sides, and what of it follows from whose word.
 
+use std::fmt::Write as _;
+
 use serde_json::Value as Json;
+use vertskommune_core::directory::Access;
 use vertskommune_core::directory::health::Which;
-use vertskommune_core::directory::{Access, Direction};
 
 use super::*;
 use crate::protocol::{Asked, Lookup, Mark};
@@ -99,8 +101,8 @@ fn short(seen: &Observation) -> String {
     };
     for foreign in &seen.foreign {
         assert_eq!(foreign.kind.as_str(), TRUST);
-        said += &format!(" +{}", foreign.name);
-        said += foreign.mark.as_deref().map(|mark| format!(" of {mark}")).unwrap_or_default().as_str();
+        let whose = foreign.mark.as_deref().map(|mark| format!(" of {mark}")).unwrap_or_default();
+        let _ = write!(said, " +{}{whose}", foreign.name);
     }
     said
 }
@@ -236,6 +238,7 @@ fn looked(case: &mut Case, dns: Dns, their_dns: Dns) {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn each_field_says_what_stands() {
     let rows: [(&str, Change, &str, Json); 23] = [
         ("the host's word counts", |_| {}, field::DIRECTION, json!("bidirectional")),
@@ -450,9 +453,12 @@ fn the_sid_is_the_pinned_one_or_the_agents_word() {
     }
 }
 
+/// Who refuses, why, and what the message holds.
+type Refusal = (Which, &'static str, &'static str);
+
 #[test]
 fn what_would_be_refused_is_said_before_it_is_asked_for() {
-    let rows: [(&str, Change, Option<(Which, &str, &str)>); 8] = [
+    let rows: [(&str, Change, Option<Refusal>); 8] = [
         ("all is allowed", |_| {}, None),
         (
             "the role has gone elsewhere",

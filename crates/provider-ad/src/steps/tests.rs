@@ -273,6 +273,7 @@ fn a_trust_with_one_side_is_made_anew_at_once() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn what_cannot_be_changed_in_place_waits_for_a_window() {
     hold([
         (
