@@ -53,8 +53,8 @@ pub struct HostProviderSpec {
     #[schemars(length(min = 1, max = 32), regex(pattern = rules::LABEL))]
     #[x_kube(validation = rules::PLUGIN_IMMUTABLE)]
     pub plugin: String,
-    /// Address as the plugin understands it; for vsphere the URL of the SDK, without user or password.
-    /// Example: https://vcenter.host.no/sdk.
+    /// Address as the plugin understands it; for vsphere the URL of the SDK, without user or password, and for ad
+    /// ssh://[user@]host[:port] of the agent. Example: https://vcenter.host.no/sdk.
     #[schemars(length(min = 1, max = 512))]
     pub endpoint: String,
     /// What proves that it is the right one; for vsphere about.instanceUuid of the vCenter. Another identity at the

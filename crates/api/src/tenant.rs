@@ -160,6 +160,12 @@ impl TenantSpec {
     pub fn rule_sets(&self) -> impl Iterator<Item = &str> {
         self.firewall.iter().flat_map(|firewall| &firewall.rule_sets).map(String::as_str)
     }
+
+    /// The Secret with the key of the agent on its domain controller. What people have agreed on instead is read once, and none.
+    pub fn agent_secret(&self) -> Option<&str> {
+        let side = self.directory.as_ref().map(|directory| &directory.partner_side)?;
+        (side.mode == directory::PartnerMode::Agent).then_some(side.secret_ref.as_str())
+    }
 }
 
 /// A network: one VLAN with its addresses.

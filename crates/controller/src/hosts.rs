@@ -14,7 +14,9 @@ use kube::{Api, ResourceExt as _};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use vertskommune_api::conditions::{Conditions, READY, Truth};
-use vertskommune_api::{HostProvider, HostProviderStatus, REQUESTED_AT, RuleSet, Tenant, validate_host};
+use vertskommune_api::{
+    HostProvider, HostProviderStatus, REQUESTED_AT, RuleSet, TENANT_LABEL, Tenant, validate_host,
+};
 use vertskommune_core::error::with_causes;
 use vertskommune_core::host::Host;
 use vertskommune_core::names::ProviderName;
@@ -28,7 +30,7 @@ use crate::reconcile::Context;
 
 /// On a HostProvider while a tenant names it.
 pub(crate) const HOST_FINALIZER: &str = "vertskommune.no/host-provider";
-/// On a Secret while a HostProvider names it.
+/// On a Secret while a HostProvider names it, or its own tenant for the agent on its domain controller.
 pub(crate) const SECRET_FINALIZER: &str = "vertskommune.no/secret";
 /// On a RuleSet while a tenant pins it.
 pub(crate) const RULE_SET_FINALIZER: &str = "vertskommune.no/rule-set";
@@ -145,7 +147,7 @@ impl Hosts {
         for set in self.rule_sets.state() {
             self.protect_one(&*set, RULE_SET_FINALIZER, pinned.contains(set.spec.pin().as_str())).await;
         }
-        self.protect_secrets(manifests).await;
+        self.protect_secrets(manifests, &tenants).await;
     }
 
     async fn protect_one<K: Cluster>(&self, object: &K, finalizer: &str, used: bool) {
@@ -159,14 +161,15 @@ impl Hosts {
         complain(&K::kind(&()), &object.name_any(), result);
     }
 
-    async fn protect_secrets(&mut self, manifests: &[Arc<HostProvider>]) {
-        let used = secrets_of(manifests);
+    async fn protect_secrets(&mut self, manifests: &[Arc<HostProvider>], tenants: &[Arc<Tenant>]) {
+        let (used, agents) = (secrets_of(manifests), agent_secrets_of(tenants));
         for secret in self.secrets.state() {
             let name = secret.name_any();
             let held = secret.finalizers().iter().any(|finalizer| finalizer == SECRET_FINALIZER);
             let leaving = secret.metadata.deletion_timestamp.is_some();
             let (objects, api) = (&self.ctx.objects, &self.secrets_api);
-            let result = match (used.contains(&name), held) {
+            let owner = secret.labels().get(TENANT_LABEL).cloned().unwrap_or_default();
+            let result = match (used.contains(&name) || agents.contains(&(owner, name.clone())), held) {
                 (true, false) if !leaving => {
                     let held = objects.hold_in(api, &*secret, SECRET_FINALIZER).await;
                     // Another version, but the same content.
@@ -261,6 +264,13 @@ fn validate(manifests: &[Arc<HostProvider>]) -> (BTreeMap<ProviderName, Host>, W
 fn secrets_of(manifests: &[Arc<HostProvider>]) -> BTreeSet<String> {
     let credentials = manifests.iter().filter_map(|manifest| manifest.spec.credentials.as_ref());
     credentials.map(|credentials| credentials.secret_name.clone()).collect()
+}
+
+/// The Secrets of agents, each with the tenant that names it. One that is not that tenant's own is never read for it, and not
+/// held either.
+fn agent_secrets_of(tenants: &[Arc<Tenant>]) -> BTreeSet<(String, String)> {
+    let secret = |tenant: &Arc<Tenant>| Some((tenant.name_any(), tenant.spec.agent_secret()?.to_owned()));
+    tenants.iter().filter_map(secret).collect()
 }
 
 /// Whether a version is later than another. Versions of one kind count up.

@@ -309,6 +309,7 @@ async fn follow_tenants(
             ctx.moves.notify_one();
             ctx.metrics.ready(tenant, None);
             ctx.metrics.backup(tenant, None);
+            ctx.metrics.directory(tenant, None);
         }
         if !taken.changed.is_empty() || !taken.gone.is_empty() {
             // Which endpoints are in use may have changed.

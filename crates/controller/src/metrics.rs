@@ -1,5 +1,5 @@
 //! What is counted, for Prometheus. No label ever holds a secret, and none grows without bound but by providers and by
-//! tenants with a backup.
+//! tenants with a backup or a trust.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use vertskommune_api::TenantStatus;
-use vertskommune_api::conditions::{PROTECTED, find};
+use vertskommune_api::conditions::{DIRECTORY_READY, PROTECTED, find};
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::transfer::Work;
 use vertskommune_engine::{Ended, EndpointHealth, Health, Outcome, Transferred};
@@ -36,6 +36,7 @@ pub(crate) struct Metrics {
     protected: Family<ByTenant, Gauge>,
     last_backup: Family<ByTenant, Gauge>,
     last_proof: Family<ByTenant, Gauge>,
+    trust: Family<ByTenant, Gauge>,
     transfers: Family<TransferLabels, Counter>,
     transferred: Family<ByWork, Counter>,
     stored: Counter,
@@ -142,6 +143,12 @@ impl Metrics {
             Unit::Seconds,
             Family::clone(&last_proof),
         );
+        let trust = Family::default();
+        add.register(
+            "directory_trust_valid",
+            "Whether a tenant's trust stands on both sides and works (0 where that is not so, or cannot be told)",
+            Family::clone(&trust),
+        );
         let (transfers, transferred, stored) = (Family::default(), Family::default(), Counter::default());
         add.register("transfers", "Backups and proofs by what became of them", Family::clone(&transfers));
         add.register_with_unit(
@@ -171,6 +178,7 @@ impl Metrics {
             protected,
             last_backup,
             last_proof,
+            trust,
             transfers,
             transferred,
             stored,
@@ -240,20 +248,19 @@ impl Metrics {
 
     /// What a tenant's status says of its backups; `None` where there is no such tenant any more.
     pub(crate) fn backup(&self, tenant: &TenantName, status: Option<&TenantStatus>) {
-        let labels = ByTenant { tenant: tenant.to_string() };
-        let set = |family: &Family<ByTenant, Gauge>, value: Option<i64>| {
-            if let Some(value) = value {
-                family.get_or_create(&labels).set(value);
-            } else {
-                family.remove(&labels);
-            }
-        };
+        let set = |family, value| set(family, tenant, value);
         let said = status.and_then(|status| find(&status.conditions, PROTECTED));
         let known = said.and_then(|_| status?.backup.as_ref());
         let second = |time: &Option<Time>| time.as_ref().map(|time| time.0.as_second());
         set(&self.protected, said.map(|said| i64::from(said.status == "True")));
         set(&self.last_backup, known.and_then(|known| second(&known.last_backup)));
         set(&self.last_proof, known.and_then(|known| second(&known.last_proof)));
+    }
+
+    /// What a tenant's status says of its trust; `None` where there is no such tenant any more.
+    pub(crate) fn directory(&self, tenant: &TenantName, status: Option<&TenantStatus>) {
+        let said = status.and_then(|status| find(&status.conditions, DIRECTORY_READY));
+        set(&self.trust, tenant, said.map(|said| i64::from(said.status == "True")));
     }
 
     pub(crate) fn endpoint(&self, provider: &ProviderName, before: Option<&Health>, now: &EndpointHealth) {
@@ -280,8 +287,19 @@ impl Metrics {
     }
 }
 
+/// Sets a figure of a tenant's; one that it has no more goes.
+fn set(family: &Family<ByTenant, Gauge>, tenant: &TenantName, value: Option<i64>) {
+    let labels = ByTenant { tenant: tenant.to_string() };
+    if let Some(value) = value {
+        family.get_or_create(&labels).set(value);
+    } else {
+        family.remove(&labels);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use vertskommune_api::conditions::Truth;
     use vertskommune_api::tenant::BackupStatus;
 
     use super::*;
@@ -307,6 +325,32 @@ mod tests {
         status.conditions.clear();
         metrics.backup(&tenant, Some(&status));
         assert!(!metrics.text().contains("ibestad"), "{}", metrics.text());
+    }
+
+    #[test]
+    fn a_trust_counts_as_valid_only_where_that_is_known() {
+        let (metrics, tenant) = (Metrics::new(), TenantName::from("ibestad"));
+        let figure = "vertskommune_directory_trust_valid{tenant=\"ibestad\"}";
+        let rows = [
+            (Some(Truth::True), Some(1), "both sides stand and work"),
+            (Some(Truth::False), Some(0), "it is troubled"),
+            (Some(Truth::Unknown), Some(0), "a directory is not seen"),
+            (None, None, "the manifest asks for none"),
+        ];
+        for (truth, expected, reason) in rows {
+            let mut conditions =
+                vertskommune_api::conditions::Conditions::new(&[], Some(1), jiff::Timestamp::UNIX_EPOCH);
+            if let Some(truth) = truth {
+                conditions.set(DIRECTORY_READY, truth, "Word", "A sentence");
+            }
+            let status = TenantStatus { conditions: conditions.finish(), ..TenantStatus::default() };
+            metrics.directory(&tenant, Some(&status));
+            let text = metrics.text();
+            match expected {
+                Some(value) => assert!(text.contains(&format!("{figure} {value}\n")), "{reason}: {text}"),
+                None => assert!(!text.contains("ibestad"), "{reason}: {text}"),
+            }
+        }
     }
 
     #[test]

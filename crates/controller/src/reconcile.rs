@@ -269,6 +269,7 @@ async fn report(subject: &Subject<'_>, outcome: Outcome<'_>, ctx: &Context) -> R
     let ready = conditions::find(&next.conditions, conditions::READY);
     ctx.metrics.ready(&subject.name, Some(ready.map_or("Unknown", |ready| ready.status.as_str())));
     ctx.metrics.backup(&subject.name, Some(&next));
+    ctx.metrics.directory(&subject.name, Some(&next));
     let due = due(subject.status.as_ref(), &next, subject.remembered.written_at, ctx.pace);
     if due != Due::Now {
         return Ok(due);

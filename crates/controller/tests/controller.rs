@@ -264,6 +264,60 @@ async fn what_is_in_use_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_secret_of_a_tenants_agent_stays_while_its_trust_does() {
+    let Some(stage) = stage().await else { return };
+    let controller = stage.controller("a").await;
+    let secrets: Api<Secret> = Api::default_namespaced(stage.client.clone());
+    for (name, owner) in [("t1-dc", "t1"), ("t2-dc", "t1"), ("agreed", "t3")] {
+        let secret = json!({
+            "metadata": { "name": name, "labels": { "vertskommune.no/tenant": owner } }, "stringData": { "id_ed25519": "k" },
+        });
+        secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
+    }
+    stage.host("main").await;
+    stage.directory().await;
+    let trust = |number: usize, side: serde_json::Value| {
+        json!({
+            "provider": "directory", "domain": format!("t{number}.test"),
+            "domainSid": "S-1-5-21-1-2-3", "access": [{ "usersOf": "tenant", "servicesOf": "host" }],
+            "domainControllers": [format!("dc.t{number}.test")], "dnsServers": ["10.0.0.5"], "partnerSide": side,
+        })
+    };
+    let agent = |secret: &str| {
+        json!({
+            "mode": "Agent", "endpoint": "ssh://root@10.0.0.5", "identity": "ssh-ed25519 AAAA", "secretRef": secret,
+        })
+    };
+    let manual = json!({ "mode": "Manual", "secretRef": "agreed" });
+    for (number, side) in [(1, agent("t1-dc")), (2, agent("t2-dc")), (3, manual)] {
+        stage.tenant_with(number, |tenant| tenant["spec"]["directory"] = trust(number, side)).await;
+    }
+    let is_held = async |name: &str| !secrets.get(name).await.unwrap().finalizers().is_empty();
+    eventually("the Secret is held", async || is_held("t1-dc").await.then_some(())).await;
+    for name in ["t1", "t2", "t3"] {
+        stage.ready(name, "True").await;
+    }
+    assert!(!is_held("t2-dc").await, "it is another tenant's, which a manifest alone cannot hold");
+    assert!(!is_held("agreed").await, "it was read at the creation");
+
+    // Each has its figure, and nothing is known of a trust here.
+    let (_, metrics) = controller.get("/metrics").await.unwrap();
+    for name in ["t1", "t2", "t3"] {
+        let figure = format!("vertskommune_directory_trust_valid{{tenant=\"{name}\"}} 0");
+        assert!(metrics.contains(&figure), "{metrics}");
+    }
+
+    secrets.delete("t1-dc", &DeleteParams::default()).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert!(secrets.get_opt("t1-dc").await.unwrap().is_some(), "its trust stands");
+    stage.tenants().delete("t1", &DeleteParams::default()).await.unwrap();
+    eventually("it goes with its tenant", async || {
+        secrets.get_opt("t1-dc").await.ok()?.is_none().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rule_set_that_is_gone_takes_nothing_from_the_firewall() {
     let Some(stage) = stage().await else { return };
     let controller = stage.controller("a").await;

@@ -102,8 +102,9 @@ pub struct Access {
     /// itself. Set to false only while users move with their SID history.
     #[serde(default = "yes")]
     pub sid_filtering: bool,
-    /// The computers, by their names, that let these users in where authentication is selective. Without any, nobody gets
-    /// in, and the status says so. Example: [VK-FS01].
+    /// The computers, by their names, that let these users in where authentication is selective. The right Allowed to
+    /// Authenticate on each is granted by the administrators of that side and never by us. Without any, nobody gets in, and
+    /// the status says so. Example: [VK-FS01].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = rules::MAX_ALLOWED), inner(length(min = 1, max = 15), regex(pattern = rules::COMPUTER_NAME)))]
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
@@ -128,9 +129,10 @@ pub struct PartnerSide {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub identity: Option<String>,
-    /// Name of the Secret in the controller's namespace: in mode Agent with the key that the agent lets in, as id_ed25519, and
-    /// in mode Manual with what both administrations have agreed on as the trust's secret, as trustSecret. The latter is read
-    /// at a creation alone and may be deleted after it. Example: ibestad-dc.
+    /// Name of the Secret in the controller's namespace, which must have the label vertskommune.no/tenant with the name of this
+    /// Tenant: in mode Agent with the key that the agent lets in, as id_ed25519, and in mode Manual with what both
+    /// administrations have agreed on as the trust's secret, as trustSecret. The latter is read at a creation alone and may be
+    /// deleted after it. Example: ibestad-dc.
     #[schemars(length(min = 1, max = 63), regex(pattern = rules::LABEL))]
     pub secret_ref: String,
 }

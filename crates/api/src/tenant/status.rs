@@ -16,7 +16,8 @@ pub struct TenantStatus {
     pub last_handled_reconcile_at: Option<String>,
     /// What holds of it: Ready (all that is ours to do is done), ServersReady, FirewallReady, BackupReady (accounts,
     /// repository and schedule stand, and what was last tried succeeded), Protected (a fresh, proven backup of every
-    /// server), DirectoryReady (the trust stands on both sides and works), Onboarded (all of it, the municipality's own side too), UpToDate (reality is as the manifest says); Reconciling and Stalled only while true.
+    /// server), DirectoryReady (the trust stands on both sides and works), Onboarded (all of it, the municipality's own
+    /// side too), UpToDate (reality is as the manifest says); Reconciling and Stalled only while true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -67,13 +67,15 @@ pub fn validate_host(manifest: &HostProvider) -> Result<Host, Vec<Violation>> {
     fields.finish(Some(host))
 }
 
-/// A URL must not carry credentials: it is shown in columns, logs and errors.
+/// A URL must not carry credentials: it is shown in columns, logs and errors. As whom SSH logs in is none.
 fn endpoint(text: &str, fields: &mut Fields) {
     fields.text("spec.endpoint", text, 512);
     let authority = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    let is_account = text.starts_with("ssh://")
+        && authority.rsplit_once('@').is_some_and(|(user, _)| !user.contains([':', '@']));
     fields.must(
-        !authority.contains('@'),
+        is_account || !authority.contains('@'),
         "spec.endpoint",
         "holds a user or password: leave them out and name a Secret in spec.credentials.secretName",
     );

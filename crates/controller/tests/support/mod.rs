@@ -86,6 +86,7 @@ pub struct Stage {
     pub system: Arc<MemorySystem>,
     pub firewall: Arc<MemorySystem>,
     pub room: Arc<MemorySystem>,
+    pub directory: Arc<MemorySystem>,
     lab: &'static Lab,
     _turn: MutexGuard<'static, ()>,
 }
@@ -109,9 +110,9 @@ pub async fn stage() -> Option<Stage> {
     // A client of its own: the tasks of a client belong to the test that made it.
     let client = Client::try_from(cluster.clone()).unwrap();
     empty(&client).await;
-    let [system, firewall, room] =
-        ["system-1", "firewall-1", "room-1"].map(|identity| Arc::new(MemorySystem::new(identity)));
-    Some(Stage { cluster, client, system, firewall, room, lab, _turn: turn })
+    let [system, firewall, room, directory] = ["system-1", "firewall-1", "room-1", "directory-1"]
+        .map(|identity| Arc::new(MemorySystem::new(identity)));
+    Some(Stage { cluster, client, system, firewall, room, directory, lab, _turn: turn })
 }
 
 /// Puts our kinds in.
@@ -179,7 +180,8 @@ impl Stage {
         let memory = MemoryPlugin::default()
             .with("memory://main", self.system.clone())
             .with("memory://firewall", self.firewall.clone())
-            .with("memory://room", self.room.clone());
+            .with("memory://room", self.room.clone())
+            .with("memory://directory", self.directory.clone());
         let plugins = Plugins::default().with(memory);
         let stop = CancellationToken::new();
         let task = tokio::spawn(run_in(cluster, config, plugins, stop.clone()));
@@ -225,6 +227,16 @@ impl Stage {
             host["spec"]["endpoint"] = json!("memory://firewall");
             host["spec"]["identity"] = json!("firewall-1");
             host["spec"]["settings"] = json!({ "concern": "Firewall" });
+        })
+        .await;
+    }
+
+    /// An endpoint of the name `directory`, with trusts.
+    pub async fn directory(&self) {
+        self.host_with("directory", |host| {
+            host["spec"]["endpoint"] = json!("memory://directory");
+            host["spec"]["identity"] = json!("directory-1");
+            host["spec"]["settings"] = json!({ "concern": "Directory" });
         })
         .await;
     }
