@@ -38,6 +38,7 @@ impl fmt::Debug for Secret {
         f.debug_struct("Secret")
             .field("entries", &self.entries.keys())
             .field("version", &self.version)
+            .field("tenant", &self.tenant)
             .finish()
     }
 }
