@@ -15,7 +15,7 @@ help: ## Shows this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: install ## Starts the lab, applies tenants/ and shows the onboarding until all are Ready (Ctrl-C ends all)
-	@tests/lab/install directories
+	@if ((EUID == 0)); then tests/lab/install directories; fi
 	cargo build --locked --package vertskommune --package fortios-simulator
 	tests/lab/demo $(CLUSTER)
 

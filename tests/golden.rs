@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
 use vertskommune_api::{Catalogue, StatusInput, manifest, validate_host, validate_tenant};
 use vertskommune_core::backup::{Backups, JobStatus, Jobs, Known};
+use vertskommune_core::directory::Signals;
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{Installation, Mark, TenantName};
 use vertskommune_core::render::{self, Colour};
@@ -49,6 +50,9 @@ struct Story {
     /// What is in the second room.
     #[serde(default)]
     second_room: Room,
+    /// What is in the host's directory.
+    #[serde(default)]
+    directory: Trusts,
     /// HostProviders that cannot be used.
     #[serde(default)]
     unusable: BTreeSet<String>,
@@ -62,6 +66,15 @@ struct Room {
     backups: BTreeMap<String, Backups>,
     /// What other products' jobs have left.
     jobs: BTreeMap<String, JobStatus>,
+}
+
+/// The host's directory of a story.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct Trusts {
+    things: BTreeMap<String, StoryThing>,
+    /// What tenants' trusts show on both of their sides.
+    trusts: BTreeMap<String, Signals>,
 }
 
 #[derive(Deserialize)]
@@ -133,6 +146,19 @@ impl Room {
     }
 }
 
+impl Trusts {
+    fn system(&self) -> MemorySystem {
+        let system = MemorySystem::new("memory-3");
+        system.by_hand(|things| {
+            things.extend(self.things.iter().map(|(path, thing)| (path.clone(), thing.thing())));
+        });
+        for (tenant, signals) in &self.trusts {
+            system.set_trust(&TenantName::new(tenant.as_str()), signals.clone());
+        }
+        system
+    }
+}
+
 fn path(mark: &Mark) -> String {
     format!("{}/{}", mark.tenant, mark.key)
 }
@@ -155,7 +181,8 @@ async fn tell(case: &Path) -> String {
         plugins: Plugins::default().with(
             MemoryPlugin::default()
                 .with("memory", Arc::new(story.system()))
-                .with("second-room", Arc::new(story.second_room.system())),
+                .with("second-room", Arc::new(story.second_room.system()))
+                .with("ad-host", Arc::new(story.directory.system())),
         ),
         secrets: Arc::new(FolderSecrets::new("/nonexistent")),
         permit: Arc::new(Never),
@@ -195,6 +222,15 @@ async fn tell(case: &Path) -> String {
         writeln!(out, "  status: {}", status.message.unwrap_or_default()).unwrap();
         for condition in status.conditions {
             writeln!(out, "    {}={} {}", condition.type_, condition.status, condition.reason).unwrap();
+        }
+        if let Some(directory) = status.directory {
+            writeln!(out, "  directory: {} {}", directory.trust_direction, directory.trust).unwrap();
+            for problem in directory.problems {
+                writeln!(out, "    {}", problem.reason).unwrap();
+            }
+            for command in directory.partner_commands {
+                writeln!(out, "    > {command}").unwrap();
+            }
         }
         if let Some(backup) = status.backup {
             let text =

@@ -231,100 +231,11 @@ fn what_is_asked_arrives_as_it_is_or_is_refused() {
     let mut session = directories.session(host).unwrap();
     let ensure = json!({
         "tenant": "ibestad", "domain": tenant.domain, "netbios": tenant.netbios, "sid": tenant.sid, "direction": "both", "kind": "forest",
-        "selective": false, "filtersSids": true, "secret": "", "anew": true, "removeOrphan": false,
+        "selective": false, "filtersSids": true, "secret": "a secret that is good enough", "anew": true, "removeOrphan": false,
     });
-    let with = |fields: &Value, name: &str, value: Value| {
-        let mut fields = fields.clone();
-        fields[name] = value;
-        fields
-    };
-
-    // A name is plain, or it is none.
-    let good = with(&ensure, "secret", json!("a secret that is good enough"));
-    let preflight = json!({"domain": tenant.domain, "dnsServers": [], "controllers": []});
-    let probe = json!({"domain": tenant.domain, "controller": tenant.controller});
-    for (number, nasty) in NASTY.iter().enumerate() {
-        let plain = |operation, fields: &Value, name| request(operation, &with(fields, name, json!(nasty)));
-        let listed = |name| request("preflight", &with(&preflight, name, json!([nasty])));
-        let mut asked =
-            vec![listed("dnsServers"), listed("controllers"), plain("probe", &probe, "controller")];
-        asked.extend(
-            ["tenant", "domain", "netbios", "sid", "direction", "kind"]
-                .map(|name| plain("ensure", &good, name)),
-        );
-        asked.push(with(&request("describe", &json!({})), "installation", json!(nasty)));
-        asked.push(request(nasty, &json!({})));
-        // All in each place is for the agent's own tests. Four of the eleven, in turn, are enough to see what SSH does to them.
-        let count = asked.len();
-        asked.rotate_left(number * 4 % count);
-        asked.truncate(4);
-        for request in asked {
-            let answer = ask(&mut session, COMMAND, request.to_string().as_bytes());
-            assert_eq!(answer["refused"]["reason"], "malformed", "{request}: {answer}");
-        }
-    }
-
-    // What is no request is none, whatever it is.
-    let whole = request("ensure", &good).to_string().into_bytes();
-    let mut chance = Chance(20_261_129);
-    for _ in 0..40 {
-        let mut raw = whole.clone();
-        for _ in 0..=chance.below(3) {
-            let at = chance.below(raw.len());
-            match chance.below(3) {
-                // Never a byte that JSON may have there.
-                0 => raw[at] = 0xf8,
-                1 => raw.truncate(at.max(1)),
-                _ => drop(raw.splice(at..at, NASTY[chance.below(NASTY.len())].bytes())),
-            }
-        }
-        let answer = ask(&mut session, COMMAND, &raw);
-        let reason = answer["refused"]["reason"].as_str();
-        let inside = answer["done"]["ensured"]["trust"]["domain"].as_str();
-        // What was put into the secret may be a good one.
-        assert!(
-            matches!(reason, Some("malformed" | "protocol")) || inside == Some(&tenant.domain),
-            "{}: {answer}",
-            String::from_utf8_lossy(&raw)
-        );
-    }
-
-    // Text is of any characters but those of control, and arrives.
-    let expires = "2999-01-01T00:00:00Z";
-    let (mut holders, mut secrets) = (0, 0);
-    for (number, nasty) in NASTY.iter().enumerate() {
-        let claim = json!({"holder": nasty, "expires": expires, "takeOver": true});
-        let secret = format!("{nasty} and fourteen more {number}");
-        if nasty.chars().any(char::is_control) {
-            for request in
-                [request("claim", &claim), request("ensure", &with(&ensure, "secret", json!(secret)))]
-            {
-                let answer = ask(&mut session, COMMAND, request.to_string().as_bytes());
-                assert_eq!(answer["refused"]["reason"], "malformed", "{request}: {answer}");
-            }
-            continue;
-        }
-        // Who writes is told to people, so what cannot be seen is refused there.
-        let answer = ask(&mut session, COMMAND, request("claim", &claim).to_string().as_bytes());
-        let seen = answer["done"]["claimed"]["holder"].as_str();
-        assert!(seen == Some(nasty) || answer["refused"]["reason"] == "malformed", "{claim}: {answer}");
-        holders += usize::from(seen.is_some());
-        if number % 3 != 0 {
-            continue;
-        }
-        let made = done(&mut session, "ensure", &with(&ensure, "secret", json!(secret)));
-        assert_eq!(made["ensured"]["made"], true);
-        assert!(!made.to_string().contains("and fourteen more"), "{made}");
-        let stored = directories.on(host, STORED, b"").unwrap();
-        assert_eq!(
-            String::from_utf8(stored.stdout).unwrap(),
-            secret,
-            "{}",
-            String::from_utf8_lossy(&stored.stderr)
-        );
-        secrets += 1;
-    }
-    assert!(holders > 15 && secrets > 5);
+    a_name_is_plain_or_it_is_none(&mut session, tenant, &ensure);
+    what_is_no_request_is_none(&mut session, tenant, &ensure);
+    text_arrives(&directories, &mut session, &ensure);
     let told = directories.on(
         host,
         "grep -rl 'and fourteen more' /var/log/samba /run /tmp /var/lib/vertskommune-directory || true",
@@ -338,6 +249,105 @@ fn what_is_asked_arrives_as_it_is_or_is_refused() {
     );
     assert_eq!(removed["removed"]["was"], true);
     untouched(&directories);
+}
+
+/// The same fields, but for one.
+fn with(fields: &Value, name: &str, value: Value) -> Value {
+    let mut fields = fields.clone();
+    fields[name] = value;
+    fields
+}
+
+fn a_name_is_plain_or_it_is_none(session: &mut Session, tenant: &Directory, good: &Value) {
+    let preflight = json!({"domain": tenant.domain, "dnsServers": [], "controllers": []});
+    let probe = json!({"domain": tenant.domain, "controller": tenant.controller});
+    for (number, nasty) in NASTY.iter().enumerate() {
+        let plain = |operation, fields: &Value, name| request(operation, &with(fields, name, json!(nasty)));
+        let listed = |name| request("preflight", &with(&preflight, name, json!([nasty])));
+        let mut asked =
+            vec![listed("dnsServers"), listed("controllers"), plain("probe", &probe, "controller")];
+        asked.extend(
+            ["tenant", "domain", "netbios", "sid", "direction", "kind"]
+                .map(|name| plain("ensure", good, name)),
+        );
+        asked.push(with(&request("describe", &json!({})), "installation", json!(nasty)));
+        asked.push(request(nasty, &json!({})));
+        // All in each place is for the agent's own tests. Two of the eleven, in turn, are enough to see what SSH does to them.
+        let count = asked.len();
+        asked.rotate_left(number * 2 % count);
+        asked.truncate(2);
+        for request in asked {
+            let answer = ask(session, COMMAND, request.to_string().as_bytes());
+            assert_eq!(answer["refused"]["reason"], "malformed", "{request}: {answer}");
+        }
+    }
+}
+
+/// Whatever is in it.
+fn what_is_no_request_is_none(session: &mut Session, tenant: &Directory, good: &Value) {
+    let whole = request("ensure", good).to_string().into_bytes();
+    let mut chance = Chance(20_261_129);
+    for _ in 0..30 {
+        let mut raw = whole.clone();
+        for _ in 0..=chance.below(3) {
+            let at = chance.below(raw.len());
+            match chance.below(3) {
+                // Never a byte that JSON may have there.
+                0 => raw[at] = 0xf8,
+                1 => raw.truncate(at.max(1)),
+                _ => drop(raw.splice(at..at, NASTY[chance.below(NASTY.len())].bytes())),
+            }
+        }
+        let answer = ask(session, COMMAND, &raw);
+        let reason = answer["refused"]["reason"].as_str();
+        let inside = answer["done"]["ensured"]["trust"]["domain"].as_str();
+        // What was put into the secret may be a good one.
+        assert!(
+            matches!(reason, Some("malformed" | "protocol")) || inside == Some(&tenant.domain),
+            "{}: {answer}",
+            String::from_utf8_lossy(&raw)
+        );
+    }
+}
+
+/// Of any characters but those of control, which are refused.
+fn text_arrives(directories: &Directories, session: &mut Session, ensure: &Value) {
+    let [host, _] = sides(directories);
+    let expires = "2999-01-01T00:00:00Z";
+    let (mut holders, mut secrets) = (0, 0);
+    for (number, nasty) in NASTY.iter().enumerate() {
+        let claim = json!({"holder": nasty, "expires": expires, "takeOver": true});
+        let secret = format!("{nasty} and fourteen more {number}");
+        if nasty.chars().any(char::is_control) {
+            for request in
+                [request("claim", &claim), request("ensure", &with(ensure, "secret", json!(secret)))]
+            {
+                let answer = ask(session, COMMAND, request.to_string().as_bytes());
+                assert_eq!(answer["refused"]["reason"], "malformed", "{request}: {answer}");
+            }
+            continue;
+        }
+        // Who writes is told to people, so what cannot be seen is refused there.
+        let answer = ask(session, COMMAND, request("claim", &claim).to_string().as_bytes());
+        let seen = answer["done"]["claimed"]["holder"].as_str();
+        assert!(seen == Some(nasty) || answer["refused"]["reason"] == "malformed", "{claim}: {answer}");
+        holders += usize::from(seen.is_some());
+        if number % 3 != 0 {
+            continue;
+        }
+        let made = done(session, "ensure", &with(ensure, "secret", json!(secret)));
+        assert_eq!(made["ensured"]["made"], true);
+        assert!(!made.to_string().contains("and fourteen more"), "{made}");
+        let stored = directories.on(host, STORED, b"").unwrap();
+        assert_eq!(
+            String::from_utf8(stored.stdout).unwrap(),
+            secret,
+            "{}",
+            String::from_utf8_lossy(&stored.stderr)
+        );
+        secrets += 1;
+    }
+    assert!(holders > 15 && secrets > 5);
 }
 
 /// Numbers that are the same in each run (xorshift).

@@ -73,11 +73,13 @@ async fn hold(cluster: &Cluster, plural: &str, valid: &str, cases: &str) {
 async fn what_one_object_can_tell_of_itself_is_held_by_the_api_server() {
     let Some(cluster) = Cluster::start().await else { return };
     hold(&cluster, "tenants", "tenant.yaml", "refused-tenants.yaml").await;
-    // The same tenant, with a firewall, and then with a backup.
+    // The same tenant, with a firewall, then with a backup, and then with a directory.
     cluster.clear().unwrap();
     hold(&cluster, "tenants", "firewall.yaml", "refused-firewalls.yaml").await;
     cluster.clear().unwrap();
     hold(&cluster, "tenants", "backup.yaml", "refused-backups.yaml").await;
+    cluster.clear().unwrap();
+    hold(&cluster, "tenants", "directory.yaml", "refused-directories.yaml").await;
     hold(&cluster, "rulesets", "rule-set.yaml", "refused-rule-sets.yaml").await;
     hold(&cluster, "hostproviders", "host.yaml", "refused-hosts.yaml").await;
 }

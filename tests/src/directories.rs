@@ -136,7 +136,10 @@ impl Directories {
     /// Where it cannot be written.
     pub fn way_in(&self) -> anyhow::Result<PathBuf> {
         let path = self.file("way-in");
-        fs::write(&path, WAY_IN.replace("INSIDE", &self.first().to_string()))?;
+        // Whoever reads it meanwhile must not find half of it.
+        let new = tempfile::NamedTempFile::new_in(self.state.path())?;
+        fs::write(&new, WAY_IN.replace("INSIDE", &self.first().to_string()))?;
+        new.persist(&path)?;
         Ok(path)
     }
 

@@ -113,6 +113,11 @@ fn backups() {
 }
 
 #[test]
+fn directories() {
+    hold("directory.yaml", "refused-directories.yaml");
+}
+
+#[test]
 fn rule_sets() {
     hold("rule-set.yaml", "refused-rule-sets.yaml");
 }

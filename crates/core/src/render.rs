@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use crate::backup::report::Verdict;
 use crate::difference::{bytes_text, text, value_text};
+use crate::directory;
 use crate::plan::{Plan, PlannedStep};
 use crate::step::{Class, Step};
 use crate::transfer::Underway;
@@ -71,6 +72,9 @@ fn write_plan(out: &mut String, plan: &Plan, colour: Colour) -> fmt::Result {
             report.word()
         )?;
     }
+    if let Some(report) = &plan.directory {
+        write_trust(out, report, colour)?;
+    }
     for shown in &plan.shown {
         writeln!(
             out,
@@ -86,6 +90,14 @@ fn write_plan(out: &mut String, plan: &Plan, colour: Colour) -> fmt::Result {
         writeln!(out, "  {} {}: {}", colour.paint("33", "!"), notice.id.key, notice.message)?;
     }
     Ok(())
+}
+
+/// What the trust is worth, where the manifest asks for one.
+fn write_trust(out: &mut String, report: &directory::Report, colour: Colour) -> fmt::Result {
+    if report.verdict == directory::Verdict::Valid {
+        return writeln!(out, "  trust: {}, {}, with {}", report.word(), report.direction, report.domain);
+    }
+    writeln!(out, "  {} trust: {}  [{}]", colour.paint("33", "!"), report.line(), report.word())
 }
 
 /// The head of a part of the text, such as `tenant ibestad`.

@@ -276,14 +276,11 @@ impl fmt::Display for Wait {
             Self::MaintenanceWindow { opens: Some(at) } => {
                 write!(
                     f,
-                    "needs a restart: waits for the maintenance window at {at:.0}, or set restartBefore"
+                    "interrupts a service: waits for the maintenance window at {at:.0}, or set restartBefore"
                 )
             }
             Self::MaintenanceWindow { opens: None } => {
-                write!(
-                    f,
-                    "needs a restart and there is no maintenance window: set restartBefore on the server"
-                )
+                write!(f, "interrupts a service and there is no maintenance window: set restartBefore")
             }
             Self::Group { group, first } => {
                 write!(f, "one at a time in anti-affinity group {group}: {} goes first", first.key)

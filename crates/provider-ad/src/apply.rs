@@ -145,11 +145,13 @@ impl HostDirectory {
         order: &Order<'_>,
         ctx: &Ctx,
     ) -> Result<vertskommune_core::facts::Facts, ProviderError> {
-        let host = self.host_told(ctx).await?;
-        let theirs = match &order.partner {
-            Some(agent) => Some(Ok(self.told(agent, ctx).await?)),
-            None => None,
+        let other = async {
+            match &order.partner {
+                Some(agent) => Ok(Some(Ok(self.told(agent, ctx).await?))),
+                None => Ok(None),
+            }
         };
+        let (host, theirs) = futures::try_join!(self.host_told(ctx), other)?;
         let told = theirs.as_ref().and_then(|it: &Result<_, _>| it.as_ref().ok());
         let told_sid = told.map(|told: &crate::observe::Told| told.description.sid.clone());
         if let (Some(expected), Some(found)) = (&order.sid, told_sid)

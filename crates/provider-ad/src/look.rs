@@ -60,19 +60,21 @@ pub(crate) struct State {
 impl HostDirectory {
     pub(crate) async fn look(&self, scope: &Scope, ctx: &Ctx) -> Result<Observation, ProviderError> {
         self.remember(scope);
-        let host = match self.host_told(ctx).await {
+        let budget = usize::try_from(self.host.budget.concurrency).unwrap_or(1).max(1);
+        let wanted: Vec<_> = scope.trusts.iter().filter(|(tenant, _)| scope.includes(tenant)).collect();
+        let mut looks = Vec::new();
+        for (tenant, wanted) in &wanted {
+            looks.push(self.theirs(tenant, wanted, ctx).boxed());
+        }
+        let looks = futures::stream::iter(looks).buffered(budget).collect::<Vec<_>>();
+        let (host, looks) = futures::join!(self.host_told(ctx), looks);
+        let host = match host {
             Ok(host) => host,
             Err(error) => return self.look_without_agent(error, scope, ctx).await,
         };
         let mut seen = Observation::empty(&self.host.name);
         seen.version = observe::version(&host);
-        let budget = usize::try_from(self.host.budget.concurrency).unwrap_or(1).max(1);
-        let mut looks = Vec::new();
-        for (tenant, wanted) in scope.trusts.iter().filter(|(tenant, _)| scope.includes(tenant)) {
-            looks.push(self.theirs(tenant, wanted, ctx).map(move |theirs| (tenant, wanted, theirs)));
-        }
-        let mut looks = futures::stream::iter(looks).buffered(budget);
-        while let Some((tenant, wanted, theirs)) = looks.next().await {
+        for ((tenant, wanted), theirs) in wanted.into_iter().zip(looks) {
             // One after the other: the host's agent tries them, and does one thing at a time. Who is left for want of time is tried
             // by the next poll.
             if ctx.deadline.saturating_duration_since(Instant::now()) > TRYING / 2 {

@@ -412,3 +412,6 @@ pub(crate) fn version(told: &Told) -> String {
 pub(crate) fn clock(told: &Told) -> Timestamp {
     told.description.clock
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,14 +88,16 @@ impl Maker<'_> {
             let summary = format!("{} with {}", self.what(desired), self.id.key.name);
             let mut step = self.make(operation::CREATE, Class::Create, summary, desired);
             step.expects.insert(field::HOST.to_owned(), json!(stand::ABSENT));
-            if desired.fields.contains_key(field::TENANT) {
+            if has_agent(desired) {
                 step.expects.insert(field::TENANT.to_owned(), json!(stand::ABSENT));
             }
             proposal.steps.push(step);
             return;
         };
-        let has_agent = desired.fields.contains_key(field::TENANT);
-        let wanted = if has_agent { 2 } else { 1 };
+        let wanted = if has_agent(desired) { 2 } else { 1 };
+        if self.belongs_to_another(desired, &foreign, proposal) {
+            return;
+        }
         if foreign.len() < wanted {
             let message = format!(
                 "{} stands, and not its other side: it is none of ours, and only its own administrators can complete or remove it",
@@ -111,11 +113,22 @@ impl Maker<'_> {
         foreign.tenant == self.id.tenant && foreign.kind.as_str() == TRUST
     }
 
+    /// What another tenant's manifest asks for is never taken from it.
+    fn belongs_to_another(&self, desired: &Resource, foreign: &[&Foreign], proposal: &mut Proposal) -> bool {
+        let other = foreign.iter().find_map(|it| it.mark.as_ref().map(|mark| (it, mark)));
+        let message = other.map(|(it, mark)| {
+            format!(
+                "{} belongs to {mark} and is left alone: one of the two manifests has to give the domain up",
+                it.path
+            )
+        });
+        proposal.refusals.extend(message.map(|message| self.refusal(desired, message)));
+        other.is_some()
+    }
+
     /// Only what is equal is taken over; how authentication goes is changed afterwards, by a step of its own.
     fn adopt(&self, desired: &Resource, present: &Present, foreign: &[&Foreign], proposal: &mut Proposal) {
-        if let Some(of) = foreign.iter().find_map(|it| it.mark.as_ref().map(|mark| (it, mark))) {
-            let message = format!("{} belongs to {} and is left alone", of.0.path, of.1);
-            proposal.refusals.push(self.refusal(desired, message));
+        if self.belongs_to_another(desired, foreign, proposal) {
             return;
         }
         let sid = self.signals.sid.as_deref().unwrap_or_default();
@@ -134,13 +147,19 @@ impl Maker<'_> {
             wanted.is_some() && wanted != present.fields.get(name)
         });
         if let Some(name) = other {
-            let message = format!(
-                "{} stands and is none of ours, with {name} {} where the manifest asks for {}: change the manifest, or have its \
-                 administrators remove it",
-                foreign.first().map_or("a trust", |it| it.path.as_str()),
-                text(present.fields.get(name)),
-                text(desired.fields.get(name).and_then(Value::as_known)),
-            );
+            let path = foreign.first().map_or("a trust", |it| it.path.as_str());
+            let message = if name == field::MIRRORED {
+                format!(
+                    "{path} stands and is none of ours, and its sides do not mirror each other: have their administrators remove it"
+                )
+            } else {
+                format!(
+                    "{path} stands and is none of ours, with {name} {} where the manifest asks for {}: change the manifest, or have \
+                     its administrators remove it",
+                    text(present.fields.get(name)),
+                    text(desired.fields.get(name).and_then(Value::as_known)),
+                )
+            };
             proposal.refusals.push(self.refusal(desired, message));
             return;
         }
@@ -189,11 +208,12 @@ impl Maker<'_> {
         }
         // A trust with one side works for nobody, so that to make it anew harms nobody.
         if has(field::HOST) || has(field::TENANT) {
-            let summary = format!(
-                "{} with {} on both sides, of which one is missing",
-                self.what(desired),
-                self.id.key.name
-            );
+            let sides = if has_agent(desired) {
+                " on both sides, of which one is not whole"
+            } else {
+                " which is not whole"
+            };
+            let summary = format!("{} with {}{sides}", self.what(desired), self.id.key.name);
             proposal.steps.push(self.renew(Class::Change, summary, desired, changes));
             return;
         }
@@ -221,8 +241,13 @@ impl Maker<'_> {
             }
         }
         if !anew.is_empty() {
+            let (sides, until) = if has_agent(desired) {
+                ("on both sides", "for some seconds")
+            } else {
+                ("on the host's side", "until its administrators have made theirs anew")
+            };
             let summary = format!(
-                "removed and made anew on both sides, for {}: users of the other side are locked out for some seconds",
+                "removed and made anew {sides}, for {}: users of the other side are locked out {until}",
                 sentence(&anew)
             );
             proposal.steps.push(self.renew(Class::Restart, summary, desired, changes));
@@ -367,7 +392,7 @@ impl Maker<'_> {
         let word = |name: &str| text(desired.fields.get(name).and_then(Value::as_known));
         let kind = word(field::KIND).to_lowercase();
         let direction = word(field::DIRECTION);
-        let sides = if desired.fields.contains_key(field::TENANT) { "" } else { ", on the host's side" };
+        let sides = if has_agent(desired) { "" } else { ", on the host's side" };
         format!("{kind} trust, {direction}{sides},")
     }
 
@@ -379,6 +404,11 @@ impl Maker<'_> {
             message,
         }
     }
+}
+
+/// Whether an agent of ours makes the tenant's side.
+fn has_agent(desired: &Resource) -> bool {
+    desired.fields.contains_key(field::TENANT)
 }
 
 /// How the ways go, which is written with a side that is made.
@@ -423,3 +453,6 @@ fn text(value: Option<&Json>) -> String {
         None => "(none)".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! One converged plan, one change, and what the status then says; every status is held against the rules of conditions.
 
 mod backup;
+mod directory;
 
 use std::collections::BTreeMap;
 

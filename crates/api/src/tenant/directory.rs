@@ -119,7 +119,8 @@ pub struct PartnerSide {
     /// Agent: our agent on the municipality's domain controller makes it. Manual: its administrators do, and the status says
     /// what they have to run.
     pub mode: PartnerMode,
-    /// Where the agent is reached in mode Agent. Example: ssh://10.13.10.5:22.
+    /// Where the agent is reached in mode Agent, and as whom: as root where no account is named.
+    /// Example: ssh://10.13.10.5:22.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub endpoint: Option<String>,

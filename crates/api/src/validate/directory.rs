@@ -185,8 +185,10 @@ fn partner(written: &written::PartnerSide, fields: &mut Fields) -> Option<Partne
                 fields.must(value.is_some(), &field(name), message);
             }
             let (endpoint, identity) = (written.endpoint.clone()?, written.identity.clone()?);
-            let formed = endpoint.strip_prefix("ssh://").is_some_and(is_host_and_port);
-            let message = format!("{endpoint:?} is no place of an agent: write such as ssh://10.13.10.5:22");
+            let formed = endpoint.strip_prefix("ssh://").is_some_and(is_place);
+            let message = format!(
+                "{endpoint:?} is no place of an agent: write such as ssh://10.13.10.5:22 or ssh://svc-trust@ibe-dc01.ibestad.local"
+            );
             fields.must(formed, &field("endpoint"), message);
             fields.text(&field("identity"), &identity, 1024);
             Some(Partner::Agent { endpoint, identity, secret })
@@ -194,7 +196,21 @@ fn partner(written: &written::PartnerSide, fields: &mut Fields) -> Option<Partne
     }
 }
 
-/// A name or address, and perhaps a port; no user, no path.
+/// Perhaps an account, then a name or address, and perhaps a port; no password, no path.
+fn is_place(text: &str) -> bool {
+    match text.rsplit_once('@') {
+        Some((account, place)) => is_account(account) && is_host_and_port(place),
+        None => is_host_and_port(text),
+    }
+}
+
+/// An account on Linux or on Windows, and nothing that a command would take for an option.
+fn is_account(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=64).contains(&name.len()) && !name.starts_with('-') && name.chars().all(plain)
+}
+
+/// A name or address, and perhaps a port.
 fn is_host_and_port(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),

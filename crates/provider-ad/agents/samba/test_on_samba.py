@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The agent on two real domain controllers of Samba, of two forests that know each other's DNS.
 
-    DIRECTORY_LAB="bash adlab.sh nsx" python3 -m unittest -v test_on_samba
+    DIRECTORY_LAB="bash WAY-IN" DIRECTORY_LAB_DCS="host ibestad" python3 -B -m unittest -v test_on_samba     (tests/directories/agent.rs)
 
 DIRECTORY_LAB is the lab's way to run a command on a controller, as root and with standard input: `$DIRECTORY_LAB host command…`.
 DIRECTORY_LAB_DCS names the two controllers (`host ibe`); DIRECTORY_LAB_EVERY=5 kills at each fifth line alone;

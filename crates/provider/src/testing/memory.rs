@@ -375,6 +375,7 @@ impl Memory {
             }
         }
         observation.backups = seen.backups;
+        observation.trusts = seen.trusts;
         if scope.tenants.is_none() {
             observation.jobs = seen.jobs;
             *self.seen_revision.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision);

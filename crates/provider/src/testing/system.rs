@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use vertskommune_core::backup::{Jobs, Known};
+use vertskommune_core::directory::Signals;
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{Mark, TenantName};
 use vertskommune_core::observation::Scope;
@@ -69,6 +70,8 @@ struct State {
     born: BTreeMap<Mark, String>,
     /// What is known of tenants' backups.
     backups: BTreeMap<TenantName, Known>,
+    /// What tenants' trusts show.
+    trusts: BTreeMap<TenantName, Arc<Signals>>,
     /// What other products' jobs have left.
     jobs: Jobs,
     journal: Vec<String>,
@@ -132,6 +135,13 @@ impl MemorySystem {
     pub fn set_backups(&self, tenant: &TenantName, known: Known) {
         let mut state = self.state();
         state.backups.insert(tenant.clone(), known);
+        self.announce(&mut state, BTreeSet::from([tenant.clone()]));
+    }
+
+    /// Puts in what a tenant's trust shows on both of its sides.
+    pub fn set_trust(&self, tenant: &TenantName, signals: Signals) {
+        let mut state = self.state();
+        state.trusts.insert(tenant.clone(), Arc::new(signals));
         self.announce(&mut state, BTreeSet::from([tenant.clone()]));
     }
 
@@ -296,6 +306,11 @@ impl MemorySystem {
                 backups.retain(|tenant, _| scope.includes(tenant) && !state.hidden.contains(tenant));
                 backups
             },
+            trusts: {
+                let mut trusts = state.trusts.clone();
+                trusts.retain(|tenant, _| scope.includes(tenant) && !state.hidden.contains(tenant));
+                trusts
+            },
             jobs: state.jobs.clone(),
             hidden: state.hidden.iter().filter(|tenant| scope.includes(tenant)).cloned().collect(),
         })
@@ -393,6 +408,7 @@ pub(super) struct Seen {
     pub(super) things: BTreeMap<String, Thing>,
     pub(super) born: BTreeMap<Mark, String>,
     pub(super) backups: BTreeMap<TenantName, Known>,
+    pub(super) trusts: BTreeMap<TenantName, Arc<Signals>>,
     pub(super) jobs: Jobs,
     pub(super) hidden: BTreeSet<TenantName>,
 }

@@ -1,0 +1,85 @@
+//! What others have made: equal, it is taken over as it stands; anything else is told, and left alone.
+
+use serde_json::json;
+use vertskommune_core::directory::Verdict;
+use vertskommune_core::step::{Class, RefusalReason};
+use vertskommune_provider::Applied;
+use vertskommune_provider::testing::conformance::Peer as _;
+
+use super::stage::Stage;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_equal_trust_is_adopted_and_any_other_left_alone() {
+    let Some(stage) = Stage::set().await else { return };
+    let drive = stage.drive();
+    let (host, tenant) = (stage.host_side(), stage.tenant_side());
+    let secret = "a-secret-that-others-agreed-on";
+
+    // Another direction.
+    stage.ensure(host, "sor", secret, &json!({"direction": "outbound"}));
+    stage.ensure(tenant, "sor", secret, &json!({"direction": "inbound"}));
+    let before = stage.ours().await;
+    let plan = drive.converge().await;
+    assert!(plan.steps.is_empty(), "{plan:#?}");
+    assert_eq!(plan.refusals[0].reason, RefusalReason::NotOurs, "{plan:#?}");
+    assert!(plan.refusals[0].message.contains("direction outbound"), "{}", plan.refusals[0].message);
+    let (report, _) = stage.report(&drive).await;
+    assert_eq!(report.word(), "ConflictingTrust");
+    assert_eq!(stage.ours().await, before, "it was touched");
+
+    // One side alone.
+    stage.clear_all();
+    stage.ensure(host, "sor", secret, &json!({}));
+    let plan = drive.converge().await;
+    assert!(plan.steps.is_empty() && plan.refusals.len() == 1, "{plan:#?}");
+    let (report, _) = stage.report(&drive).await;
+    assert_eq!(report.word(), "OneSided");
+
+    // An equal one.
+    stage.ensure(tenant, "sor", secret, &json!({}));
+    let plan = drive.look().await;
+    assert!(plan.steps.iter().all(|it| it.step.class == Class::Adopt) && plan.steps.len() == 1, "{plan:#?}");
+    drive.converge().await;
+    let (report, plan) = stage.report(&drive).await;
+    assert_eq!(report.verdict, Verdict::Valid, "{plan:#?}");
+    assert!(plan.is_empty(), "{plan:#?}");
+}
+
+/// Tries once, and gives the word for what came of it.
+async fn refused(stage: &Stage) -> String {
+    let drive = stage.drive();
+    let provider = stage.provider();
+    let plan = drive.plan(provider.as_ref(), drive.observe(provider.as_ref()).await);
+    let outcomes = drive.carry_out(provider.as_ref(), &plan).await;
+    assert!(matches!(outcomes.as_slice(), [Applied::Failed(_)]), "{outcomes:?}: {plan:#?}");
+    let plan = drive.plan(provider.as_ref(), drive.observe(provider.as_ref()).await);
+    plan.directory.unwrap().word().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_directory_refuses_has_a_reason() {
+    let Some(stage) = Stage::set().await else { return };
+    let (host, tenant) = (stage.host_side(), stage.tenant_side());
+
+    let both = json!(["inbound", "outbound", "both"]);
+    stage.allow(host, &json!({"third.test": both}));
+    let (report, _) = stage.report(&stage.drive()).await;
+    assert_eq!(report.word(), "PartnerNotAllowed");
+    stage.allow(host, &json!({"third.test": both, tenant.domain.as_str(): both}));
+
+    let third = json!({"domain": "third.test", "sid": "S-1-5-21-1-2-3"});
+    stage.ensure(host, "sor", "a-secret-of-another-trust", &third);
+    assert_eq!(refused(&stage).await, "NetbiosNameTaken");
+    stage.clear_all();
+
+    let suffix = |values: &str| {
+        format!(
+            "import ldb\nmessage = ldb.Message(ldb.Dn(directory, 'CN=Partitions,' + str(directory.get_config_basedn())))\n\
+             message['s'] = ldb.MessageElement({values}, ldb.FLAG_MOD_REPLACE, 'uPNSuffixes')\ndirectory.modify(message)\n"
+        )
+    };
+    stage.python(host, &suffix(&format!("['{}']", tenant.domain)));
+    assert_eq!(refused(&stage).await, "NameCollision");
+    stage.python(host, &suffix("[]"));
+    assert_eq!(stage.ours().await, Vec::<String>::new(), "something of the refused trusts is left");
+}

@@ -1,0 +1,144 @@
+//! What breaks a trust, done for real: each comes out as its own reason, and where it can be healed without harm it is.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde_json::json;
+use vertskommune_core::directory::Verdict;
+use vertskommune_core::step::Wait;
+use vertskommune_provider::testing::conformance::Drive;
+
+use super::stage::Stage;
+
+/// How long a look may take, whatever is broken: the engine gives it two minutes.
+const LOOK: Duration = Duration::from_secs(100);
+/// How long until a trust is valid again whose way is mended: controllers look for each other anew.
+const MENDED: Duration = Duration::from_secs(120);
+
+/// The word for it, and how long that took.
+async fn word(stage: &Stage, drive: &Drive<'_>) -> String {
+    let begun = Instant::now();
+    let (report, _) = stage.report(drive).await;
+    assert!(begun.elapsed() < LOOK, "{} after {:?}", report.word(), begun.elapsed());
+    report.word().to_owned()
+}
+
+/// Passes until it is valid, without a hand.
+async fn becomes_valid(stage: &Stage, drive: &Drive<'_>, after: &str) {
+    let begun = Instant::now();
+    loop {
+        drive.converge().await;
+        let (report, plan) = stage.report(drive).await;
+        if report.verdict == Verdict::Valid {
+            eprintln!("valid {:?} after {after}", begun.elapsed());
+            return;
+        }
+        assert!(begun.elapsed() < MENDED, "after {after}: {}: {plan:#?}", report.line());
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_the_way_is_told_and_when_it_is_gone_all_is_well() {
+    let Some(stage) = Stage::set().await else { return };
+    let drive = stage.drive();
+    drive.converge().await;
+    becomes_valid(&stage, &drive, "its creation").await;
+    let rows: [(&[&str], &str, &[&str]); 7] = [
+        (&["dns nxdomain ibestad.test"], "NotForwarded", &["dns ok ibestad.test"]),
+        (&["block ibestad 53/udp", "block ibestad 53/tcp"], "DnsSilent", &["unblock ibestad"]),
+        (&["block ibestad 88/udp"], "PortsClosed", &["unblock ibestad"]),
+        (&["block ibestad 49152-65535/tcp"], "PortsClosed", &["unblock ibestad"]),
+        (&["skew ibestad 900"], "ClockSkew", &["skew ibestad 0"]),
+        (&["cut ibestad"], "DnsSilent", &["mend ibestad"]),
+        (&["stop ibestad sshd"], "Unreachable", &["start ibestad sshd"]),
+    ];
+    for (broken, expected, mended) in rows {
+        for order in broken {
+            stage.order(order);
+        }
+        assert_eq!(word(&stage, &drive).await, expected, "{broken:?}");
+        for order in mended {
+            stage.order(order);
+        }
+        becomes_valid(&stage, &drive, &broken.join(", ")).await;
+    }
+}
+
+/// Removes the trustedDomain object alone, as a careless hand with LDAP does.
+const OBJECT_GONE: &str = "for entry in directory.search(expression='(objectClass=trustedDomain)', attrs=['cn']):\n  directory.delete(entry.dn)\n";
+const RECORDS_GONE: &str = "find /var/lib/vertskommune-directory -name '*.json' -delete";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_and_deaths_leave_is_told_and_healed_where_that_harms_nobody() {
+    let Some(stage) = Stage::set().await else { return };
+    let drive = stage.drive();
+    let (host, tenant) = (stage.host_side(), stage.tenant_side());
+    drive.converge().await;
+    becomes_valid(&stage, &drive, "its creation").await;
+
+    stage.python(tenant, OBJECT_GONE);
+    assert_eq!(word(&stage, &drive).await, "OrphanAccount", "its account is left");
+    becomes_valid(&stage, &drive, "a deletion over LDAP").await;
+
+    for side in [host, tenant] {
+        stage.python(side, OBJECT_GONE);
+        stage.run(side, RECORDS_GONE, &[]);
+    }
+    assert_eq!(word(&stage, &drive).await, "OrphanAccount", "both are gone, with all that we knew");
+    becomes_valid(&stage, &drive, "two orphans").await;
+
+    let sid = &host.sid;
+    let removed = stage.ask(
+        tenant,
+        "nord",
+        &json!({"remove": {"tenant": "ibestad", "domain": host.domain, "sid": sid}}),
+    );
+    assert_eq!(removed["done"]["removed"]["was"], true, "{removed}");
+    assert_eq!(word(&stage, &drive).await, "OneSided");
+    becomes_valid(&stage, &drive, "one side gone").await;
+
+    // Made in the wrong order: the tenant's channel is that of the trust before.
+    for side in [tenant, host] {
+        stage.ensure(side, "nord", "a-secret-that-both-have", &json!({}));
+    }
+    let stale = word(&stage, &drive).await;
+    assert!(["StaleChannel", "Valid"].contains(&stale.as_str()), "{stale}");
+    becomes_valid(&stage, &drive, &format!("both made anew by hand ({stale})")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_people_can_settle_is_told_and_done_when_they_say_so() {
+    let Some(stage) = Stage::set().await else { return };
+    let mut drive = stage.drive();
+    let (host, tenant) = (stage.host_side(), stage.tenant_side());
+    drive.converge().await;
+    becomes_valid(&stage, &drive, "its creation").await;
+
+    stage.ensure(host, "nord", "a-secret-of-one-side-alone", &json!({}));
+    let (report, plan) = stage.report(&drive).await;
+    assert_eq!(report.word(), "WrongSecret", "{plan:#?}");
+    assert!(
+        plan.steps.iter().all(|it| it.step.operation == "heal"),
+        "a secret is never applied again: {plan:#?}"
+    );
+    drive.tenant.directory.as_mut().unwrap().new_secret_after = Some(Timestamp::now());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    becomes_valid(&stage, &drive, "a secret of one side alone").await;
+
+    for (otherwise, expected) in
+        [(json!({"direction": "inbound"}), "NotMirrored"), (json!({"kind": "external"}), "TypeMismatch")]
+    {
+        stage.ensure(tenant, "nord", "another-secret-of-the-lab", &otherwise);
+        drive.tenant.directory.as_mut().unwrap().restart_before = None;
+        let (report, plan) = stage.report(&drive).await;
+        assert_eq!(report.word(), expected, "{plan:#?}");
+        let waits = |plan: &vertskommune_core::plan::Plan| {
+            plan.steps.iter().any(|it| matches!(it.wait, Some(Wait::MaintenanceWindow { .. })))
+        };
+        assert!(waits(&plan), "{plan:#?}");
+        let later = Timestamp::now() + Duration::from_secs(3600);
+        drive.tenant.directory.as_mut().unwrap().restart_before = Some(later);
+        becomes_valid(&stage, &drive, expected).await;
+    }
+}
