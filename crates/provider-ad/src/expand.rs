@@ -40,7 +40,6 @@ fn trust(id: ResourceId, wanted: &Directory) -> Resource {
                 .with(field::TENANT, stand::WHOLE)
                 .with(field::MIRRORED, true)
                 .with(field::TENANT_CHANNEL, WELL)
-                .with(field::TENANT_FORWARDER, true)
                 .with(field::ENDPOINT, endpoint.as_str())
                 .with(field::IDENTITY, identity.as_str())
                 .with(field::PARTNER_SECRET, secret.as_str());

@@ -82,7 +82,7 @@ impl HostDirectory {
             }
             self.add(tenant, wanted, &host, theirs.as_ref(), &mut seen);
         }
-        self.add_unnamed(scope, &host, &mut seen);
+        Self::add_unnamed(scope, &host, &mut seen);
         let mut state = self.state();
         state.told.extend(seen.trusts.iter().map(|(tenant, signals)| (tenant.clone(), signals.clone())));
         if scope.tenants.is_none() {
@@ -125,7 +125,7 @@ impl HostDirectory {
     }
 
     /// Trusts of ours that no manifest names any more: they stay, and are seen.
-    fn add_unnamed(&self, scope: &Scope, host: &Told, seen: &mut Observation) {
+    fn add_unnamed(scope: &Scope, host: &Told, seen: &mut Observation) {
         for trust in &host.trusts.trusts {
             let Some(mark) = &trust.mark else { continue };
             let tenant = TenantName::from(mark.tenant.as_str());

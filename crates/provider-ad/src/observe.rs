@@ -8,7 +8,7 @@ use serde_json::json;
 use vertskommune_core::directory::health::{
     Abilities, Channel, Dns, End, Looked, Object, Refused, Ticket, Way,
 };
-use vertskommune_core::directory::{Directory, Partner, Signals, TrustKind};
+use vertskommune_core::directory::{Direction, Directory, Partner, Signals, TrustKind};
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{ProviderName, ResourceKey, TenantName};
 use vertskommune_core::observation::{Blindness, Foreign, Observation, Present, Seen};
@@ -159,16 +159,15 @@ impl Known<'_> {
         fields.insert(field::TENANT, tenant);
         let (ours, other) = (host.trust(), theirs.and_then(Stand::trust));
         let seen_from_host = ours.map(|it| (it.direction, it.kind));
-        let seen = seen_from_host.or_else(|| {
-            other.map(|it| (it.direction.map(vertskommune_core::directory::Direction::mirrored), it.kind))
-        });
+        let seen =
+            seen_from_host.or_else(|| other.map(|it| (it.direction.map(Direction::mirrored), it.kind)));
         if let Some((direction, kind)) = seen {
             fields.insert(field::DIRECTION, direction.map_or("disabled", direction_word));
             fields.insert(field::KIND, core_kind(kind).map_or("Other", kind_word));
         }
         let mirrored = match (ours, other) {
             (Some(ours), Some(other)) => {
-                ours.kind == other.kind && ours.direction.map(|it| it.mirrored()) == other.direction
+                ours.kind == other.kind && ours.direction.map(Direction::mirrored) == other.direction
             }
             _ => true,
         };
@@ -176,27 +175,18 @@ impl Known<'_> {
         let is_old = [(ours, Some(self.host)), (other, self.theirs.and_then(|it| it.as_ref().ok()))];
         let is_old = is_old.into_iter().any(|(trust, told)| self.is_old(trust, told));
         fields.insert(field::SECRET, if is_old { OLDER } else { CURRENT });
-        let told = self.theirs.and_then(|it| it.as_ref().ok());
-        for (trust, told, selective, filters, forwarder) in [
-            (ours, Some(self.host), field::HOST_SELECTIVE, field::HOST_FILTERS, field::HOST_FORWARDER),
-            (other, told, field::TENANT_SELECTIVE, field::TENANT_FILTERS, field::TENANT_FORWARDER),
+        for (trust, selective, filters) in [
+            (ours, field::HOST_SELECTIVE, field::HOST_FILTERS),
+            (other, field::TENANT_SELECTIVE, field::TENANT_FILTERS),
         ] {
-            match (trust, told) {
-                (Some(trust), Some(told)) => {
-                    fields.insert(selective, trust.selective);
-                    fields.insert(filters, trust.filters_sids);
-                    let forwards = trust.mark.as_ref().is_some_and(|mark| mark.forwarder);
-                    fields.insert(forwarder, forwards || !told.description.forwarders);
-                }
-                _ => {
-                    // Made with the side, or not seen.
-                    fields.insert(forwarder, true);
-                    if unseen.is_some() {
-                        self.assume_as_wanted(selective, filters, fields);
-                    }
-                }
+            if let Some(trust) = trust {
+                fields.insert(selective, trust.selective);
+                fields.insert(filters, trust.filters_sids);
+            } else if unseen.is_some() {
+                self.assume_as_wanted(selective, filters, fields);
             }
         }
+        fields.insert(field::HOST_FORWARDER, !self.lacks_forwarder(ours));
         let health = self.health.cloned().unwrap_or_default();
         for (working, channel) in
             [(&health.host, field::HOST_CHANNEL), (&health.tenant, field::TENANT_CHANNEL)]
@@ -234,6 +224,15 @@ impl Known<'_> {
             (Some(after), Some(since), Some(told)) => since < after && after <= told.description.clock,
             _ => false,
         }
+    }
+
+    /// Whether the host's side, which stands, lacks a forwarder. Where others forward the names already the agent makes none, so that
+    /// one of ours is no measure: only that they are not found is.
+    fn lacks_forwarder(&self, ours: Option<&Trust>) -> bool {
+        let has_one = ours.is_none_or(|trust| trust.mark.as_ref().is_some_and(|mark| mark.forwarder));
+        let way = self.health.and_then(|health| health.way.as_ref());
+        let is_lost = way.is_some_and(|way| way.dns != Dns::Answers && way.their_dns == Dns::Answers);
+        self.host.description.forwarders && !has_one && is_lost
     }
 
     /// What the trust shows of whether it works.

@@ -33,9 +33,9 @@ pub(crate) mod field {
     pub(crate) const HOST_CHANNEL: &str = "channel.host";
     /// That of the tenant's.
     pub(crate) const TENANT_CHANNEL: &str = "channel.tenant";
-    /// Whether the host's DNS has a forwarder of ours, or cannot have one.
+    /// Whether the host's DNS finds the tenant's domain, or is not known not to, or cannot have a forwarder.
     pub(crate) const HOST_FORWARDER: &str = "forwarder.host";
-    /// That of the tenant's.
+    /// That the tenant's DNS gets a forwarder. In steps alone: nobody looks whether one is missing there.
     pub(crate) const TENANT_FORWARDER: &str = "forwarder.tenant";
 
     /// The tenant's domain.

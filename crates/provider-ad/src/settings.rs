@@ -1,7 +1,7 @@
 //! What a `HostProvider` says to this plugin: where the host's directory is, whom to trust there, and what the tenants' side has to
 //! know of it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Deserialize;
 use ssh_session::HostKey;
@@ -133,9 +133,11 @@ fn check(written: &Written, wrong: &mut impl FnMut(&str, String)) {
         wrong("spec.settings.netbiosName", message);
     }
     let sid = &written.domain_sid;
-    let is_sid = sid.strip_prefix("S-1-5-21-").is_some_and(|rest| {
-        rest.split('-').count() == 3 && rest.split('-').all(|part| part.parse::<u32>().is_ok())
-    });
+    // As a number is written, and no other way: it is compared as text.
+    let is_number = |part: &str| part.parse::<u32>().is_ok_and(|number| number.to_string() == part);
+    let is_sid = sid
+        .strip_prefix("S-1-5-21-")
+        .is_some_and(|rest| rest.split('-').count() == 3 && rest.split('-').all(is_number));
     if !is_sid {
         let message =
             format!("{sid:?} is no SID of a domain: write such as S-1-5-21-1-2-3, as Get-ADDomain shows it");
@@ -191,9 +193,10 @@ fn place(text: &str) -> Option<(String, u16)> {
     Some((host, if with_port { port } else { LDAPS }))
 }
 
-/// A DNS name of several labels.
+/// A DNS name of several labels, and no address.
 pub(crate) fn is_domain(name: &str) -> bool {
     name.len() <= 253
+        && name.parse::<Ipv4Addr>().is_err()
         && name.split('.').count() > 1
         && name.split('.').all(|it| it.len() <= 63 && is_label(it))
 }
@@ -219,7 +222,7 @@ mod tests {
     #[test]
     fn each_mistake_is_named_by_its_field() {
         type Break = fn(&mut Host);
-        let rows: [(Break, &str); 13] = [
+        let rows: [(Break, &str); 15] = [
             (|it| it.endpoint = "ldaps://hostdc".to_owned(), "spec.endpoint"),
             (|it| it.identity = "SHA256:abc".to_owned(), "spec.identity"),
             (|it| it.credentials = None, "spec.credentials"),
@@ -227,6 +230,8 @@ mod tests {
             (|it| it.settings["domain"] = json!("HOST.TEST"), "spec.settings.domain"),
             (|it| it.settings["netbiosName"] = json!("host"), "spec.settings.netbiosName"),
             (|it| it.settings["domainSid"] = json!("S-1-5-32-544"), "spec.settings.domainSid"),
+            (|it| it.settings["domainSid"] = json!("S-1-5-21-01-2-3"), "spec.settings.domainSid"),
+            (|it| it.settings["controllers"] = json!(["10.77.0.10"]), "spec.settings.controllers[0]"),
             (|it| it.settings["controllers"] = json!([]), "spec.settings.controllers"),
             (|it| it.settings["controllers"] = json!(["$(id).host.test"]), "spec.settings.controllers[0]"),
             (|it| it.settings["dnsServers"] = json!([]), "spec.settings.dnsServers"),

@@ -66,8 +66,8 @@ struct Maker<'a> {
     now: Timestamp,
 }
 
-/// The fields of secure channels.
-const CHANNELS: [&str; 2] = [field::HOST_CHANNEL, field::TENANT_CHANNEL];
+/// The fields that tell what was tried.
+const TRIED: [&str; 3] = [field::HOST_CHANNEL, field::TENANT_CHANNEL, field::HOST_FORWARDER];
 
 /// How long is waited between two tries to heal a channel.
 const HEALING: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
@@ -85,7 +85,7 @@ impl Maker<'_> {
     fn missing(&self, desired: &Resource, proposal: &mut Proposal) {
         let foreign: Vec<&Foreign> = self.seen.foreign.iter().filter(|it| self.is_here(it)).collect();
         let Some(first) = foreign.first() else {
-            let summary = format!("{} with {}", self.what(desired), self.id.key.name);
+            let summary = format!("{} with {}", what(desired), self.id.key.name);
             let mut step = self.make(operation::CREATE, Class::Create, summary, desired);
             step.expects.insert(field::HOST.to_owned(), json!(stand::ABSENT));
             if has_agent(desired) {
@@ -190,9 +190,9 @@ impl Maker<'_> {
     ) {
         let has = |name: &str| changes.iter().any(|change| change.field == name);
         let is = |name: &str, word: &str| present.fields.get(name) == Some(&json!(word));
-        let sids =
+        let identities =
             self.signals.host.object.present().map(|object| &object.sid).zip(self.signals.sid.as_ref());
-        if let Some((stands, tells)) = sids.filter(|(stands, tells)| stands != tells) {
+        if let Some((stands, tells)) = identities.filter(|(stands, tells)| stands != tells) {
             let message = format!(
                 "our trust with {} stands for the SID {stands}, and that domain has {tells}: it was made anew, or another answers; remove \
                  the trust by hand when that is settled",
@@ -213,7 +213,7 @@ impl Maker<'_> {
             } else {
                 " which is not whole"
             };
-            let summary = format!("{} with {}{sides}", self.what(desired), self.id.key.name);
+            let summary = format!("{} with {}{sides}", what(desired), self.id.key.name);
             proposal.steps.push(self.renew(Class::Change, summary, desired, changes));
             return;
         }
@@ -265,14 +265,11 @@ impl Maker<'_> {
                 proposal.steps.push(step);
             }
         }
-        for (of, name) in [(side::HOST, field::HOST_FORWARDER), (side::TENANT, field::TENANT_FORWARDER)] {
-            if has(name) {
-                let summary = format!("forward the other side's names in the DNS of {}", whose(of));
-                let mut step =
-                    self.with_place(self.step(operation::FORWARD, Class::Change, summary), desired);
-                step.fields.insert(field::SIDES.to_owned(), Value::known(json!([of])));
-                proposal.steps.push(step);
-            }
+        if has(field::HOST_FORWARDER) {
+            let summary = format!("forward the names of {} in the host's DNS", self.id.key.name);
+            let mut step = self.with_place(self.step(operation::FORWARD, Class::Change, summary), desired);
+            step.fields.insert(field::SIDES.to_owned(), Value::known(json!([side::HOST])));
+            proposal.steps.push(step);
         }
         for (of, name) in [(side::HOST, field::HOST_CHANNEL), (side::TENANT, field::TENANT_CHANNEL)] {
             if has(name) && is(name, STALE) {
@@ -388,14 +385,6 @@ impl Maker<'_> {
         step
     }
 
-    fn what(&self, desired: &Resource) -> String {
-        let word = |name: &str| text(desired.fields.get(name).and_then(Value::as_known));
-        let kind = word(field::KIND).to_lowercase();
-        let direction = word(field::DIRECTION);
-        let sides = if has_agent(desired) { "" } else { ", on the host's side" };
-        format!("{kind} trust, {direction}{sides},")
-    }
-
     fn refusal(&self, desired: &Resource, message: String) -> Refusal {
         Refusal {
             resource: self.id.clone(),
@@ -404,6 +393,15 @@ impl Maker<'_> {
             message,
         }
     }
+}
+
+/// The trust in words, such as `forest trust, bidirectional,`.
+fn what(desired: &Resource) -> String {
+    let word = |name: &str| text(desired.fields.get(name).and_then(Value::as_known));
+    let kind = word(field::KIND).to_lowercase();
+    let direction = word(field::DIRECTION);
+    let sides = if has_agent(desired) { "" } else { ", on the host's side" };
+    format!("{kind} trust, {direction}{sides},")
 }
 
 /// Whether an agent of ours makes the tenant's side.
@@ -420,9 +418,9 @@ fn copy_ways(desired: &Resource, step: &mut Step) {
     }
 }
 
-/// The step expects these fields as they are. What a channel was like was tried some time ago, and may well be otherwise by now.
+/// The step expects these fields as they are. What was tried was some time ago, and may well be otherwise by now.
 fn expect<'a>(step: &mut Step, changes: impl IntoIterator<Item = &'a FieldChange>) {
-    for change in changes.into_iter().filter(|it| !CHANNELS.contains(&it.field.as_str())) {
+    for change in changes.into_iter().filter(|it| !TRIED.contains(&it.field.as_str())) {
         step.expects.insert(change.field.clone(), change.from.clone().unwrap_or(Json::Null));
     }
 }

@@ -37,7 +37,9 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secret")
             .field("entries", &self.entries.keys())
+            .field("tenant", &self.tenant)
             .field("version", &self.version)
+            .field("tenant", &self.tenant)
             .finish()
     }
 }

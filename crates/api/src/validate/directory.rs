@@ -65,11 +65,14 @@ fn at(field: &str) -> String {
     format!("spec.directory.{field}")
 }
 
-/// A DNS name of several labels.
+/// A DNS name of several labels, and no address: Kerberos knows names alone.
 fn domain(field: &str, text: &str, example: &str, fields: &mut Fields) {
     let labels: Vec<_> = text.split('.').collect();
-    let formed =
-        labels.len() > 1 && text.len() <= 253 && labels.iter().all(|it| it.len() <= 63 && is_label(it));
+    let is_address = text.parse::<std::net::Ipv4Addr>().is_ok();
+    let formed = labels.len() > 1
+        && text.len() <= 253
+        && labels.iter().all(|it| it.len() <= 63 && is_label(it))
+        && !is_address;
     let message = format!(
         "{text:?} is no DNS name: write labels of lower-case letters, digits and hyphens, such as {example}"
     );

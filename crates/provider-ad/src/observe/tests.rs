@@ -1,8 +1,10 @@
 //! What is said of each combination of both sides, and what of it follows from whose word.
 
+use std::fmt::Write as _;
+
 use serde_json::Value as Json;
+use vertskommune_core::directory::Access;
 use vertskommune_core::directory::health::Which;
-use vertskommune_core::directory::{Access, Direction};
 
 use super::*;
 use crate::protocol::{Asked, Lookup, Mark};
@@ -99,8 +101,8 @@ fn short(seen: &Observation) -> String {
     };
     for foreign in &seen.foreign {
         assert_eq!(foreign.kind.as_str(), TRUST);
-        said += &format!(" +{}", foreign.name);
-        said += foreign.mark.as_deref().map(|mark| format!(" of {mark}")).unwrap_or_default().as_str();
+        let whose = foreign.mark.as_deref().map(|mark| format!(" of {mark}")).unwrap_or_default();
+        let _ = write!(said, " +{}{whose}", foreign.name);
     }
     said
 }
@@ -211,7 +213,6 @@ fn what_is_not_seen_is_taken_as_it_is_wanted_and_said() {
         (field::MIRRORED, json!(true)),
         (field::TENANT_SELECTIVE, json!(true)),
         (field::TENANT_FILTERS, json!(false)),
-        (field::TENANT_FORWARDER, json!(true)),
         (field::TENANT_CHANNEL, json!("well")),
         (field::HOST_SELECTIVE, json!(false)),
     ] {
@@ -226,9 +227,20 @@ fn what_is_not_seen_is_taken_as_it_is_wanted_and_said() {
 
 type Change = fn(&mut Case);
 
+fn windows(case: &mut Case) {
+    case.host.description.forwarders = true;
+}
+
+/// A host whose DNS has forwarders, and what it and the tenant's own servers say of the names.
+fn looked(case: &mut Case, dns: Dns, their_dns: Dns) {
+    windows(case);
+    case.health.get_or_insert_default().way = Some(Way { dns, their_dns, ..Way::default() });
+}
+
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn each_field_says_what_stands() {
-    let rows: [(&str, Change, &str, Json); 19] = [
+    let rows: [(&str, Change, &str, Json); 23] = [
         ("the host's word counts", |_| {}, field::DIRECTION, json!("bidirectional")),
         (
             "the host's word counts",
@@ -287,21 +299,45 @@ fn each_field_says_what_stands() {
             field::TENANT_FILTERS,
             json!(false),
         ),
-        ("Samba has no forwarders", |_| {}, field::HOST_FORWARDER, json!(true)),
+        ("it was not tried whether the names are found", windows, field::HOST_FORWARDER, json!(true)),
         (
-            "Windows has, and none of ours is there",
-            |it| it.host.description.forwarders = true,
+            "they are found, whoever forwards them",
+            |it| looked(it, Dns::Answers, Dns::Answers),
             field::HOST_FORWARDER,
-            json!(false),
+            json!(true),
+        ),
+        ("they are not", |it| looked(it, Dns::NamesNone, Dns::Answers), field::HOST_FORWARDER, json!(false)),
+        (
+            "nobody knows them",
+            |it| looked(it, Dns::NamesNone, Dns::NamesNone),
+            field::HOST_FORWARDER,
+            json!(true),
         ),
         (
-            "one of ours is there",
+            "the forwarder is there, and does not help",
             |it| {
-                it.theirs().description.forwarders = true;
-                let mark = it.their_trust().mark.take();
-                it.their_trust().mark = mark.map(|mark| Mark { forwarder: true, ..mark });
+                looked(it, Dns::NamesNone, Dns::Answers);
+                it.host_trust().mark = Some(Mark { forwarder: true, ..crate::testing::mark("ibestad") });
             },
-            field::TENANT_FORWARDER,
+            field::HOST_FORWARDER,
+            json!(true),
+        ),
+        (
+            "it is made with the side",
+            |it| {
+                looked(it, Dns::NamesNone, Dns::Answers);
+                it.host.trusts = host_told(Recorded).trusts;
+            },
+            field::HOST_FORWARDER,
+            json!(true),
+        ),
+        (
+            "Samba has none",
+            |it| {
+                looked(it, Dns::NamesNone, Dns::Answers);
+                it.host.description.forwarders = false;
+            },
+            field::HOST_FORWARDER,
             json!(true),
         ),
         ("it was not tried", |_| {}, field::HOST_CHANNEL, json!("well")),
@@ -417,9 +453,12 @@ fn the_sid_is_the_pinned_one_or_the_agents_word() {
     }
 }
 
+/// Who refuses, why, and what the message holds.
+type Refusal = (Which, &'static str, &'static str);
+
 #[test]
 fn what_would_be_refused_is_said_before_it_is_asked_for() {
-    let rows: [(&str, Change, Option<(Which, &str, &str)>); 8] = [
+    let rows: [(&str, Change, Option<Refusal>); 8] = [
         ("all is allowed", |_| {}, None),
         (
             "the role has gone elsewhere",

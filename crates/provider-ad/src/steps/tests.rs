@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use vertskommune_core::directory::health::{Dns, Way};
 use vertskommune_core::directory::{Access, Direction, Directory, TrustKind};
 use vertskommune_core::domain::{Domain, Inputs};
 use vertskommune_core::host::Host;
@@ -272,6 +273,7 @@ fn a_trust_with_one_side_is_made_anew_at_once() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // a table
 fn what_cannot_be_changed_in_place_waits_for_a_window() {
     hold([
         (
@@ -448,12 +450,35 @@ fn how_authentication_goes_is_changed_in_place_where_the_agent_can() {
             ],
         ),
         (
-            "a forwarder is missing",
+            "the host's DNS does not find the tenant's domain",
             world(Whole, Whole),
-            |it| it.host.description.forwarders = true,
-            &["forward change: forward the other side's names in the DNS of the host's side"],
+            |it| lost(it, false),
+            &["forward change: forward the names of ibestad.test in the host's DNS"],
+        ),
+        (
+            "a forwarder is there, and to make it again helps nobody",
+            world(Whole, Whole),
+            |it| lost(it, true),
+            &[],
+        ),
+        (
+            "others forward it: the agent makes none, and none is missing",
+            world(Whole, Whole),
+            |it| {
+                it.host.description.forwarders = true;
+                it.theirs().description.forwarders = true;
+                it.health.way = Some(Way::default());
+            },
+            &[],
         ),
     ]);
+}
+
+/// A host whose DNS could have a forwarder and does not find the tenant's domain.
+fn lost(world: &mut World, has_one: bool) {
+    world.host.description.forwarders = true;
+    world.health.way = Some(Way { dns: Dns::NamesNone, ..Way::default() });
+    world.host_trust().mark = Some(Mark { forwarder: has_one, ..testing::mark("ibestad") });
 }
 
 #[test]
@@ -736,6 +761,7 @@ fn a_step_expects_what_was_seen() {
     let mut flipped = world(Whole, Whole);
     flipped.wanted().to_tenant = None;
     flipped.health.host.channel = Some(Channel::Stale);
+    lost(&mut flipped, false);
     let mut set = world(Whole, Whole);
     set.selective();
     set.host.description.sets = true;
@@ -749,7 +775,7 @@ fn a_step_expects_what_was_seen() {
         (
             "what it is made anew for",
             flipped.step(),
-            // What a channel was like was tried some time ago.
+            // What a channel was like, and DNS, was tried some time ago.
             json!({"direction": "bidirectional"}),
         ),
         ("what is set", set.step(), json!({"toHost.selectiveAuthentication": false})),
