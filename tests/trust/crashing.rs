@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use vertskommune_provider::testing::conformance::has_one_writer;
-use vertskommune_provider::testing::conformance::{Drive, Peer as _, survives_a_crash_at_every_write};
+use vertskommune_provider::testing::conformance::{
+    Drive, Peer as _, has_one_writer, survives_a_crash_at_every_write,
+};
+
+use vertskommune_provider::testing::system::Cut;
 
 use super::stage::Stage;
 
