@@ -87,7 +87,7 @@ fn onboarded(conditions: &mut Conditions<'_>, plan: &Plan, directory: Truth, why
             );
         }
         _ if !plan.is_converged() => {
-            conditions.set(ONBOARDED, false, "NotReady", "Our side is not done: see Ready")
+            conditions.set(ONBOARDED, false, "NotReady", "Our side is not done: see Ready");
         }
         Truth::True => conditions.set(ONBOARDED, true, "Onboarded", "All that the manifest asks for is done"),
         Truth::False => conditions.set(ONBOARDED, false, "DirectoryNotReady", why),
