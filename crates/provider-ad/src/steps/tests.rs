@@ -688,15 +688,26 @@ fn what_is_another_tenants_is_left_alone() {
 
 #[test]
 fn a_domain_that_was_made_anew_is_settled_by_people() {
-    hold([(
-        "another SID answers",
-        world(Whole, Absent),
-        |it| it.theirs().description.sid = "S-1-5-21-7-7-7".to_owned(),
-        &[
-            "refused at spec.directory: our trust with ibestad.test stands for the SID S-1-5-21-3633341636-3194244548-271816853, and that \
+    hold([
+        (
+            "another SID answers",
+            world(Whole, Absent),
+            |it| it.theirs().description.sid = "S-1-5-21-7-7-7".to_owned(),
+            &[
+                "refused at spec.directory: our trust with ibestad.test stands for the SID S-1-5-21-3633341636-3194244548-271816853, and that \
            domain has S-1-5-21-7-7-7: it was made anew, or another answers; remove the trust by hand when that is settled",
-        ],
-    )]);
+            ],
+        ),
+        (
+            "what others made is not spoken of as ours",
+            world(Foreign, Whole),
+            |it| it.host_trust().sid = Some("S-1-5-21-7-7-7".to_owned()),
+            &[
+                "refused at spec.directory: the trust of host.test with ibestad.test stands for the SID S-1-5-21-7-7-7, and the \
+               tenant's domain has S-1-5-21-3633341636-3194244548-271816853: settle which is the true one, and remove it by hand",
+            ],
+        ),
+    ]);
 }
 
 #[test]
