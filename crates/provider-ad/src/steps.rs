@@ -192,7 +192,9 @@ impl Maker<'_> {
         let is = |name: &str, word: &str| present.fields.get(name) == Some(&json!(word));
         let identities =
             self.signals.host.object.present().map(|object| &object.sid).zip(self.signals.sid.as_ref());
-        if let Some((stands, tells)) = identities.filter(|(stands, tells)| stands != tells) {
+        if let Some((stands, tells)) =
+            identities.filter(|(stands, tells)| stands != tells && !is(field::HOST, stand::FOREIGN))
+        {
             let message = format!(
                 "our trust with {} stands for the SID {stands}, and that domain has {tells}: it was made anew, or another answers; remove \
                  the trust by hand when that is settled",
