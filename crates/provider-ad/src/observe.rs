@@ -397,6 +397,7 @@ pub(crate) fn ticket(probed: &Probed) -> Option<Ticket> {
     match probed.ticket {
         protocol::Ticket::Ok => Some(Ticket::Had),
         protocol::Ticket::NotApplicable => None,
+        protocol::Ticket::OneSided => Some(Ticket::NoPartner),
         _ => Some(Ticket::Refused(probed.message.clone())),
     }
 }

@@ -128,6 +128,8 @@ pub enum Channel {
 pub enum Ticket {
     /// It was.
     Had,
+    /// The other side has no such trust, or its direction is not the mirror of this one's.
+    NoPartner,
     /// It was not, and why.
     Refused(String),
 }
@@ -357,7 +359,7 @@ pub enum Verdict {
 
 /// Judges it.
 pub fn judge(wanted: &Directory, signals: &Signals) -> Verdict {
-    let found = problems(wanted, signals);
+    let mut found = problems(wanted, signals);
     // What hinders the way tells more than that nobody is reached by it.
     if way(signals).is_empty() {
         for (which, end) in [(Which::Host, &signals.host), (Which::Tenant, &signals.tenant)] {
@@ -369,6 +371,13 @@ pub fn judge(wanted: &Directory, signals: &Signals) -> Verdict {
                 _ => {}
             }
         }
+    }
+    // What needs both sides shows that the one is missing which people have yet to make.
+    let is_awaited = !wanted.has_agent()
+        && (signals.host.channel == Some(Channel::NoPartner)
+            || signals.host.ticket == Some(Ticket::NoPartner));
+    if is_awaited {
+        found.retain(|it| !matches!(it, Problem::ChannelFailed(..) | Problem::TicketRefused(..)));
     }
     if !found.is_empty() {
         return Verdict::Troubled(found);
@@ -488,8 +497,14 @@ fn working(wanted: &Directory, signals: &Signals) -> Vec<Problem> {
     let [(_, host), (_, tenant)] = ends;
     // What was asked for on one side is for a service of the other.
     for (which, end) in [(Which::Tenant, host), (Which::Host, tenant)] {
-        if let Some(Ticket::Refused(why)) = &end.ticket {
-            found.push(Problem::TicketRefused(which, why.clone()));
+        match &end.ticket {
+            None | Some(Ticket::Had) => {}
+            Some(Ticket::NoPartner) => {
+                let why = "it has no such trust, or one whose direction is not the mirror of the other's"
+                    .to_owned();
+                found.push(Problem::TicketRefused(which, why));
+            }
+            Some(Ticket::Refused(why)) => found.push(Problem::TicketRefused(which, why.clone())),
         }
     }
     for ((which, end), access) in ends.into_iter().zip([&wanted.to_host, &wanted.to_tenant]) {
@@ -690,7 +705,9 @@ mod tests {
         signals.tenant = End::default();
         (signals.host.channel, signals.host.ticket) = (None, None);
         assert_eq!(judge(&wanted, &signals), Verdict::OurSideOnly);
-        signals.host.channel = Some(Channel::Well);
+        (signals.host.channel, signals.host.ticket) = (Some(Channel::NoPartner), Some(Ticket::NoPartner));
+        assert_eq!(judge(&wanted, &signals), Verdict::OurSideOnly, "the other is not made yet");
+        (signals.host.channel, signals.host.ticket) = (Some(Channel::Well), None);
         assert_eq!(judge(&wanted, &signals), Verdict::OurSideOnly, "one of the two ways");
         signals.host.ticket = Some(Ticket::Had);
         assert_eq!(judge(&wanted, &signals), Verdict::Valid, "both need both sides");
