@@ -19,12 +19,17 @@ run: install ## Starts the lab, applies tenants/ and shows the onboarding until 
 	cargo build --locked --package vertskommune --package fortios-simulator
 	tests/lab/demo $(CLUSTER)
 
+# Tests of the directories wait for controllers most of the time, so they run beside the others.
+DIRECTORY_TESTS = cargo test --locked --workspace --features vertskommune/testing --test directories --test trust
+
 test: install ## Runs every test, with the lab's real peers
 	@tests/lab/install directories
-	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) && export VERTSKOMMUNE_LAB_BIN && \
-	  cargo test --locked --workspace --features vertskommune/testing && tests/planted/run
+	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) && export VERTSKOMMUNE_LAB_BIN && $(DIRECTORY_TESTS) --no-run && \
+	  { $(DIRECTORY_TESTS) >target/directories.log 2>&1 & directories=$$!; trap 'kill $$directories 2>/dev/null || true' EXIT; \
+	  echo 'the tests of the directories run beside the others, see target/directories.log'; \
+	  cargo test --locked --workspace --features vertskommune/testing && tests/planted/run && \
+	  { wait $$directories || { cat target/directories.log; exit 1; }; } && trap - EXIT && grep '^test ' target/directories.log; }
 	tests/lab/smoke
-	tests/lab/directory/smoke quickly
 	cd tests/lab/vcenter && go test ./...
 	UNTIL=protected tests/lab/demo lab
 	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) BENCH_PART=backup BENCH_QUICKLY=1 \
@@ -51,6 +56,7 @@ format:
 
 clippy:
 	cargo clippy --locked --workspace --all-targets --features vertskommune/testing -- --deny warnings
+	cargo clippy --locked --workspace --test directories --test trust --features vertskommune/testing -- --deny warnings
 
 # What is generated is checked in, and must be what would be generated now.
 generated:

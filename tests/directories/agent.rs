@@ -32,6 +32,6 @@ fn its_tests_on_two_controllers_pass() {
     python.env("DIRECTORY_LAB", format!("bash {}", directories.way_in().unwrap().display()));
     python.env("DIRECTORY_LAB_DCS", "host ibestad");
     // All lines at which a call may die are tried by hand: they take a quarter of an hour.
-    python.env("DIRECTORY_LAB_EVERY", "8");
+    python.env("DIRECTORY_LAB_EVERY", "16");
     unittest(&mut python, "test_on_samba");
 }

@@ -35,8 +35,12 @@ async fn an_equal_trust_is_adopted_and_any_other_left_alone() {
     let (report, _) = stage.report(&drive).await;
     assert_eq!(report.word(), "OneSided");
 
-    // An equal one.
+    // An equal one, first of another installation, then of people.
     stage.ensure(tenant, "sor", secret, &json!({}));
+    assert_eq!(refused(&stage).await, "ConflictingTrust");
+    for side in [host, tenant] {
+        stage.run(side, "find /var/lib/vertskommune-directory -name '*.json' -delete", &[]);
+    }
     let plan = drive.look().await;
     assert!(plan.steps.iter().all(|it| it.step.class == Class::Adopt) && plan.steps.len() == 1, "{plan:#?}");
     drive.converge().await;

@@ -100,9 +100,9 @@ async fn what_people_and_deaths_leave_is_told_and_healed_where_that_harms_nobody
     for side in [tenant, host] {
         stage.ensure(side, "nord", "a-secret-that-both-have", &json!({}));
     }
-    let stale = word(&stage, &drive).await;
-    assert!(["StaleChannel", "Valid"].contains(&stale.as_str()), "{stale}");
-    becomes_valid(&drive, &format!("both made anew by hand ({stale})")).await;
+    let told = word(&stage, &drive).await;
+    assert!(["StaleChannel", "Valid"].contains(&told.as_str()), "{told}");
+    becomes_valid(&drive, &format!("both made anew by hand ({told})")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -385,6 +385,9 @@ pub fn judge(wanted: &Directory, signals: &Signals) -> Verdict {
     if signals.host.object.present().is_none() {
         return Verdict::NotMade;
     }
+    if is_awaited {
+        return Verdict::OurSideOnly;
+    }
     match unproven(wanted, signals) {
         None => Verdict::Valid,
         // A channel and a ticket need both sides, so that one that is well tells of the other, and one that was not had of nothing.
