@@ -24,7 +24,7 @@ async fn word(stage: &Stage, drive: &Drive<'_>) -> String {
 }
 
 /// Passes until it is valid, without a hand.
-async fn becomes_valid(drive: &Drive<'_>, after: &str) {
+pub(super) async fn becomes_valid(drive: &Drive<'_>, after: &str) {
     let begun = Instant::now();
     loop {
         let plan = drive.converge().await;
