@@ -201,6 +201,7 @@ pub struct DeletionPolicy {
     /// The firewall's rules and objects, which hold no data.
     pub firewall: Deletion,
     /// The trust, which holds no data.
+    #[serde(default)]
     pub directory: Deletion,
 }
 
