@@ -31,7 +31,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::time::timeout_at;
 use vertskommune_core::difference::Difference;
 use vertskommune_core::host::Host;
 use vertskommune_core::names::{Installation, ProviderName, ResourceId, TenantName};
@@ -42,6 +41,7 @@ use vertskommune_core::step::Step;
 use vertskommune_core::violation::Violation;
 use vertskommune_provider::{
     Applied, Changes, Checked, Claim, Ctx, Domain, Inputs, Plugin, Proposal, Provider, ProviderError,
+    one_by_one,
 };
 
 use crate::agent::{Address, Agent};
@@ -159,10 +159,7 @@ impl Provider for HostDirectory {
         scope: &'a Scope,
         ctx: &'a Ctx,
     ) -> BoxFuture<'a, Result<Observation, ProviderError>> {
-        Box::pin(async move {
-            let late = |_| Err(ProviderError::Timeout("the sweep did not end in time".to_owned()));
-            timeout_at(ctx.deadline, self.look(scope, ctx)).await.unwrap_or_else(late)
-        })
+        Box::pin(ctx.in_time("the sweep did not end in time", self.look(scope, ctx)))
     }
 
     fn changed<'a>(&'a self, ctx: &'a Ctx) -> BoxFuture<'a, Result<Changes, ProviderError>> {
@@ -170,18 +167,7 @@ impl Provider for HostDirectory {
     }
 
     fn apply<'a>(&'a self, steps: &'a [Step], ctx: &'a Ctx) -> BoxFuture<'a, Vec<Applied>> {
-        Box::pin(async move {
-            let mut outcomes = Vec::new();
-            for step in steps {
-                let applied = self.carry_out_step(step, ctx).await;
-                let is_done = applied == Applied::Done;
-                outcomes.push(applied);
-                if !is_done {
-                    break;
-                }
-            }
-            outcomes
-        })
+        Box::pin(one_by_one(steps, |step| self.carry_out_step(step, ctx)))
     }
 
     fn preflight<'a>(&'a self, ctx: &'a Ctx) -> BoxFuture<'a, Vec<Checked>> {
@@ -189,9 +175,6 @@ impl Provider for HostDirectory {
     }
 
     fn claim<'a>(&'a self, claim: &'a Claim, ctx: &'a Ctx) -> BoxFuture<'a, Result<(), ProviderError>> {
-        Box::pin(async move {
-            let late = |_| Err(ProviderError::Timeout("the claim was not answered in time".to_owned()));
-            timeout_at(ctx.deadline, self.hold_claim(claim, ctx)).await.unwrap_or_else(late)
-        })
+        Box::pin(ctx.in_time("the claim was not answered in time", self.hold_claim(claim, ctx)))
     }
 }

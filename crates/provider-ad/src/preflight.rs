@@ -32,10 +32,10 @@ impl HostDirectory {
                     ProviderError::Unreachable { .. } | ProviderError::Timeout(_) => "reachability",
                     _ => "agent",
                 };
-                vec![line(what, Err(error.to_string()))]
+                vec![Checked::new(what, Err(error.to_string()))]
             }
         };
-        lines.push(line("ldap", read));
+        lines.push(Checked::new("ldap", read));
         lines
     }
 }
@@ -65,14 +65,10 @@ fn of_agent(told: &Told) -> Vec<Checked> {
         ))
     };
     vec![
-        line("identity", Ok(format!("{}, {}", description.domain, description.sid))),
-        line("agent", Ok(observe::version(told))),
-        line("role", pdc),
-        line("partners", partners),
-        line("clock", clock),
+        Checked::new("identity", Ok(format!("{}, {}", description.domain, description.sid))),
+        Checked::new("agent", Ok(observe::version(told))),
+        Checked::new("role", pdc),
+        Checked::new("partners", partners),
+        Checked::new("clock", clock),
     ]
-}
-
-fn line(what: &str, result: Result<String, String>) -> Checked {
-    Checked { what: what.to_owned(), result }
 }

@@ -27,15 +27,15 @@ impl SecondRoom {
                     ProviderError::Unreachable { .. } | ProviderError::Timeout(_) => "reachability",
                     _ => "agent",
                 };
-                lines.insert(0, line(what, Err(error.to_string())));
+                lines.insert(0, Checked::new(what, Err(error.to_string())));
                 return lines;
             }
         };
         let mut all = vec![
-            line("identity", Ok(format!("host key {}", self.settings.host_key.fingerprint()))),
-            line("agent", agent(&description)),
-            line("clock", clock(&description, Timestamp::now())),
-            line(
+            Checked::new("identity", Ok(format!("host key {}", self.settings.host_key.fingerprint()))),
+            Checked::new("agent", agent(&description)),
+            Checked::new("clock", clock(&description, Timestamp::now())),
+            Checked::new(
                 "room",
                 Ok(format!(
                     "{} free of {} on {}",
@@ -44,14 +44,14 @@ impl SecondRoom {
                     description.file_system
                 )),
             ),
-            line(
+            Checked::new(
                 "quota",
                 match &description.quota_problem {
                     None => Ok("a quota binds".to_owned()),
                     Some(problem) => Err(problem.clone()),
                 },
             ),
-            line(
+            Checked::new(
                 "keeper",
                 match &description.keeper {
                     Some(_) => Ok("it has run".to_owned()),
@@ -77,17 +77,17 @@ impl SecondRoom {
         let program = self.settings.ssh.clone();
         let ssh = tokio::task::spawn_blocking(move || Stock::version(&program)).await;
         vec![
-            line(
+            Checked::new(
                 "restic",
                 restic.map(|restic| restic.version().to_string()).map_err(|error| error.to_string()),
             ),
-            line(
+            Checked::new(
                 "age",
                 sealed
                     .map(|_| "seals for the escrow recipient".to_owned())
                     .map_err(|error| error.to_string()),
             ),
-            line(
+            Checked::new(
                 "ssh",
                 ssh.map_err(|error| error.to_string()).flatten().map_err(|said| {
                     format!(
@@ -120,8 +120,4 @@ fn clock(description: &Description, now: Timestamp) -> Result<String, String> {
     } else {
         Err(format!("it is {now:.0} here and {theirs:.0} there: set the clock right that is wrong"))
     }
-}
-
-fn line(what: &str, result: Result<String, String>) -> Checked {
-    Checked { what: what.to_owned(), result }
 }

@@ -427,10 +427,7 @@ impl Provider for Fortigate {
         scope: &'a Scope,
         ctx: &'a Ctx,
     ) -> BoxFuture<'a, Result<Observation, ProviderError>> {
-        Box::pin(async move {
-            let late = |_| Err(ProviderError::Timeout("the look did not end in time".to_owned()));
-            timeout_at(ctx.deadline, self.look(scope, ctx)).await.unwrap_or_else(late)
-        })
+        Box::pin(ctx.in_time("the look did not end in time", self.look(scope, ctx)))
     }
 
     fn changed<'a>(&'a self, ctx: &'a Ctx) -> BoxFuture<'a, Result<Changes, ProviderError>> {
@@ -449,10 +446,7 @@ impl Provider for Fortigate {
     }
 
     fn records<'a>(&'a self, ctx: &'a Ctx) -> BoxFuture<'a, Result<Vec<Record>, ProviderError>> {
-        Box::pin(async move {
-            let late = |_| Err(ProviderError::Timeout("the revisions were not listed in time".to_owned()));
-            timeout_at(ctx.deadline, self.list_records(ctx)).await.unwrap_or_else(late)
-        })
+        Box::pin(ctx.in_time("the revisions were not listed in time", self.list_records(ctx)))
     }
 
     fn recorded<'a>(
@@ -461,16 +455,10 @@ impl Provider for Fortigate {
         tenant: &'a TenantName,
         ctx: &'a Ctx,
     ) -> BoxFuture<'a, Result<Recorded, ProviderError>> {
-        Box::pin(async move {
-            let late = |_| Err(ProviderError::Timeout("the revision was not read in time".to_owned()));
-            timeout_at(ctx.deadline, self.read_record(record, tenant, ctx)).await.unwrap_or_else(late)
-        })
+        Box::pin(ctx.in_time("the revision was not read in time", self.read_record(record, tenant, ctx)))
     }
 
     fn claim<'a>(&'a self, claim: &'a Claim, ctx: &'a Ctx) -> BoxFuture<'a, Result<(), ProviderError>> {
-        Box::pin(async move {
-            let late = |_| Err(ProviderError::Timeout("the claim was not answered in time".to_owned()));
-            timeout_at(ctx.deadline, self.hold_claim(claim, ctx)).await.unwrap_or_else(late)
-        })
+        Box::pin(ctx.in_time("the claim was not answered in time", self.hold_claim(claim, ctx)))
     }
 }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
-use tokio::time::timeout_at;
 use vertskommune_core::backup::facts::{Hindrance, Obstacle};
 use vertskommune_core::names::{ResourceId, ResourceKey, TenantName};
 use vertskommune_core::observation::Scope;
@@ -52,10 +51,7 @@ impl Exports for Vsphere {
         wanted: &'a Wanted,
         ctx: &'a Ctx,
     ) -> BoxFuture<'a, Result<Box<dyn Export>, ExportError>> {
-        Box::pin(async move {
-            let late = |_| Err(ProviderError::Timeout("the export was not open in time".to_owned()).into());
-            timeout_at(ctx.deadline, self.begin(wanted, ctx)).await.unwrap_or_else(late)
-        })
+        Box::pin(ctx.in_time("the export was not open in time", self.begin(wanted, ctx)))
     }
 
     fn tidy<'a>(
@@ -63,10 +59,7 @@ impl Exports for Vsphere {
         tenant: &'a TenantName,
         ctx: &'a Ctx,
     ) -> BoxFuture<'a, Result<usize, ProviderError>> {
-        Box::pin(async move {
-            let late = |_| Err(ProviderError::Timeout("not all was removed in time".to_owned()));
-            timeout_at(ctx.deadline, self.tidy_up(tenant, ctx)).await.unwrap_or_else(late)
-        })
+        Box::pin(ctx.in_time("not all was removed in time", self.tidy_up(tenant, ctx)))
     }
 }
 

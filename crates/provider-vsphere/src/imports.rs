@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::time::timeout_at;
 use vertskommune_core::observation::Scope;
 use vertskommune_provider::{Ctx, Import, Imports, NewServer, ProviderError};
 use vsphere_client::{LeaseError, LeaseTimeouts, Mor, Scope as Within, Select};
@@ -37,10 +36,7 @@ impl Imports for Vsphere {
         wanted: &'a NewServer,
         ctx: &'a Ctx,
     ) -> BoxFuture<'a, Result<Box<dyn Import>, ProviderError>> {
-        Box::pin(async move {
-            let late = |_| Err(ProviderError::Timeout("the machine was not made in time".to_owned()));
-            timeout_at(ctx.deadline, self.make(wanted, ctx)).await.unwrap_or_else(late)
-        })
+        Box::pin(ctx.in_time("the machine was not made in time", self.make(wanted, ctx)))
     }
 }
 

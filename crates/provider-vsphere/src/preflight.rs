@@ -89,25 +89,25 @@ impl Vsphere {
                     ProviderError::NoSight(_) => "places",
                     _ => "reachability",
                 };
-                return vec![line(what, Err(error.to_string()))];
+                return vec![Checked::new(what, Err(error.to_string()))];
             }
         };
         let mut lines = vec![
-            line("identity", Ok(format!("vCenter {}", self.host.identity))),
-            line("version", version(&session.version)),
-            line("places", Ok("folder, resource pool, cluster and switch are there".to_owned())),
+            Checked::new("identity", Ok(format!("vCenter {}", self.host.identity))),
+            Checked::new("version", version(&session.version)),
+            Checked::new("places", Ok("folder, resource pool, cluster and switch are there".to_owned())),
         ];
-        lines.push(line(
+        lines.push(Checked::new(
             "datastores",
             all_there(self.settings.all_datastores(), |name| session.layout.datastores.contains_key(name)),
         ));
-        lines.push(line(
+        lines.push(Checked::new(
             "templates",
             all_there(self.settings.templates.keys().map(String::as_str), |name| {
                 session.layout.templates.contains_key(name)
             }),
         ));
-        lines.push(line("privileges", self.privileges(&session).await));
+        lines.push(Checked::new("privileges", self.privileges(&session).await));
         lines
     }
 
@@ -148,10 +148,6 @@ fn places(session: &Session, root: &Mor, place: Place) -> Vec<Mor> {
         Place::Datastores => layout.datastores.values().cloned().collect(),
         Place::Templates => layout.templates.values().cloned().collect(),
     }
-}
-
-fn line(what: &str, result: Result<String, String>) -> Checked {
-    Checked { what: what.to_owned(), result }
 }
 
 fn version(version: &str) -> Result<String, String> {

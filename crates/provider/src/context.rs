@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::ProviderError;
@@ -32,6 +32,19 @@ impl Ctx {
             return Err(ProviderError::NotPermitted("the process is stopping".to_owned()));
         }
         self.permit.check().map_err(|fenced| ProviderError::NotPermitted(fenced.to_string()))
+    }
+
+    /// Does the work until the call must have ended. `late` is for people.
+    ///
+    /// # Errors
+    /// Those of the work; [`ProviderError::Timeout`] where it did not end in time.
+    pub async fn in_time<T, E: From<ProviderError>>(
+        &self,
+        late: &str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let late = |_| Err(ProviderError::Timeout(late.to_owned()).into());
+        timeout_at(self.deadline, work).await.unwrap_or_else(late)
     }
 }
 

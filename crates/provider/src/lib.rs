@@ -147,6 +147,23 @@ pub enum Applied {
     Failed(ProviderError),
 }
 
+/// Carries out steps one after the other, for a system without transactions: the first that is not done ends it.
+pub async fn one_by_one<'a, F: Future<Output = Applied>>(
+    steps: &'a [Step],
+    carry_out: impl Fn(&'a Step) -> F,
+) -> Vec<Applied> {
+    let mut outcomes = Vec::new();
+    for step in steps {
+        let applied = carry_out(step).await;
+        let is_done = applied == Applied::Done;
+        outcomes.push(applied);
+        if !is_done {
+            break;
+        }
+    }
+    outcomes
+}
+
 /// One line of `preflight`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checked {
@@ -154,4 +171,11 @@ pub struct Checked {
     pub what: String,
     /// What was found, or what is wrong and what would help.
     pub result: Result<String, String>,
+}
+
+impl Checked {
+    /// A line.
+    pub fn new(what: &str, result: Result<String, String>) -> Self {
+        Self { what: what.to_owned(), result }
+    }
 }
