@@ -55,6 +55,16 @@ impl Truth {
     }
 }
 
+impl From<&Condition> for Truth {
+    fn from(said: &Condition) -> Self {
+        match said.status.as_str() {
+            "True" => Self::True,
+            "False" => Self::False,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 impl From<bool> for Truth {
     fn from(holds: bool) -> Self {
         if holds { Self::True } else { Self::False }

@@ -15,7 +15,8 @@ use vertskommune_core::transfer::{Failed, Underway};
 use vertskommune_core::violation::Violation;
 
 use crate::conditions::{
-    Conditions, FIREWALL_READY, READY, SERVERS_READY, Truth, UP_TO_DATE, cut, whole_second,
+    BACKUP_READY, Conditions, DIRECTORY_READY, FIREWALL_READY, ONBOARDED, PROTECTED, READY, SERVERS_READY,
+    Truth, UP_TO_DATE, cut, find, whole_second,
 };
 use crate::tenant::{Counts, PlanStatus, StepStatus, TenantStatus, WaitingStatus};
 use crate::{REQUESTED_AT, Tenant};
@@ -66,9 +67,7 @@ pub fn status(previous: Option<&TenantStatus>, input: &StatusInput<'_>, now: Tim
     let (message, servers, firewall, backup, directory, plan) = match input.outcome {
         Outcome::Refused(violations) => {
             let message = refused(violations);
-            say_refused(&mut conditions, &message);
-            backup::say_refused(&mut conditions, &before);
-            directory::say_refused(&mut conditions, &before);
+            say_refused(&mut conditions, &message, &before);
             (message, before.servers, before.firewall, before.backup, before.directory, None)
         }
         Outcome::Planned(plan) => {
@@ -133,16 +132,15 @@ fn refused(violations: &[Violation]) -> String {
     }
 }
 
-fn say_refused(conditions: &mut Conditions<'_>, message: &str) {
+/// A refused manifest says nothing of what is there, which is still shown.
+fn say_refused(conditions: &mut Conditions<'_>, message: &str, before: &TenantStatus) {
     conditions.set(READY, false, "Refused", message);
     conditions.stalled("Refused", message);
-    for kind in [SERVERS_READY, UP_TO_DATE] {
-        conditions.set(
-            kind,
-            Truth::Unknown,
-            "Refused",
-            "The manifest was refused, so nothing is compared with it",
-        );
+    let said = |kind: &&str| find(&before.conditions, kind).is_some();
+    let others = [BACKUP_READY, PROTECTED, DIRECTORY_READY, ONBOARDED].into_iter().filter(said);
+    for kind in [SERVERS_READY, UP_TO_DATE].into_iter().chain(others) {
+        let message = "The manifest was refused, so nothing is compared with it";
+        conditions.set(kind, Truth::Unknown, "Refused", message);
     }
 }
 

@@ -25,12 +25,7 @@ pub(super) fn say(
     // After a start what was said before stands until the second room has been looked at.
     let said = find(&before.conditions, PROTECTED).filter(|_| report.is_not_yet_observed());
     if let Some(said) = said {
-        let truth = match said.status.as_str() {
-            "True" => Truth::True,
-            "False" => Truth::False,
-            _ => Truth::Unknown,
-        };
-        conditions.set(PROTECTED, truth, &said.reason, &said.message);
+        conditions.set(PROTECTED, said, &said.reason, &said.message);
         return before.backup.clone();
     }
     let truth = match report.verdict {
@@ -42,16 +37,6 @@ pub(super) fn say(
     // What lies there is not seen, which does not make it nothing.
     let said = before.backup.as_ref().filter(|_| report.knows_nothing());
     Some(said.cloned().unwrap_or_else(|| known(report)))
-}
-
-/// A refused manifest says nothing of what lies in the second room, which is still shown.
-pub(super) fn say_refused(conditions: &mut Conditions<'_>, before: &TenantStatus) {
-    for kind in [BACKUP_READY, PROTECTED] {
-        if find(&before.conditions, kind).is_some() {
-            let message = "The manifest was refused, so nothing is compared with it";
-            conditions.set(kind, Truth::Unknown, "Refused", message);
-        }
-    }
 }
 
 /// Whether nothing came after a failure that makes it a thing of the past.

@@ -23,30 +23,13 @@ pub(super) fn say(
     // After a start what was said before stands until the directories have been looked at.
     let said = find(&before.conditions, DIRECTORY_READY).filter(|_| report.is_not_yet_observed());
     let (truth, reason, message) = match said {
-        Some(said) => {
-            let truth = match said.status.as_str() {
-                "True" => Truth::True,
-                "False" => Truth::False,
-                _ => Truth::Unknown,
-            };
-            (truth, said.reason.clone(), said.message.clone())
-        }
+        Some(said) => (said.into(), said.reason.clone(), said.message.clone()),
         None => told(plan, report),
     };
     conditions.set(DIRECTORY_READY, truth, &reason, &message);
     onboarded(conditions, plan, truth, &message);
     let kept = said.and(before.directory.clone());
     Some(kept.unwrap_or_else(|| known(report, &reason)))
-}
-
-/// A refused manifest says nothing of the trust that stands.
-pub(super) fn say_refused(conditions: &mut Conditions<'_>, before: &TenantStatus) {
-    for kind in [DIRECTORY_READY, ONBOARDED] {
-        if find(&before.conditions, kind).is_some() {
-            let message = "The manifest was refused, so nothing is compared with it";
-            conditions.set(kind, Truth::Unknown, "Refused", message);
-        }
-    }
 }
 
 fn told(plan: &Plan, report: &Report) -> (Truth, String, String) {
