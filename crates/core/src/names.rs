@@ -15,6 +15,32 @@ pub fn is_label(text: &str) -> bool {
     ends && text.bytes().all(|c| inner(c) || c == b'-')
 }
 
+/// Whether it is the DNS name of a domain or a host, with a domain of its own. The last label is not all digits, else an address would
+/// be a name, and Kerberos knows names alone.
+pub fn is_domain_name(text: &str) -> bool {
+    let labels: Vec<_> = text.split('.').collect();
+    let is_number = |label: &&str| label.bytes().all(|c| c.is_ascii_digit());
+    labels.len() > 1
+        && text.len() <= 253
+        && labels.iter().all(|label| label.len() <= 63 && is_label(label))
+        && !labels.last().is_some_and(is_number)
+}
+
+/// The longest NetBIOS name.
+pub const NETBIOS: usize = 15;
+
+/// Whether it is the NetBIOS name of a domain, in capitals.
+pub fn is_netbios_name(text: &str) -> bool {
+    text.len() <= NETBIOS && text == text.to_ascii_uppercase() && is_label(&text.to_ascii_lowercase())
+}
+
+/// Whether it is the SID of a domain, with its numbers as they are written and in no other way: it is compared as text.
+pub fn is_domain_sid(text: &str) -> bool {
+    let parts: Option<Vec<_>> = text.strip_prefix("S-1-5-21-").map(|rest| rest.split('-').collect());
+    let is_number = |part: &&str| part.parse::<u32>().is_ok_and(|number| number.to_string() == **part);
+    parts.is_some_and(|parts| parts.len() == 3 && parts.iter().all(is_number))
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*

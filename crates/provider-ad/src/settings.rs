@@ -1,12 +1,12 @@
 //! What a `HostProvider` says to this plugin: where the host's directory is, whom to trust there, and what the tenants' side has to
 //! know of it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use serde::Deserialize;
 use ssh_session::HostKey;
 use vertskommune_core::host::Host;
-use vertskommune_core::names::is_label;
+use vertskommune_core::names::{is_domain_name, is_domain_sid, is_netbios_name};
 use vertskommune_core::violation::Violation;
 use vertskommune_provider_ssh::address;
 
@@ -120,25 +120,19 @@ fn check(written: &Written, wrong: &mut impl FnMut(&str, String)) {
     let names = written.controllers.iter().enumerate();
     let names = names.map(|(i, name)| (format!("controllers[{i}]"), name));
     for (field, name) in [("domain".to_owned(), &written.domain)].into_iter().chain(names) {
-        if !is_domain(name) {
+        if !is_domain_name(name) {
             let message = format!("{name:?} is no DNS name in lower case: write such as host.no");
             wrong(&format!("spec.settings.{field}"), message);
         }
     }
     let netbios = &written.netbios_name;
-    let upper = *netbios == netbios.to_ascii_uppercase();
-    if !upper || netbios.len() > 15 || !is_label(&netbios.to_ascii_lowercase()) {
+    if !is_netbios_name(netbios) {
         let message =
             format!("{netbios:?} is no NetBIOS name: write at most 15 capitals, digits and hyphens");
         wrong("spec.settings.netbiosName", message);
     }
     let sid = &written.domain_sid;
-    // As a number is written, and no other way: it is compared as text.
-    let is_number = |part: &str| part.parse::<u32>().is_ok_and(|number| number.to_string() == part);
-    let is_sid = sid
-        .strip_prefix("S-1-5-21-")
-        .is_some_and(|rest| rest.split('-').count() == 3 && rest.split('-').all(is_number));
-    if !is_sid {
+    if !is_domain_sid(sid) {
         let message =
             format!("{sid:?} is no SID of a domain: write such as S-1-5-21-1-2-3, as Get-ADDomain shows it");
         wrong("spec.settings.domainSid", message);
@@ -151,7 +145,7 @@ fn check(written: &Written, wrong: &mut impl FnMut(&str, String)) {
         }
     }
     if let Some(ldap) = &written.ldap {
-        if !is_domain(&ldap.server) {
+        if !is_domain_name(&ldap.server) {
             let message =
                 format!("{:?} is no DNS name: write the one that stands in its certificate", ldap.server);
             wrong("spec.settings.ldap.server", message);
@@ -191,14 +185,6 @@ fn place(text: &str) -> Option<(String, u16)> {
     let with_port = text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
     let (host, port) = address(&format!("ssh://{text}"))?;
     Some((host, if with_port { port } else { LDAPS }))
-}
-
-/// A DNS name of several labels, and no address.
-pub(crate) fn is_domain(name: &str) -> bool {
-    name.len() <= 253
-        && name.parse::<Ipv4Addr>().is_err()
-        && name.split('.').count() > 1
-        && name.split('.').all(|it| it.len() <= 63 && is_label(it))
 }
 
 #[cfg(test)]

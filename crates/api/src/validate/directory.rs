@@ -1,7 +1,9 @@
 //! The directory of a tenant: its trust with the host's.
 
 use vertskommune_core::directory::{Access, Directory, Partner, TrustKind};
-use vertskommune_core::names::{ProviderName, is_label};
+use vertskommune_core::names::{
+    NETBIOS, ProviderName, is_domain_name, is_domain_sid, is_label, is_netbios_name,
+};
 
 use super::address;
 use super::fields::Fields;
@@ -9,9 +11,6 @@ use super::server::is_computer_name;
 use crate::rules::{MAX_ALLOWED, MAX_CONTROLLERS};
 use crate::tenant::directory as written;
 use crate::tenant::directory::{PartnerMode, Side, TrustType};
-
-/// The longest NetBIOS name.
-const NETBIOS: usize = 15;
 
 /// The directory that is written; what is wrong with it is noted.
 pub(super) fn directory(written: &written::Directory, fields: &mut Fields) -> Option<Directory> {
@@ -67,28 +66,19 @@ fn at(field: &str) -> String {
 
 /// A DNS name of several labels, and no address: Kerberos knows names alone.
 fn domain(field: &str, text: &str, example: &str, fields: &mut Fields) {
-    let labels: Vec<_> = text.split('.').collect();
-    let is_address = text.parse::<std::net::Ipv4Addr>().is_ok();
-    let formed = labels.len() > 1
-        && text.len() <= 253
-        && labels.iter().all(|it| it.len() <= 63 && is_label(it))
-        && !is_address;
     let message = format!(
         "{text:?} is no DNS name: write labels of lower-case letters, digits and hyphens, such as {example}"
     );
-    fields.must(formed, field, message);
+    fields.must(is_domain_name(text), field, message);
 }
 
 fn netbios(written: &written::Directory, fields: &mut Fields) -> String {
     let field = at("netbiosName");
     if let Some(name) = &written.netbios_name {
-        let formed = name.len() <= NETBIOS
-            && *name == name.to_ascii_uppercase()
-            && is_label(&name.to_ascii_lowercase());
         let message = format!(
             "{name:?} is no NetBIOS name: write at most 15 capitals, digits and hyphens, as `nltest /dsgetdc:` shows it"
         );
-        fields.must(formed, &field, message);
+        fields.must(is_netbios_name(name), &field, message);
         return name.clone();
     }
     let label = written.domain.split('.').next().unwrap_or_default();
@@ -112,13 +102,6 @@ fn sid(written: &written::Directory, fields: &mut Fields) -> Option<String> {
         format!("{sid:?} is no SID of a domain: write such as S-1-5-21-1-2-3, as Get-ADDomain shows it");
     fields.must(is_domain_sid(sid), &field, message);
     Some(sid.clone())
-}
-
-fn is_domain_sid(text: &str) -> bool {
-    let parts = text.strip_prefix("S-1-5-21-").map(|rest| rest.split('-').collect::<Vec<_>>());
-    // As a number is written, and no other way: it is compared as text.
-    let is_number = |part: &&str| part.parse::<u32>().is_ok_and(|number| number.to_string() == **part);
-    parts.is_some_and(|parts| parts.len() == 3 && parts.iter().all(is_number))
 }
 
 /// The access to the host's services, and that to the tenant's.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use vertskommune_core::names::{Installation, is_label};
+use vertskommune_core::names::{Installation, is_domain_name, is_label};
 
 /// The direction of a trust as the agents' protocol writes it, seen from the directory of the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ impl FromStr for Partner {
 
     fn from_str(text: &str) -> Result<Self, BadPartner> {
         let (domain, ways) = text.split_once('=').ok_or(BadPartner::Form)?;
-        if !is_domain(domain) {
+        if !is_domain_name(domain) {
             return Err(BadPartner::Domain);
         }
         let way = |word: &str| Way::ALL.into_iter().find(|way| way.word() == word);
@@ -76,15 +76,6 @@ impl FromStr for Partner {
             ways.split(',').map(|word| way(word).ok_or(BadPartner::Direction)).collect::<Result<_, _>>()?;
         Ok(Self { domain: domain.to_owned(), ways })
     }
-}
-
-/// As the agents take it. The last label has a letter, else an address would be a name.
-fn is_domain(text: &str) -> bool {
-    let labels: Vec<_> = text.split('.').collect();
-    labels.len() > 1
-        && text.len() <= 253
-        && labels.iter().all(|label| label.len() <= 63 && is_label(label))
-        && labels.last().is_some_and(|last| !last.bytes().all(|c| c.is_ascii_digit()))
 }
 
 /// What the domain's administrators allow: the file that the agent reads at every call. Its text is the file's.
@@ -134,7 +125,7 @@ impl AllowList {
     pub fn parse(text: &str) -> Result<Self, BadAllowList> {
         let list: Self = serde_json::from_str(text).map_err(|error| BadAllowList(Some(error)))?;
         let formed = list.installations.iter().all(|(name, allowed)| {
-            name.len() <= 63 && is_label(name) && allowed.partners.keys().all(|domain| is_domain(domain))
+            name.len() <= 63 && is_label(name) && allowed.partners.keys().all(|domain| is_domain_name(domain))
         });
         if formed { Ok(list) } else { Err(BadAllowList(None)) }
     }
