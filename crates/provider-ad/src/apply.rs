@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
 use vertskommune_core::directory::health::Refused;
-use vertskommune_core::directory::{Direction, Directory, Partner};
+use vertskommune_core::directory::{Direction, TrustKind};
+use vertskommune_core::facts::Facts;
 use vertskommune_core::names::TenantName;
 use vertskommune_core::resource::Value;
 use vertskommune_core::step::Step;
@@ -15,8 +16,9 @@ use crate::agent::Agent;
 use crate::expand::{read_direction, read_kind};
 use crate::failure::{AskError, of_refusal, word};
 use crate::observe::Known;
-use crate::protocol::{Ask, Ensure, Secret};
+use crate::protocol::{Ask, Ensure, Refusal, Secret};
 use crate::schema::{field, side, stand};
+use crate::settings::Settings;
 use crate::steps::{operation, which};
 
 /// The entry of a Secret with what both administrations have agreed on.
@@ -29,7 +31,7 @@ enum Stop {
     /// Something failed.
     Failed(ProviderError),
     /// That side refused.
-    Refused(&'static str, crate::protocol::Refusal),
+    Refused(&'static str, Refusal),
 }
 
 impl From<ProviderError> for Stop {
@@ -80,7 +82,7 @@ impl HostDirectory {
     async fn step(&self, step: &Step, ctx: &Ctx) -> Result<(), Stop> {
         let order = self.order(step)?;
         if step.operation == operation::HEAL {
-            return self.heal(&order, ctx).await;
+            return self.each_side(&order, ctx, |it, of| Ok(it.healing(&order, of))).await;
         }
         let seen = self.see(&order, ctx).await?;
         for (name, expected) in &step.expects {
@@ -140,28 +142,26 @@ impl HostDirectory {
     }
 
     /// The trust's fields as they are now.
-    async fn see(
-        &self,
-        order: &Order<'_>,
-        ctx: &Ctx,
-    ) -> Result<vertskommune_core::facts::Facts, ProviderError> {
+    async fn see(&self, order: &Order<'_>, ctx: &Ctx) -> Result<Facts, Stop> {
+        let wanted = self.state().wanted.get(order.tenant).cloned();
+        let wanted =
+            wanted.ok_or_else(|| Stop::NotSent("no manifest asks for a trust any more".to_owned()))?;
         let other = async {
             match &order.partner {
-                Some(agent) => Ok(Some(Ok(self.told(agent, ctx).await?))),
+                Some(agent) => self.told(agent, ctx).await.map(Some),
                 None => Ok(None),
             }
         };
         let (host, theirs) = futures::try_join!(self.host_told(ctx), other)?;
-        let told = theirs.as_ref().and_then(|it: &Result<_, _>| it.as_ref().ok());
-        let told_sid = told.map(|told: &crate::observe::Told| told.description.sid.clone());
-        if let (Some(expected), Some(found)) = (&order.sid, told_sid)
-            && *expected != found
-            && order.step.operation != operation::REMOVE
+        let removes = order.step.operation == operation::REMOVE;
+        if let (Some(expected), Some(told)) = (&order.sid, &theirs)
+            && *expected != told.description.sid
+            && !removes
         {
-            return Err(ProviderError::Misidentified { expected: expected.clone(), found });
+            let (expected, found) = (expected.clone(), told.description.sid.clone());
+            return Err(ProviderError::Misidentified { expected, found }.into());
         }
-        let wanted = self.state().wanted.get(order.tenant).cloned();
-        let wanted = wanted.unwrap_or_else(|| order.directory(&self.host.name));
+        let theirs = theirs.map(Ok);
         let known = Known {
             tenant: order.tenant,
             wanted: &wanted,
@@ -215,8 +215,8 @@ impl HostDirectory {
     /// The other side as this one sees it: domain, NetBIOS name, SID.
     fn partner_of(&self, order: &Order<'_>, of: &str) -> Result<(String, String, String), ProviderError> {
         if of == side::TENANT {
-            let Settings { domain, netbios, sid } = Settings::of(self);
-            return Ok((domain, netbios, sid));
+            let Settings { domain, netbios, sid, .. } = &self.settings;
+            return Ok((domain.clone(), netbios.clone(), sid.clone()));
         }
         let sid = order.sid.clone().ok_or_else(|| {
             ProviderError::Refused(
@@ -279,21 +279,15 @@ impl HostDirectory {
         if of == side::HOST { order.domain.clone() } else { self.settings.domain.clone() }
     }
 
-    async fn remove_side(&self, order: &Order<'_>, of: &str, ctx: &Ctx) -> Result<(), Stop> {
+    async fn remove_side(&self, order: &Order<'_>, of: &'static str, ctx: &Ctx) -> Result<(), Stop> {
         let (domain, _, sid) = self.partner_of(order, of)?;
         self.ask(order, of, Ask::Remove { tenant: order.tenant.to_string(), domain, sid }, ctx).await
     }
 
-    async fn heal(&self, order: &Order<'_>, ctx: &Ctx) -> Result<(), Stop> {
-        for of in [side::HOST, side::TENANT] {
-            if names(order.step, field::SIDES, of) {
-                // What it was tried for counts, whatever comes of it.
-                self.state().healed.insert((order.tenant.clone(), which(of)), Timestamp::now());
-                let domain = self.partner_domain(order, of);
-                self.ask(order, of, Ask::Heal { domain }, ctx).await?;
-            }
-        }
-        Ok(())
+    /// That it was tried counts, whatever comes of it.
+    fn healing(&self, order: &Order<'_>, of: &str) -> Ask {
+        self.state().healed.insert((order.tenant.clone(), which(of)), Timestamp::now());
+        Ask::Heal { domain: self.partner_domain(order, of) }
     }
 
     /// The same on each of the step's sides.
@@ -317,60 +311,15 @@ impl HostDirectory {
     }
 
     /// Asks one side for what changes it.
-    async fn ask(&self, order: &Order<'_>, of: &str, ask: Ask, ctx: &Ctx) -> Result<(), Stop> {
+    async fn ask(&self, order: &Order<'_>, of: &'static str, ask: Ask, ctx: &Ctx) -> Result<(), Stop> {
         let agent = self.agent_of(order, of);
         let agent = agent
             .ok_or_else(|| ProviderError::Refused("the tenant's side has no agent of ours".to_owned()))?;
         ctx.permit()?;
-        let by = if of == side::HOST { side::HOST } else { side::TENANT };
         match agent.ask(ask, ctx).await {
             Ok(_) => Ok(()),
             Err(AskError::Failed(error)) => Err(error.into()),
-            Err(AskError::Refused(refusal)) => Err(Stop::Refused(by, refusal)),
-        }
-    }
-}
-
-/// What the tenants' sides are told of the host's.
-struct Settings {
-    domain: String,
-    netbios: String,
-    sid: String,
-}
-
-impl Settings {
-    fn of(directory: &HostDirectory) -> Self {
-        let settings = &directory.settings;
-        Self { domain: settings.domain.clone(), netbios: settings.netbios.clone(), sid: settings.sid.clone() }
-    }
-}
-
-impl Order<'_> {
-    /// The trust as far as the step tells of it: enough to see what stands.
-    fn directory(&self, provider: &vertskommune_core::names::ProviderName) -> Directory {
-        let endpoint = text(self.step, field::ENDPOINT);
-        let secret = text(self.step, field::PARTNER_SECRET).unwrap_or_default().to_owned();
-        let partner = match endpoint {
-            Some(endpoint) => Partner::Agent {
-                endpoint: endpoint.to_owned(),
-                identity: text(self.step, field::IDENTITY).unwrap_or_default().to_owned(),
-                secret,
-            },
-            None => Partner::Manual { secret },
-        };
-        Directory {
-            provider: provider.clone(),
-            domain: self.domain.clone(),
-            netbios: self.netbios.clone(),
-            sid: self.sid.clone(),
-            kind: vertskommune_core::directory::TrustKind::Forest,
-            to_host: None,
-            to_tenant: None,
-            controllers: Vec::new(),
-            dns: Vec::new(),
-            partner,
-            new_secret_after: None,
-            restart_before: None,
+            Err(AskError::Refused(refusal)) => Err(Stop::Refused(of, refusal)),
         }
     }
 }
@@ -383,7 +332,7 @@ fn direction_of(order: &Order<'_>, of: &str) -> Result<Direction, ProviderError>
     Ok(if of == side::HOST { direction } else { direction.mirrored() })
 }
 
-fn kind_of(order: &Order<'_>) -> Result<vertskommune_core::directory::TrustKind, ProviderError> {
+fn kind_of(order: &Order<'_>) -> Result<TrustKind, ProviderError> {
     let kind = text(order.step, field::KIND).and_then(read_kind);
     kind.ok_or_else(|| ProviderError::Refused("the step's type is none".to_owned()))
 }

@@ -22,8 +22,8 @@ use crate::observe::{self, Health, Known, Told, Working};
 use crate::protocol::{Ask, Done, Refusal, Trust};
 use crate::schema::{TRUST, field, stand};
 
-/// What tells of one side: an agent, or LDAP where that does not answer.
-pub(crate) type Looked = Result<Told, Blindness>;
+/// What a tenant's agent tells, or why it is not seen.
+type Looked = Result<Told, Blindness>;
 
 /// How long one tenant's agent may take to tell what stands.
 const TENANT: Duration = Duration::from_secs(45);
@@ -77,8 +77,9 @@ impl HostDirectory {
         for ((tenant, wanted), theirs) in wanted.into_iter().zip(looks) {
             // One after the other: the host's agent tries them, and does one thing at a time. Who is left for want of time is tried
             // by the next poll.
-            if ctx.deadline.saturating_duration_since(Instant::now()) > TRYING / 2 {
-                self.try_if_due(tenant, wanted, &host, theirs.as_ref(), ctx).await;
+            let left = ctx.deadline.saturating_duration_since(Instant::now());
+            if left > TRYING / 2 && self.is_due(tenant) {
+                self.try_now(tenant, wanted, &host, theirs.as_ref(), ctx).await;
             }
             self.add(tenant, wanted, &host, theirs.as_ref(), &mut seen);
         }
@@ -121,7 +122,7 @@ impl HostDirectory {
             health: state.health.get(tenant).map(|(_, health)| health),
             refused: state.refused.get(tenant),
         };
-        known.add(&self.host.name, &self.settings, seen);
+        known.add(&self.settings, seen);
     }
 
     /// Trusts of ours that no manifest names any more: they stay, and are seen.
@@ -231,8 +232,8 @@ impl HostDirectory {
         }))
     }
 
-    /// Tries whether a trust works, where that was not done for a while.
-    async fn try_if_due(
+    /// Tries whether a trust works.
+    async fn try_now(
         &self,
         tenant: &TenantName,
         wanted: &Directory,
@@ -240,9 +241,6 @@ impl HostDirectory {
         theirs: Option<&Looked>,
         ctx: &Ctx,
     ) {
-        if !self.is_due(tenant) {
-            return;
-        }
         let trying = self.try_out(tenant, wanted, host, theirs, ctx);
         match timeout(TRYING, trying).await {
             Ok(Ok(health)) => drop(self.state().health.insert(tenant.clone(), (Instant::now(), health))),
@@ -342,7 +340,7 @@ impl HostDirectory {
         for (tenant, wanted) in wanted.iter().filter(|(tenant, _)| self.is_due(tenant)) {
             let asked = Ctx { deadline: Instant::now() + TENANT + TRYING, ..ctx.clone() };
             let theirs = self.theirs(tenant, wanted, &asked).await;
-            self.try_if_due(tenant, wanted, host, theirs.as_ref(), &asked).await;
+            self.try_now(tenant, wanted, host, theirs.as_ref(), &asked).await;
             let mut seen = Observation::empty(&self.host.name);
             self.add(tenant, wanted, host, theirs.as_ref(), &mut seen);
             let now = seen.trusts.remove(tenant);

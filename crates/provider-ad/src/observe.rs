@@ -6,11 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::json;
 use vertskommune_core::directory::health::{
-    Abilities, Channel, Dns, End, Looked, Object, Refused, Ticket, Way,
+    Abilities, Channel, Dns, End, Looked, Object, Refused, Ticket, Way, Which,
 };
 use vertskommune_core::directory::{Direction, Directory, Partner, Signals, TrustKind};
 use vertskommune_core::facts::Facts;
-use vertskommune_core::names::{ProviderName, ResourceKey, TenantName};
+use vertskommune_core::names::{ResourceKey, TenantName};
 use vertskommune_core::observation::{Blindness, Foreign, Observation, Present, Seen};
 
 use crate::expand::{direction_word, kind_word};
@@ -107,15 +107,11 @@ impl<'a> Stand<'a> {
 
 impl Known<'_> {
     /// Puts what is known into an observation.
-    pub(crate) fn add(&self, provider: &ProviderName, settings: &Settings, seen: &mut Observation) {
+    pub(crate) fn add(&self, settings: &Settings, seen: &mut Observation) {
         seen.trusts.insert(self.tenant.clone(), Arc::new(self.signals(settings)));
         let key = ResourceKey::new(TRUST, self.wanted.domain.as_str());
-        let host = Stand::of(self.host, &self.wanted.domain, self.tenant);
-        let theirs = match self.theirs {
-            Some(Ok(told)) => Some(Stand::of(told, &settings.domain, self.tenant)),
-            Some(Err(_)) | None => None,
-        };
-        let unseen = self.theirs.and_then(|theirs| theirs.as_ref().err());
+        let (host, theirs) = self.sides(settings);
+        let unseen = self.unseen();
         let is_ours = host.is_ours() || theirs.as_ref().is_some_and(Stand::is_ours);
         let thing = match (is_ours, unseen) {
             (true, _) => Some(Seen::Present(Arc::new(self.present(&host, theirs.as_ref())))),
@@ -134,19 +130,32 @@ impl Known<'_> {
                 seen.foreign.push(foreign(self.tenant, of, domain, trust, present));
             }
         }
-        debug_assert_eq!(seen.provider, *provider);
     }
 
     /// The fields of the trust as they are, whoever's it is.
     pub(crate) fn fields(&self, settings: &Settings) -> Facts {
-        let host = Stand::of(self.host, &self.wanted.domain, self.tenant);
-        let theirs = self.theirs.and_then(|it| it.as_ref().ok());
-        let theirs = theirs.map(|told| Stand::of(told, &settings.domain, self.tenant));
+        let (host, theirs) = self.sides(settings);
         self.present(&host, theirs.as_ref()).fields
     }
 
+    /// Both sides as they stand, the tenant's where it is seen.
+    fn sides(&self, settings: &Settings) -> (Stand<'_>, Option<Stand<'_>>) {
+        let host = Stand::of(self.host, &self.wanted.domain, self.tenant);
+        (host, self.told().map(|told| Stand::of(told, &settings.domain, self.tenant)))
+    }
+
+    /// What the tenant's agent tells.
+    fn told(&self) -> Option<&Told> {
+        self.theirs?.as_ref().ok()
+    }
+
+    /// Why it tells nothing.
+    fn unseen(&self) -> Option<&Blindness> {
+        self.theirs?.as_ref().err()
+    }
+
     fn present(&self, host: &Stand<'_>, theirs: Option<&Stand<'_>>) -> Present {
-        let unseen = self.theirs.and_then(|theirs| theirs.as_ref().err());
+        let unseen = self.unseen();
         let mut present = Present { identity: self.wanted.domain.clone(), ..Present::default() };
         let fields = &mut present.fields;
         fields.insert(field::HOST, host.word());
@@ -172,7 +181,7 @@ impl Known<'_> {
             _ => true,
         };
         fields.insert(field::MIRRORED, mirrored);
-        let is_old = [(ours, Some(self.host)), (other, self.theirs.and_then(|it| it.as_ref().ok()))];
+        let is_old = [(ours, Some(self.host)), (other, self.told())];
         let is_old = is_old.into_iter().any(|(trust, told)| self.is_old(trust, told));
         fields.insert(field::SECRET, if is_old { OLDER } else { CURRENT });
         for (trust, selective, filters) in [
@@ -237,15 +246,12 @@ impl Known<'_> {
 
     /// What the trust shows of whether it works.
     fn signals(&self, settings: &Settings) -> Signals {
-        let host = Stand::of(self.host, &self.wanted.domain, self.tenant);
+        let (host, theirs) = self.sides(settings);
         let health = self.health.cloned().unwrap_or_default();
-        let tenant = match self.theirs {
-            None => End::default(),
-            Some(Err(why)) => End { object: Looked::Blind(why.clone()), ..End::default() },
-            Some(Ok(told)) => {
-                let stand = Stand::of(told, &settings.domain, self.tenant);
-                end(told, &stand, &settings.netbios, &health.tenant)
-            }
+        let tenant = match (self.told().zip(theirs), self.unseen()) {
+            (Some((told, stand)), _) => end(told, &stand, &settings.netbios, &health.tenant),
+            (None, Some(why)) => End { object: Looked::Blind(why.clone()), ..End::default() },
+            (None, None) => End::default(),
         };
         Signals {
             host: end(self.host, &host, &self.wanted.netbios, &health.host),
@@ -258,19 +264,16 @@ impl Known<'_> {
     }
 
     /// The SID of the tenant's domain: pinned, or as its agent tells it.
-    pub(crate) fn sid(&self) -> Option<String> {
-        let told = self.theirs.and_then(|theirs| theirs.as_ref().ok());
-        self.wanted.sid.clone().or_else(|| told.map(|told| told.description.sid.clone()))
+    fn sid(&self) -> Option<String> {
+        self.wanted.sid.clone().or_else(|| self.told().map(|told| told.description.sid.clone()))
     }
 
     /// What would be refused, as far as it shows before anything is asked for.
     fn forbidden(&self, settings: &Settings) -> Option<Refused> {
-        use vertskommune_core::directory::health::Which;
-        let theirs = self.theirs.and_then(|theirs| theirs.as_ref().ok());
         let direction = self.wanted.direction();
         let sides = [
             (Which::Host, Some(self.host), &self.wanted.domain, direction),
-            (Which::Tenant, theirs, &settings.domain, direction.mirrored()),
+            (Which::Tenant, self.told(), &settings.domain, direction.mirrored()),
         ];
         sides.into_iter().find_map(|(by, told, partner, direction)| {
             let description = &told?.description;
@@ -402,7 +405,7 @@ pub(crate) fn ticket(probed: &Probed) -> Option<Ticket> {
     }
 }
 
-/// How long ago it was seen does not count as news.
+/// The version of the directory and of its agent, for the status.
 pub(crate) fn version(told: &Told) -> String {
     let Description { agent, implementation, version, .. } = &told.description;
     format!("{implementation} {version}, agent {agent}")

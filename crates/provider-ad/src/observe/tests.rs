@@ -59,7 +59,7 @@ impl Case {
             refused: self.refused.as_ref(),
         };
         let mut seen = Observation::empty(&"ad-host".into());
-        known.add(&"ad-host".into(), &settings, &mut seen);
+        known.add(&settings, &mut seen);
         seen
     }
 

@@ -99,7 +99,7 @@ impl World {
             health: Some(&self.health),
             refused: None,
         };
-        known.add(&host.name, &Settings::read(host).unwrap(), &mut seen);
+        known.add(&Settings::read(host).unwrap(), &mut seen);
         seen
     }
 
