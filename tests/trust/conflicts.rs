@@ -1,5 +1,6 @@
 //! What others have made: equal, it is taken over as it stands; anything else is told, and left alone.
 
+use jiff::Timestamp;
 use serde_json::json;
 use vertskommune_core::step::{Class, RefusalReason};
 use vertskommune_provider::Applied;
@@ -88,4 +89,18 @@ async fn what_a_directory_refuses_has_a_reason() {
     assert_eq!(refused(&stage).await, "NameCollision");
     stage.python(host, &suffix("[]"));
     assert_eq!(stage.ours().await, Vec::<String>::new(), "something of the refused trusts is left");
+
+    // What one side would refuse takes nothing away from the other.
+    let mut drive = stage.drive();
+    drive.converge().await;
+    let before = stage.ours().await;
+    stage.allow(host, &json!({tenant.domain.as_str(): ["both"]}));
+    let directory = drive.tenant.directory.as_mut().unwrap();
+    (directory.to_tenant, directory.restart_before) = (None, Some(Timestamp::MAX));
+    let provider = stage.provider();
+    let plan = drive.plan(provider.as_ref(), drive.observe(provider.as_ref()).await);
+    let outcomes = drive.carry_out(provider.as_ref(), &plan).await;
+    assert!(matches!(outcomes.as_slice(), [Applied::Failed(_)]), "{outcomes:?}: {plan:#?}");
+    assert_eq!(stage.ours().await, before, "a side was taken away though the other refuses");
+    assert_eq!(plan.directory.unwrap().word(), "PartnerNotAllowed");
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
-use vertskommune_core::directory::health::Refused;
+use vertskommune_core::directory::health::{Problem, Refused};
 use vertskommune_core::directory::{Direction, TrustKind};
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::TenantName;
@@ -170,7 +170,11 @@ impl HostDirectory {
             health: None,
             refused: None,
         };
-        Ok(known.fields(&self.settings))
+        // Before anything is taken away: what one side would refuse afterwards would leave the other alone.
+        match known.forbidden(&self.settings).filter(|_| !removes) {
+            Some(refused) => Err(ProviderError::Refused(Problem::Refused(refused).to_string()).into()),
+            None => Ok(known.fields(&self.settings)),
+        }
     }
 
     /// Makes both sides with a secret that both get and nobody keeps.

@@ -269,7 +269,7 @@ impl Known<'_> {
     }
 
     /// What would be refused, as far as it shows before anything is asked for.
-    fn forbidden(&self, settings: &Settings) -> Option<Refused> {
+    pub(crate) fn forbidden(&self, settings: &Settings) -> Option<Refused> {
         let direction = self.wanted.direction();
         let sides = [
             (Which::Host, Some(self.host), &self.wanted.domain, direction),
