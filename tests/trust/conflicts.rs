@@ -20,7 +20,10 @@ async fn an_equal_trust_is_adopted_and_any_other_left_alone() {
     for side in [host, tenant] {
         stage.ensure(side, "sor", secret, &json!({}));
     }
-    assert_eq!(refused(&stage).await, "ConflictingTrust");
+    let (report, plan) = stage.report(&drive).await;
+    assert_eq!(report.word(), "ConflictingTrust", "{plan:#?}");
+    assert!(plan.steps.is_empty(), "what is another installation's is not even tried: {plan:#?}");
+    assert!(plan.refusals[0].message.contains("installation sor"), "{}", plan.refusals[0].message);
     for side in [host, tenant] {
         stage.run(side, "find /var/lib/vertskommune-directory -name '*.json' -delete", &[]);
     }

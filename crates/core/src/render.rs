@@ -127,14 +127,15 @@ fn write_step(out: &mut String, planned: &PlannedStep, colour: Colour) -> fmt::R
 fn write_change(out: &mut String, step: &Step, id: &str, colour: Colour) -> fmt::Result {
     let (sign, code) = sign(step.class);
     writeln!(out, "  {} {id}{}  {}", colour.paint(code, sign), step.resource.key, step.summary)?;
-    if step.class != Class::Create {
-        for (field, to) in &step.fields {
-            writeln!(
-                out,
-                "      {field}: {} → {}",
-                text(field, step.expects.get(field)),
-                value_text(field, to)
-            )?;
+    // Of what is made all is new.
+    for (field, to) in step.fields.iter().filter(|_| step.class != Class::Create) {
+        let to_text = value_text(field, to);
+        match step.expects.get(field) {
+            // It stands already, and is only made sure of.
+            Some(from) if to.as_known() == Some(from) => {}
+            Some(from) => writeln!(out, "      {field}: {} → {to_text}", text(field, Some(from)))?,
+            // What was there before does not count.
+            None => writeln!(out, "      {field}: {to_text}")?,
         }
     }
     Ok(())

@@ -81,9 +81,6 @@ impl HostDirectory {
 
     async fn step(&self, step: &Step, ctx: &Ctx) -> Result<(), Stop> {
         let order = self.order(step)?;
-        if step.operation == operation::HEAL {
-            return self.each_side(&order, ctx, |it, of| Ok(it.healing(&order, of))).await;
-        }
         let seen = self.see(&order, ctx).await?;
         for (name, expected) in &step.expects {
             let is = seen.get(name).unwrap_or(&Json::Null);
@@ -104,6 +101,7 @@ impl HostDirectory {
             }
             operation::ADOPT => self.each_side(&order, ctx, |it, of| it.adoption(&order, of)).await,
             operation::SET => self.each_side(&order, ctx, |it, of| Ok(it.setting(&order, of))).await,
+            operation::HEAL => self.each_side(&order, ctx, |it, of| Ok(it.healing(&order, of))).await,
             operation::FORWARD => self.each_side(&order, ctx, |it, of| Ok(it.forwarding(&order, of))).await,
             operation::REMOVE => {
                 // The host's last: while its record is there the step is planned again.

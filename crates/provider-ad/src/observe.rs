@@ -126,8 +126,10 @@ impl Known<'_> {
             (side::TENANT, &self.wanted.domain, theirs.as_ref()),
         ] {
             if let Some(Stand::Foreign(trust)) = stand {
+                let told = if of == side::HOST { Some(self.host) } else { self.told() };
+                let mark = told.and_then(|told| owner(told, trust));
                 let present = self.present(&host, theirs.as_ref());
-                seen.foreign.push(foreign(self.tenant, of, domain, trust, present));
+                seen.foreign.push(foreign(self.tenant, of, domain, trust, mark, present));
             }
         }
     }
@@ -276,7 +278,8 @@ impl Known<'_> {
             (Which::Tenant, self.told(), &settings.domain, direction.mirrored()),
         ];
         sides.into_iter().find_map(|(by, told, partner, direction)| {
-            let description = &told?.description;
+            let told = told?;
+            let description = &told.description;
             let refused = |reason: &str, message: String| {
                 Some(Refused { by, reason: reason.to_owned(), message })
             };
@@ -296,6 +299,12 @@ impl Known<'_> {
                     direction_word(direction)
                 );
                 return refused("PartnerNotAllowed", message);
+            }
+            if let Stand::Foreign(trust) = Stand::of(told, partner, self.tenant)
+                && let Some(owner) = owner(told, trust)
+            {
+                let message = format!("the trust of {} with {partner} belongs to {owner}", description.domain);
+                return refused("ConflictingTrust", message);
             }
             None
         })
@@ -344,8 +353,21 @@ pub(crate) fn core_kind(kind: Kind) -> Option<TrustKind> {
     }
 }
 
-fn foreign(tenant: &TenantName, of: &str, domain: &str, trust: &Trust, present: Present) -> Foreign {
-    let mark = trust.mark.as_ref().map(|mark| format!("tenant {}", mark.tenant));
+/// Whose a trust is that is none of this tenant's, where anybody's record tells.
+fn owner(told: &Told, trust: &Trust) -> Option<String> {
+    let of_tenant = trust.mark.as_ref().map(|mark| format!("tenant {}", mark.tenant));
+    let other = told.trusts.others.iter().find(|it| it.domain == trust.domain);
+    of_tenant.or_else(|| other.map(|other| format!("installation {}", other.installation)))
+}
+
+fn foreign(
+    tenant: &TenantName,
+    of: &str,
+    domain: &str,
+    trust: &Trust,
+    mark: Option<String>,
+    present: Present,
+) -> Foreign {
     Foreign {
         tenant: tenant.clone(),
         kind: TRUST.into(),

@@ -118,7 +118,7 @@ impl Maker<'_> {
         let other = foreign.iter().find_map(|it| it.mark.as_ref().map(|mark| (it, mark)));
         let message = other.map(|(it, mark)| {
             format!(
-                "{} belongs to {mark} and is left alone: one of the two manifests has to give the domain up",
+                "{} belongs to {mark} and is left alone: one of the two has to give the domain up",
                 it.path
             )
         });
@@ -168,16 +168,12 @@ impl Maker<'_> {
             format!("adopt the trust with {} as it stands ({})", self.id.key.name, sides.join(" and "));
         let mut step = self.with_place(self.step(operation::ADOPT, Class::Adopt, summary), desired);
         step.fields.insert(field::SIDES.to_owned(), Value::known(json!(sides)));
-        for name in [field::HOST, field::TENANT, field::DIRECTION, field::KIND] {
-            if let Some(value) = present.fields.get(name) {
-                step.expects.insert(name.to_owned(), value.clone());
-            }
-        }
         for name in same {
             if let Some(value) = desired.fields.get(name) {
                 step.fields.insert(name.to_owned(), value.clone());
             }
         }
+        expect(&mut step, present, [field::HOST, field::TENANT]);
         proposal.steps.push(step);
     }
 
@@ -216,7 +212,7 @@ impl Maker<'_> {
                 " which is not whole"
             };
             let summary = format!("{} with {}{sides}", what(desired), self.id.key.name);
-            proposal.steps.push(self.renew(Class::Change, summary, desired, changes));
+            proposal.steps.push(self.renew(Class::Change, summary, desired, present, changes));
             return;
         }
         let broken = [&self.signals.host, &self.signals.tenant]
@@ -227,7 +223,7 @@ impl Maker<'_> {
                 "a new secret for the trust with {}, whose sides have different ones",
                 self.id.key.name
             );
-            proposal.steps.push(self.renew(Class::Change, summary, desired, changes));
+            proposal.steps.push(self.renew(Class::Change, summary, desired, present, changes));
             return;
         }
         let (mut anew, mut set) = (Vec::new(), Vec::new());
@@ -252,7 +248,7 @@ impl Maker<'_> {
                 "removed and made anew {sides}, for {}: users of the other side are locked out {until}",
                 sentence(&anew)
             );
-            proposal.steps.push(self.renew(Class::Restart, summary, desired, changes));
+            proposal.steps.push(self.renew(Class::Restart, summary, desired, present, changes));
             return;
         }
         for of in [side::HOST, side::TENANT] {
@@ -263,7 +259,7 @@ impl Maker<'_> {
                 let mut step = self.with_place(self.step(operation::SET, Class::Change, summary), desired);
                 step.fields.insert(field::SIDES.to_owned(), Value::known(json!([of])));
                 copy_ways(desired, &mut step);
-                expect(&mut step, here);
+                expect(&mut step, present, here.iter().map(|change| change.field.as_str()));
                 proposal.steps.push(step);
             }
         }
@@ -271,21 +267,23 @@ impl Maker<'_> {
             let summary = format!("forward the names of {} in the host's DNS", self.id.key.name);
             let mut step = self.with_place(self.step(operation::FORWARD, Class::Change, summary), desired);
             step.fields.insert(field::SIDES.to_owned(), Value::known(json!([side::HOST])));
+            expect(&mut step, present, []);
             proposal.steps.push(step);
         }
         for (of, name) in [(side::HOST, field::HOST_CHANNEL), (side::TENANT, field::TENANT_CHANNEL)] {
             if has(name) && is(name, STALE) {
-                proposal.steps.push(self.heal(of, name, desired));
+                proposal.steps.push(self.heal(of, name, desired, present));
             }
         }
     }
 
-    fn heal(&self, of: &str, name: &str, desired: &Resource) -> Step {
+    fn heal(&self, of: &str, name: &str, desired: &Resource, present: &Present) -> Step {
         let summary =
             format!("a new secure channel on {}, whose present one is of a trust before", whose(of));
         let mut step = self.with_place(self.step(operation::HEAL, Class::Change, summary), desired);
         step.fields.insert(field::SIDES.to_owned(), Value::known(json!([of])));
         step.fields.insert(name.to_owned(), Value::known(json!(crate::schema::WELL)));
+        expect(&mut step, present, []);
         let until = (self.healed)(self.id, of).and_then(|at| at.checked_add(HEALING).ok());
         if let Some(until) = until.filter(|until| self.now < *until) {
             let error = "the channel is still that of a trust before".to_owned();
@@ -299,8 +297,13 @@ impl Maker<'_> {
     fn remove(&self, present: &Present) -> Option<Step> {
         let named = present.fields.get(field::NETBIOS).is_some();
         let is_manual = present.fields.get(field::TENANT) == Some(&json!(stand::MANUAL));
-        let sides =
-            if is_manual { "on the host's side; the other is its administrators'" } else { "on both sides" };
+        let sides = match &self.signals.tenant.object {
+            _ if is_manual => "on the host's side; the other is its administrators'",
+            Looked::Blind(_) => {
+                "on both sides; should the other never answer again, partnerSide.mode Manual has the host's alone removed"
+            }
+            _ => "on both sides",
+        };
         let summary = format!("remove the trust with {} {sides}", self.id.key.name);
         let mut step = self.step(operation::REMOVE, Class::Remove, summary);
         for name in [field::DOMAIN, field::NETBIOS, field::ENDPOINT, field::IDENTITY, field::PARTNER_SECRET] {
@@ -308,11 +311,7 @@ impl Maker<'_> {
                 step.fields.insert(name.to_owned(), Value::Known(value.clone()));
             }
         }
-        for name in [field::HOST, field::TENANT] {
-            if let Some(value) = present.fields.get(name) {
-                step.expects.insert(name.to_owned(), value.clone());
-            }
-        }
+        expect(&mut step, present, [field::HOST, field::TENANT]);
         if let Some(sid) = self.standing_sid() {
             step.fields.insert(field::SID.to_owned(), Value::known(json!(sid)));
         }
@@ -333,9 +332,16 @@ impl Maker<'_> {
         stands.filter(|sid| !sid.is_empty()).or_else(|| self.signals.sid.clone())
     }
 
-    fn renew(&self, class: Class, summary: String, desired: &Resource, changes: &[FieldChange]) -> Step {
+    fn renew(
+        &self,
+        class: Class,
+        summary: String,
+        desired: &Resource,
+        present: &Present,
+        changes: &[FieldChange],
+    ) -> Step {
         let mut step = self.make(operation::RENEW, class, summary, desired);
-        expect(&mut step, changes);
+        expect(&mut step, present, changes.iter().map(|change| change.field.as_str()));
         step
     }
 
@@ -420,10 +426,14 @@ fn copy_ways(desired: &Resource, step: &mut Step) {
     }
 }
 
-/// The step expects these fields as they are. What was tried was some time ago, and may well be otherwise by now.
-fn expect<'a>(step: &mut Step, changes: impl IntoIterator<Item = &'a FieldChange>) {
-    for change in changes.into_iter().filter(|it| !TRIED.contains(&it.field.as_str())) {
-        step.expects.insert(change.field.clone(), change.from.clone().unwrap_or(Json::Null));
+/// The step expects what it makes sure of, and these fields, as they are. What was tried was some time ago, and may well be otherwise by
+/// now.
+fn expect<'a>(step: &mut Step, present: &Present, changed: impl IntoIterator<Item = &'a str>) {
+    let stands = step.fields.keys().filter(|name| present.fields.get(name).is_some()).cloned();
+    let names: Vec<String> = stands.chain(changed.into_iter().map(ToOwned::to_owned)).collect();
+    for name in names.into_iter().filter(|name| !TRIED.contains(&name.as_str())) {
+        let value = present.fields.get(&name).cloned().unwrap_or(Json::Null);
+        step.expects.insert(name, value);
     }
 }
 

@@ -7,7 +7,7 @@ use vertskommune_core::host::{Budget, Ground, Host, Mode};
 use vertskommune_core::windows::Maintenance;
 
 use crate::observe::Told;
-use crate::protocol::{Allowed, Description, Kind, List, Mark, Missing, Origin, Trust};
+use crate::protocol::{Allowed, Description, Kind, List, Mark, Missing, Origin, Other, Trust};
 
 pub(crate) const HOST_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDTTwXbSGPWcvmPDbTvXwPYO7nFZHSLNBEZDo5LNVhlc";
@@ -91,6 +91,11 @@ pub(crate) fn mark(tenant: &str) -> Mark {
     Mark { tenant: tenant.to_owned(), origin: Origin::Made, whole: true, forwarder: false, since }
 }
 
+/// A record of another installation, of a trust with that domain.
+pub(crate) fn of_sor(domain: &str) -> Other {
+    Other { domain: domain.to_owned(), installation: "sor".to_owned() }
+}
+
 /// The host's side as the manifest asks for it.
 pub(crate) fn host_side() -> Trust {
     side("ibestad.test", "IBESTAD", TENANT_SID)
@@ -159,7 +164,7 @@ pub(crate) fn list(stands: Stands, mut trust: Trust) -> List {
     if matches!(stands, Stands::Whole | Stands::Half | Stands::Foreign | Stands::Anothers) {
         trusts.push(trust);
     }
-    List { trusts, missing, orphans: Vec::new() }
+    List { trusts, missing, orphans: Vec::new(), others: Vec::new() }
 }
 
 /// What the host's agent tells.

@@ -47,6 +47,9 @@ impl Report {
                 self.domain
             ),
             Verdict::NotMade => format!("There is no trust with {} yet", self.domain),
+            Verdict::Unknown(which, Blindness::Incomplete(why)) => {
+                format!("Whether the trust with {} works is not known: on {which}'s side {why}", self.domain)
+            }
             Verdict::Unknown(which, why) => {
                 crate::render::capital(&format!("{which}'s directory is not seen: {why}"))
             }

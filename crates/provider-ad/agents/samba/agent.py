@@ -384,13 +384,14 @@ def sync_folder(path):
         os.close(descriptor)
 
 
-def of_another_installation(installation, domain):
-    """Whether another installation has a record of a trust with this domain. There is one trust for all of them."""
-    return any(
-        os.path.exists(os.path.join(STATE, other, domain + ".json"))
-        for other in os.listdir(STATE)
-        if other != installation and os.path.isdir(os.path.join(STATE, other))
-    )
+def of_others(installation):
+    """The domains of whose trusts other installations have records, each with whose it is. There is one trust for all of them."""
+    others = sorted(other for other in os.listdir(STATE) if other != installation and not other.startswith("."))
+    return {
+        name[:-5]: other
+        for other in others if os.path.isdir(os.path.join(STATE, other))
+        for name in sorted(os.listdir(os.path.join(STATE, other))) if name.endswith(".json") and not name.startswith(".")
+    }
 
 
 @contextlib.contextmanager
@@ -1035,8 +1036,9 @@ class Call:
         record = self.records.get(ask["domain"])
         if record is not None and record["tenant"] != ask["tenant"]:
             raise self.not_ours(f"the trust with {ask['domain']} is another tenant's, {record['tenant']}")
-        if of_another_installation(self.installation, ask["domain"]):
-            raise self.not_ours(f"the trust with {ask['domain']} is another installation's")
+        other = of_others(self.installation).get(ask["domain"])
+        if other:
+            raise self.not_ours(f"the trust with {ask['domain']} is another installation's, {other}")
         return record
 
     # Looking.
@@ -1061,6 +1063,7 @@ class Call:
                 for domain, record in records.items() if domain not in trusts
             ],
             "orphans": self.directory.orphans(),
+            "others": [{"domain": domain, "installation": other} for domain, other in sorted(of_others(self.installation).items())],
         }
 
     def preflight(self, ask):

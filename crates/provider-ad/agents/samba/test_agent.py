@@ -247,8 +247,8 @@ class Files(unittest.TestCase):
         records.put(self.record(state="whole"))
         self.assertEqual(agent.Records("nord").all(), {"ibestad.test": self.record(state="whole")})
         self.assertEqual(agent.Records("sor").all(), {})
-        self.assertTrue(agent.of_another_installation("sor", "ibestad.test"))
-        self.assertFalse(agent.of_another_installation("nord", "ibestad.test"))
+        self.assertEqual(agent.of_others("sor"), {"ibestad.test": "nord"})
+        self.assertEqual(agent.of_others("nord"), {})
         for path in (agent.STATE, records.folder):
             self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o700)
         records.drop("ibestad.test")

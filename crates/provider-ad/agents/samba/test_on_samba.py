@@ -101,7 +101,7 @@ class OnSamba(unittest.TestCase):
     @classmethod
     def clean(cls, side):
         """Nothing is left of a test. A call takes its time, so none is made for what is not there."""
-        nothing = ("trusts", {"trusts": [], "missing": [], "orphans": []})
+        nothing = ("trusts", {"trusts": [], "missing": [], "orphans": [], "others": []})
         if side.ask("list") == nothing and side.left() == []:
             return
         for tenant, domain, sid in (("ibestad", side.partner, side.other.description["sid"]), ("ibestad", "third.test", cls.third["sid"])):
@@ -320,7 +320,9 @@ class OnSamba(unittest.TestCase):
         self.assertEqual(host.ask("remove", tenant="salangen", domain=host.partner, sid=sid)[0], "not-ours")
         for operation, more in (("adopt", fields), ("ensure", self.wanted(host, secret)), ("remove", {"tenant": "ibestad", "domain": host.partner, "sid": sid})):
             self.assertEqual(host.ask(operation, installation="sor", **more)[0], "not-ours")
-        self.assertIsNone(host.ask("list", installation="sor")[1]["trusts"][0]["mark"])
+        seen = host.ask("list", installation="sor", golden="list-others")[1]
+        self.assertIsNone(seen["trusts"][0]["mark"])
+        self.assertEqual(seen["others"], [{"domain": host.partner, "installation": "nord"}])
         # Of nobody.
         self.forget(host)
         reason, refusal = self.ensure(host, secret, golden="ensure-not-ours")
@@ -390,7 +392,7 @@ class OnSamba(unittest.TestCase):
         fields = {"tenant": "ibestad", "domain": host.partner, "sid": self.ibe.description["sid"]}
 
         def nothing():
-            self.assertEqual(host.ask("list"), ("trusts", {"trusts": [], "missing": [], "orphans": []}))
+            self.assertEqual(host.ask("list"), ("trusts", {"trusts": [], "missing": [], "orphans": [], "others": []}))
             self.assertEqual(host.left(), [])
 
         self.kill_everywhere(lambda mode: host.ask("remove", mode=mode, **fields), lambda: self.ensure(host, next(SECRETS)), nothing)
@@ -402,7 +404,7 @@ class OnSamba(unittest.TestCase):
                 self.gone()
                 self.ensure(host, next(SECRETS), mode=line)
                 self.gone()
-                self.assertEqual(host.ask("list"), ("trusts", {"trusts": [], "missing": [], "orphans": []}))
+                self.assertEqual(host.ask("list"), ("trusts", {"trusts": [], "missing": [], "orphans": [], "others": []}))
                 self.assertEqual(host.left(), [])
 
     def gone(self):

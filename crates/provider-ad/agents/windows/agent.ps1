@@ -942,12 +942,19 @@ function Get-OwnRecord($Call, [string] $Beginning, $Fields) {
     if ($null -ne $record -and $record['tenant'] -cne $Call['ask']['tenant']) {
         throw (New-Refusal 'not-ours' "what we have with $domain is another tenant's, $($record['tenant'])")
     }
-    foreach ($other in [System.IO.Directory]::GetDirectories($State)) {
-        if ([System.IO.Path]::GetFileName($other) -cne ('of-' + $Call['installation']) -and [System.IO.File]::Exists([System.IO.Path]::Combine($other, $Beginning + $domain + '.json'))) {
-            throw (New-Refusal 'not-ours' "what stands with $domain is another installation's")
+    $other = @(Get-Others $Call $Beginning | Where-Object { $_['domain'] -ceq $domain })
+    if ($other.Count -gt 0) { throw (New-Refusal 'not-ours' "what stands with $domain is another installation's, $($other[0]['installation'])") }
+    return $record
+}
+
+# The domains of whose records other installations have one, each with whose it is.
+function Get-Others($Call, [string] $Beginning) {
+    foreach ($folder in @([System.IO.Directory]::GetDirectories($State, 'of-*') | Sort-Object)) {
+        $other = [System.IO.Path]::GetFileName($folder).Substring(3)
+        if ($other -cne $Call['installation']) {
+            foreach ($domain in @(Get-RecordNames $folder $Beginning | Sort-Object)) { [ordered]@{ domain = $domain; installation = $other } }
         }
     }
-    return $record
 }
 
 function Test-Forwarder($Call, [string] $Domain) { return ($null -ne (Get-Record $Call['folder'] ('forwarder-' + $Domain) $ForwarderFields)) }
@@ -976,7 +983,7 @@ function Invoke-List($Call) {
             [ordered]@{ domain = $domain; netbios = $record['netbios']; sid = $record['sid']; mark = (Add-Mark @{} $record (Test-Forwarder $Call $domain))['mark'] }
         }
     })
-    return [ordered]@{ trusts = [ordered]@{ trusts = @($told); missing = @($missing); orphans = @(Get-Orphans @(Get-Accounts $Call['directory']) $trusts) } }
+    return [ordered]@{ trusts = [ordered]@{ trusts = @($told); missing = @($missing); orphans = @(Get-Orphans @(Get-Accounts $Call['directory']) $trusts); others = @(Get-Others $Call 'trust-') } }
 }
 
 function Invoke-Preflight($Call) {

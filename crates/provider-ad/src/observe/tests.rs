@@ -11,7 +11,7 @@ use vertskommune_core::directory::health::Which;
 use super::*;
 use crate::protocol::Mark;
 use crate::testing::Stands::{self, Absent, Anothers, AnothersRecord, Foreign, Half, Recorded, Whole};
-use crate::testing::{TENANT_SID, at, host, host_told, manual, tenant_told, wanted};
+use crate::testing::{TENANT_SID, at, host, host_told, manual, mark, of_sor, tenant_told, wanted};
 
 /// The tenant's side as it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -460,7 +460,7 @@ type Refusal = (Which, &'static str, &'static str);
 
 #[test]
 fn what_would_be_refused_is_said_before_it_is_asked_for() {
-    let rows: [(&str, Change, Option<Refusal>); 8] = [
+    let rows: [(&str, Change, Option<Refusal>); 11] = [
         ("all is allowed", |_| {}, None),
         (
             "the role has gone elsewhere",
@@ -501,6 +501,35 @@ fn what_would_be_refused_is_said_before_it_is_asked_for() {
                 it.theirs().description.partners[0].directions = vec![Direction::Outbound];
             },
             Some((Which::Tenant, "PartnerNotAllowed", "a trust with host.test, direction inbound")),
+        ),
+        (
+            "another tenant's",
+            |it| it.host_trust().mark = Some(mark("dyroy")),
+            Some((
+                Which::Host,
+                "ConflictingTrust",
+                "the trust of host.test with ibestad.test belongs to tenant dyroy",
+            )),
+        ),
+        (
+            "another installation's",
+            |it| {
+                it.their_trust().mark = None;
+                it.theirs().trusts.others = vec![of_sor("host.test")];
+            },
+            Some((
+                Which::Tenant,
+                "ConflictingTrust",
+                "of ibestad.test with host.test belongs to installation sor",
+            )),
+        ),
+        (
+            "another installation's, with others",
+            |it| {
+                it.host_trust().mark = None;
+                it.host.trusts.others = vec![of_sor("dyroy.test")];
+            },
+            None,
         ),
         (
             "what was refused goes first",

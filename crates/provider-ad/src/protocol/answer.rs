@@ -177,6 +177,18 @@ pub(crate) struct List {
     pub(crate) missing: Vec<Missing>,
     /// NetBIOS names of accounts whose trust is gone.
     pub(crate) orphans: Vec<String>,
+    /// Of which domains other installations have records.
+    pub(crate) others: Vec<Other>,
+}
+
+/// A record of another installation.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Other {
+    /// The partner by its DNS name.
+    pub(crate) domain: String,
+    /// Whose it is.
+    pub(crate) installation: String,
 }
 
 /// A trust as it stands on one side.
@@ -385,7 +397,7 @@ pub(crate) enum Channel {
     Ok,
     /// It is one of before: heal it.
     Stale,
-    /// The sides differ, or it is stale: heal it first, and make both sides anew where that changes nothing.
+    /// The sides have different secrets: both are made anew when the manifest asks for a new one.
     WrongSecret,
     /// The partner has no such account.
     OneSided,

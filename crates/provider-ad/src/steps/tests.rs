@@ -601,7 +601,10 @@ fn a_trust_goes_with_its_tenant() {
             "the other side is not seen",
             leaving(unseen(Whole)),
             |_| {},
-            &["remove remove [Unreachable]: remove the trust with ibestad.test on both sides"],
+            &[
+                "remove remove [Unreachable]: remove the trust with ibestad.test on both sides; should the other never answer again, \
+               partnerSide.mode Manual has the host's alone removed",
+            ],
         ),
         (
             "the manifest names it no more: it stays",
@@ -637,6 +640,12 @@ fn a_step_expects_what_was_seen() {
     let mut set = world(Whole, Whole);
     set.selective();
     set.host.description.sets = true;
+    let mut removed = with_place(&json!({"hostSide": "whole", "tenantSide": "half"}));
+    removed.as_object_mut().unwrap().remove("dnsServers");
+    let ways = json!({
+        "hostSide": "whole", "tenantSide": "whole", "type": "Forest", "direction": "bidirectional",
+        "toHost.selectiveAuthentication": false, "toHost.sidFiltering": true,
+    });
     for (why, step, expected) in [
         (
             "nothing is there",
@@ -644,27 +653,87 @@ fn a_step_expects_what_was_seen() {
             json!({"hostSide": "absent", "tenantSide": "absent"}),
         ),
         ("likewise in mode Manual", alone(Absent).step(), json!({"hostSide": "absent"})),
+        // What a channel was like, and DNS, was tried some time ago.
+        ("what it is made anew for, and what stands", flipped.step(), with_place(&ways)),
         (
-            "what it is made anew for",
-            flipped.step(),
-            // What a channel was like, and DNS, was tried some time ago.
-            json!({"direction": "bidirectional"}),
+            "what is set, and what stands beside it",
+            set.step(),
+            with_place(&json!({
+                "toHost.selectiveAuthentication": false, "toHost.sidFiltering": true,
+                "toTenant.selectiveAuthentication": false, "toTenant.sidFiltering": true,
+            })),
         ),
-        ("what is set", set.step(), json!({"toHost.selectiveAuthentication": false})),
         (
             "as it was taken over",
             world(Foreign, Foreign).step(),
-            json!({"hostSide": "foreign", "tenantSide": "foreign", "direction": "bidirectional", "type": "Forest"}),
+            with_place(&json!({
+                "hostSide": "foreign", "tenantSide": "foreign", "direction": "bidirectional", "type": "Forest", "mirrored": true,
+            })),
         ),
-        (
-            "what is removed",
-            World { leaving: true, ..world(Whole, Half) }.step(),
-            json!({"hostSide": "whole", "tenantSide": "half"}),
-        ),
+        ("what is removed", World { leaving: true, ..world(Whole, Half) }.step(), removed),
     ] {
         let expects: BTreeMap<String, Json> =
             step.expects.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
         assert_eq!(json!(expects), expected, "{why}");
+    }
+}
+
+/// These facts, and who is on the other side and where, which every step on a trust that stands expects.
+fn with_place(facts: &Json) -> Json {
+    let mut all = json!({
+        "domain": "ibestad.test", "netbiosName": "IBESTAD", "dnsServers": ["10.77.0.11"], "partner.secretRef": "ibestad-dc",
+        "partner.endpoint": "ssh://root@10.77.0.11", "partner.identity": testing::HOST_KEY,
+    });
+    for (name, value) in facts.as_object().unwrap() {
+        all[name] = value.clone();
+    }
+    all
+}
+
+#[test]
+fn the_text_of_a_step_shows_what_becomes_otherwise() {
+    let mut one_way = world(Whole, Whole);
+    one_way.wanted().to_tenant = None;
+    let mut set = world(Whole, Whole);
+    set.selective();
+    set.host.description.sets = true;
+    let mut stale = world(Whole, Whole);
+    stale.health.host.channel = Some(Channel::Stale);
+    for (world, expected) in [
+        (
+            one_way,
+            "  ↻ trust/ibestad.test  removed and made anew on both sides, for direction bidirectional → outbound: users of the other side \
+             are locked out for some seconds
+      direction: bidirectional → outbound
+      domainSid: S-1-5-21-3633341636-3194244548-271816853
+",
+        ),
+        (
+            set,
+            "  ~ trust/ibestad.test  toHost.selectiveAuthentication false → true on the host's side
+      domainSid: S-1-5-21-3633341636-3194244548-271816853
+      sides: [\"host\"]
+      toHost.selectiveAuthentication: false → true
+",
+        ),
+        (
+            stale,
+            "  ~ trust/ibestad.test  a new secure channel on the host's side, whose present one is of a trust before
+      channel.host: well
+      domainSid: S-1-5-21-3633341636-3194244548-271816853
+      sides: [\"host\"]
+",
+        ),
+        (
+            World { leaving: true, ..world(Whole, Whole) },
+            "  - trust/ibestad.test  remove the trust with ibestad.test on both sides
+      domainSid: S-1-5-21-3633341636-3194244548-271816853
+      sides: [\"host\",\"tenant\"]
+",
+        ),
+    ] {
+        let text = vertskommune_core::render::changes([&world.step()], vertskommune_core::render::Colour::Never);
+        assert_eq!(text, expected);
     }
 }
 

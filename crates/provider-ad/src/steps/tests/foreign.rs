@@ -1,6 +1,7 @@
 //! What is done about what others made.
 
 use super::*;
+use crate::testing::of_sor;
 
 #[test]
 fn only_what_is_equal_is_adopted() {
@@ -105,17 +106,40 @@ fn only_what_is_equal_is_adopted() {
 }
 
 #[test]
-fn what_is_another_tenants_is_left_alone() {
+fn what_is_anothers_is_left_alone() {
+    let of_sor_at_host = "refused at spec.directory: the trust of host.test with ibestad.test belongs to installation sor and is left alone: \
+                          one of the two has to give the domain up";
     let of_host = "refused at spec.directory: the trust of host.test with ibestad.test belongs to tenant dyroy and is left alone: one of \
-                   the two manifests has to give the domain up";
+                   the two has to give the domain up";
     let of_theirs = "refused at spec.directory: the trust of ibestad.test with host.test belongs to tenant dyroy and is left alone: one \
-                     of the two manifests has to give the domain up";
+                     of the two has to give the domain up";
     hold([
         ("both sides", world(Anothers, Anothers), |_| {}, &[of_host]),
         ("one side", world(Anothers, Absent), |_| {}, &[of_host]),
         ("the tenant's side", world(Absent, Anothers), |_| {}, &[of_theirs]),
         ("the tenant's side, beside ours", world(Whole, Anothers), |_| {}, &[of_theirs]),
         ("in mode Manual", alone(Anothers), |_| {}, &[of_host]),
+        (
+            "another installation's",
+            world(Foreign, Foreign),
+            |it| it.host.trusts.others.push(of_sor("ibestad.test")),
+            &[of_sor_at_host],
+        ),
+        (
+            "another installation's on one side",
+            world(Foreign, Foreign),
+            |it| it.theirs().trusts.others.push(of_sor("host.test")),
+            &[
+                "refused at spec.directory: the trust of ibestad.test with host.test belongs to installation sor and is left alone: one of \
+               the two has to give the domain up",
+            ],
+        ),
+        (
+            "another domain's is in nobody's way",
+            world(Foreign, Foreign),
+            |it| it.host.trusts.others.push(of_sor("dyroy.test")),
+            &["adopt adopt: adopt the trust with ibestad.test as it stands (host and tenant)"],
+        ),
     ]);
 }
 
