@@ -6,7 +6,7 @@ use vertskommune_core::step::{Class, RefusalReason};
 use vertskommune_provider::Applied;
 use vertskommune_provider::testing::conformance::Peer as _;
 
-use super::failures::becomes_valid;
+use super::failures::{RECORDS_GONE, becomes_valid};
 use super::stage::Stage;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,7 +25,7 @@ async fn an_equal_trust_is_adopted_and_any_other_left_alone() {
     assert!(plan.steps.is_empty(), "what is another installation's is not even tried: {plan:#?}");
     assert!(plan.refusals[0].message.contains("installation sor"), "{}", plan.refusals[0].message);
     for side in [host, tenant] {
-        stage.run(side, "find /var/lib/vertskommune-directory -name '*.json' -delete", &[]);
+        stage.run(side, RECORDS_GONE, &[]);
     }
     let plan = drive.look().await;
     assert!(plan.steps.iter().all(|it| it.step.class == Class::Adopt) && plan.steps.len() == 1, "{plan:#?}");
@@ -35,8 +35,10 @@ async fn an_equal_trust_is_adopted_and_any_other_left_alone() {
 
     // Another direction.
     stage.clear_all();
-    stage.ensure(host, "sor", secret, &json!({"direction": "outbound"}));
-    stage.ensure(tenant, "sor", secret, &json!({"direction": "inbound"}));
+    for (side, direction) in [(host, "outbound"), (tenant, "inbound")] {
+        stage.ensure(side, "sor", secret, &json!({"direction": direction}));
+        stage.run(side, RECORDS_GONE, &[]);
+    }
     let before = stage.ours().await;
     let plan = drive.converge().await;
     assert!(plan.steps.is_empty(), "{plan:#?}");
@@ -49,6 +51,7 @@ async fn an_equal_trust_is_adopted_and_any_other_left_alone() {
     // One side alone.
     stage.clear_all();
     stage.ensure(host, "sor", secret, &json!({}));
+    stage.run(host, RECORDS_GONE, &[]);
     let plan = drive.converge().await;
     assert!(plan.steps.is_empty() && plan.refusals.len() == 1, "{plan:#?}");
     let (report, _) = stage.report(&drive).await;

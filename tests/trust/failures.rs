@@ -66,7 +66,8 @@ async fn what_is_in_the_way_is_told_and_when_it_is_gone_all_is_well() {
 
 /// Removes the trustedDomain object alone, as a careless hand with LDAP does.
 const OBJECT_GONE: &str = "for entry in directory.search(expression='(objectClass=trustedDomain)', attrs=['cn']):\n  directory.delete(entry.dn)\n";
-const RECORDS_GONE: &str = "find /var/lib/vertskommune-directory -name '*.json' -delete";
+/// Nothing tells any more whose the trusts are.
+pub(super) const RECORDS_GONE: &str = "find /var/lib/vertskommune-directory -name '*.json' -delete";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_people_and_deaths_leave_is_told_and_healed_where_that_harms_nobody() {
