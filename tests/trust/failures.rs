@@ -19,6 +19,7 @@ const MENDED: Duration = Duration::from_secs(120);
 async fn word(stage: &Stage, drive: &Drive<'_>) -> String {
     let begun = Instant::now();
     let (report, _) = stage.report(drive).await;
+    eprintln!("told {} in {:?}", report.word(), begun.elapsed());
     assert!(begun.elapsed() < LOOK, "{} after {:?}", report.word(), begun.elapsed());
     report.word().to_owned()
 }
