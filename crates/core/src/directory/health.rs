@@ -315,7 +315,8 @@ impl fmt::Display for Problem {
             }
             Self::NamesInConflict(which, names) => write!(
                 f,
-                "{} on {which}'s side is another's name already, and is not followed: remove the suffix there, or exclude it from the trust",
+                "on {which}'s side {} is another's name already, and is not followed: remove the suffix there, or exclude it from the trust, \
+                 and have the trust's names read anew there (with Samba: `samba-tool domain trust namespaces DOMAIN --refresh=store`)",
                 names.join(", ")
             ),
             Self::WrongSecret => f.write_str(
