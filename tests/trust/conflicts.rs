@@ -114,7 +114,7 @@ async fn a_name_that_is_taken_after_the_trust_was_made_is_told_until_it_is_given
     becomes_valid(&drive, "its creation").await;
     let (host, tenant) = (stage.host_side(), stage.tenant_side());
     for (side, partner) in [(host, tenant), (tenant, host)] {
-        // Samba looks at names when it is told to, and Windows by itself.
+        // Samba looks at names when it is told to.
         let read_anew = format!("samba-tool domain trust namespaces {} --refresh=store", partner.domain);
         stage.python(side, &suffixes(&format!("['{}']", partner.domain)));
         stage.run(side, &read_anew, &[]);
