@@ -88,7 +88,8 @@ async fn a_new_secret_and_a_removal_are_killed_at_every_call() {
 }
 
 /// How often anything in the directory's trusts was written, in its own counting: a secret does not show otherwise.
-const WRITTEN: &str = "for entry in directory.search(expression='(objectClass=trustedDomain)', attrs=['uSNChanged']):\n  print(entry.dn, entry['uSNChanged'])\n";
+const WRITTEN: &str = "for entry in directory.search(expression='(objectClass=trustedDomain)', attrs=['uSNChanged']): \
+                       print(entry.dn, entry['uSNChanged'])\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_adoption_is_killed_between_its_sides() {
