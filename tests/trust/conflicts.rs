@@ -69,6 +69,14 @@ async fn refused(stage: &Stage) -> String {
     plan.directory.unwrap().word().to_owned()
 }
 
+/// Gives a forest these suffixes of its users' names, and no others.
+fn suffixes(values: &str) -> String {
+    format!(
+        "import ldb\nmessage = ldb.Message(ldb.Dn(directory, 'CN=Partitions,' + str(directory.get_config_basedn())))\n\
+         message['s'] = ldb.MessageElement({values}, ldb.FLAG_MOD_REPLACE, 'uPNSuffixes')\ndirectory.modify(message)\n"
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_directory_refuses_has_a_reason() {
     let Some(stage) = Stage::set().await else { return };
@@ -85,15 +93,9 @@ async fn what_a_directory_refuses_has_a_reason() {
     assert_eq!(refused(&stage).await, "NetbiosNameTaken");
     stage.clear_all();
 
-    let suffix = |values: &str| {
-        format!(
-            "import ldb\nmessage = ldb.Message(ldb.Dn(directory, 'CN=Partitions,' + str(directory.get_config_basedn())))\n\
-             message['s'] = ldb.MessageElement({values}, ldb.FLAG_MOD_REPLACE, 'uPNSuffixes')\ndirectory.modify(message)\n"
-        )
-    };
-    stage.python(host, &suffix(&format!("['{}']", tenant.domain)));
+    stage.python(host, &suffixes(&format!("['{}']", tenant.domain)));
     assert_eq!(refused(&stage).await, "NameCollision");
-    stage.python(host, &suffix("[]"));
+    stage.python(host, &suffixes("[]"));
     assert_eq!(stage.ours().await, Vec::<String>::new(), "something of the refused trusts is left");
 
     // What one side would refuse takes nothing away from the other.
@@ -109,4 +111,33 @@ async fn what_a_directory_refuses_has_a_reason() {
     assert!(matches!(outcomes.as_slice(), [Applied::Failed(_)]), "{outcomes:?}: {plan:#?}");
     assert_eq!(stage.ours().await, before, "a side was taken away though the other refuses");
     assert_eq!(plan.directory.unwrap().word(), "PartnerNotAllowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_taken_after_the_trust_was_made_is_told_until_it_is_given_up() {
+    let Some(stage) = Stage::set().await else { return };
+    let drive = stage.drive();
+    becomes_valid(&drive, "its creation").await;
+    let (host, tenant) = (stage.host_side(), stage.tenant_side());
+    for (side, partner) in [(host, tenant), (tenant, host)] {
+        // Samba looks at names when it is told to.
+        let read_anew = format!("samba-tool domain trust namespaces {} --refresh=store", partner.domain);
+        stage.python(side, &suffixes(&format!("['{}']", partner.domain)));
+        stage.run(side, &read_anew, &[]);
+        let before = stage.ours().await;
+        let plan = drive.converge().await;
+        let report = plan.directory.as_ref().unwrap();
+        assert_eq!(report.word(), "NamesInConflict", "{plan:#?}");
+        let line = report.line();
+        assert!(line.contains(&partner.domain) && line.contains("read anew"), "{line}");
+        assert!(plan.is_empty(), "names are people's: {plan:#?}");
+        assert_eq!(stage.ours().await, before, "it was touched");
+
+        stage.python(side, &suffixes("[]"));
+        let (report, _) = stage.report(&drive).await;
+        assert_eq!(report.word(), "NamesInConflict", "Samba has looked by itself");
+        stage.run(side, &read_anew, &[]);
+        let (report, plan) = stage.report(&drive).await;
+        assert_eq!(report.word(), "Valid", "{plan:#?}");
+    }
 }

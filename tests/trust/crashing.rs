@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use serde_json::json;
 use vertskommune_provider::testing::conformance::{Drive, Peer as _, survives_a_crash_at_every_write};
 use vertskommune_provider::{Claim, ProviderError};
 
 use vertskommune_provider::testing::system::Cut;
 
+use super::failures::{RECORDS_GONE, becomes_valid};
 use super::stage::Stage;
 
 type Prepare = Box<dyn Fn() -> BoxFuture<'static, ()> + Sync>;
@@ -83,4 +85,43 @@ async fn a_new_secret_and_a_removal_are_killed_at_every_call() {
     stage.reset().await;
     leaving.converge().await;
     assert_eq!(stage.ours().await, Vec::<String>::new(), "something is left");
+}
+
+/// How often anything in the directory's trusts was written, in its own counting: a secret does not show otherwise.
+const WRITTEN: &str = "for entry in directory.search(expression='(objectClass=trustedDomain)', attrs=['uSNChanged']): \
+                       print(entry.dn, entry['uSNChanged'])\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adoption_is_killed_between_its_sides() {
+    let Some(stage) = Stage::set().await else { return };
+    let drive = stage.drive();
+    let sides = [stage.host_side(), stage.tenant_side()];
+    let written = || sides.map(|side| stage.python(side, WRITTEN));
+    for (nth, cut) in [(0, Cut::After), (1, Cut::Before)] {
+        stage.clear_all();
+        for side in sides {
+            stage.ensure(side, "sor", "a-secret-that-others-agreed-on", &json!({}));
+            stage.run(side, RECORDS_GONE, &[]);
+        }
+        let theirs = (stage.ours().await, stage.foreign().await, written());
+        let added = |now: Vec<String>| -> Vec<String> {
+            assert!(theirs.0.iter().all(|line| now.contains(line)), "{now:#?} and not {:#?}", theirs.0);
+            now.into_iter().filter(|line| !theirs.0.contains(line)).collect()
+        };
+        stage.reset().await;
+        stage.cut(nth, cut).await;
+        drive.converge().await;
+        let left = added(stage.ours().await);
+        let is_between = matches!(left.as_slice(), [record] if record.starts_with("host: record"));
+        assert!(is_between, "killed {cut:?} call {nth}: {left:#?}");
+
+        stage.reset().await;
+        becomes_valid(&drive, &format!("the death of its adoption {cut:?} call {nth}")).await;
+        assert!(drive.look().await.is_empty());
+        let records = added(stage.ours().await);
+        assert!(records.len() == 2 && records.iter().all(|it| it.contains("record")), "{records:#?}");
+        assert_eq!((stage.foreign().await, written()), (theirs.1, theirs.2), "what others made was changed");
+        let calls = stage.journal().await;
+        assert!(!calls.iter().any(|call| call.starts_with("hostdc adopt")), "adopted twice: {calls:?}");
+    }
 }

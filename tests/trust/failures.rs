@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde_json::json;
 use vertskommune_core::directory::Verdict;
-use vertskommune_core::step::Wait;
-use vertskommune_provider::testing::conformance::Drive;
+use vertskommune_core::step::{RefusalReason, Wait};
+use vertskommune_provider::testing::conformance::{Drive, Peer as _};
+use vertskommune_tests::directories::Directory;
 
 use super::stage::Stage;
 
@@ -44,12 +45,13 @@ async fn what_is_in_the_way_is_told_and_when_it_is_gone_all_is_well() {
     let Some(stage) = Stage::set().await else { return };
     let drive = stage.drive();
     becomes_valid(&drive, "its creation").await;
-    let rows: [(&[&str], &str, &[&str]); 7] = [
+    let rows: [(&[&str], &str, &[&str]); 8] = [
         (&["dns nxdomain ibestad.test"], "NotForwarded", &["dns ok ibestad.test"]),
         (&["block ibestad 53/udp", "block ibestad 53/tcp"], "DnsSilent", &["unblock ibestad"]),
         (&["block ibestad 88/udp"], "PortsClosed", &["unblock ibestad"]),
         (&["block ibestad 49152-65535/tcp"], "PortsClosed", &["unblock ibestad"]),
         (&["skew ibestad 900"], "ClockSkew", &["skew ibestad 0"]),
+        (&["skew host 900"], "ClockSkew", &["skew host 0"]),
         (&["cut ibestad"], "DnsSilent", &["mend ibestad"]),
         (&["stop ibestad sshd"], "Unreachable", &["start ibestad sshd"]),
     ];
@@ -88,13 +90,7 @@ async fn what_people_and_deaths_leave_is_told_and_healed_where_that_harms_nobody
     assert_eq!(word(&stage, &drive).await, "OrphanAccount", "both are gone, with all that we knew");
     becomes_valid(&drive, "two orphans").await;
 
-    let sid = &host.sid;
-    let removed = stage.ask(
-        tenant,
-        "nord",
-        &json!({"remove": {"tenant": "ibestad", "domain": host.domain, "sid": sid}}),
-    );
-    assert_eq!(removed["done"]["removed"]["was"], true, "{removed}");
+    remove(&stage, tenant, host, &host.sid);
     assert_eq!(word(&stage, &drive).await, "OneSided");
     becomes_valid(&drive, "one side gone").await;
 
@@ -105,6 +101,55 @@ async fn what_people_and_deaths_leave_is_told_and_healed_where_that_harms_nobody
     let told = word(&stage, &drive).await;
     assert!(["StaleChannel", "Valid"].contains(&told.as_str()), "{told}");
     becomes_valid(&drive, &format!("both made anew by hand ({told})")).await;
+}
+
+/// Has our record and all that it tells of removed by hand.
+fn remove(stage: &Stage, of: &Directory, partner: &Directory, sid: &str) {
+    let ask = json!({"remove": {"tenant": "ibestad", "domain": partner.domain, "sid": sid}});
+    let removed = stage.ask(of, "nord", &ask);
+    assert_eq!(removed["done"]["removed"]["was"], true, "{removed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trust_with_a_domain_that_is_no_more_is_left_to_people_and_made_anew_once_it_is_gone() {
+    let Some(stage) = Stage::set().await else { return };
+    let drive = stage.drive();
+    let (host, tenant) = (stage.host_side(), stage.tenant_side());
+    let (secret, gone) = ("a-secret-of-a-domain-before", "S-1-5-21-9-9-9");
+    let with_another = json!({ "sid": gone });
+    becomes_valid(&drive, "its creation").await;
+
+    // With all that makes it work on both sides; as it is where the tenant's domain was made anew; and where the host's was.
+    for (which, host_has, tenant_has) in [
+        ("the host's, beside the tenant's", Some(&with_another), Some(&json!({}))),
+        ("the host's alone", Some(&with_another), None),
+        ("the tenant's alone", None, Some(&with_another)),
+    ] {
+        remove(&stage, host, tenant, &tenant.sid);
+        remove(&stage, tenant, host, &host.sid);
+        for (side, has) in [(host, host_has), (tenant, tenant_has)] {
+            if let Some(otherwise) = has {
+                stage.ensure(side, "nord", secret, otherwise);
+            }
+        }
+        let before = stage.ours().await;
+        let plan = drive.converge().await;
+        assert_eq!(plan.directory.as_ref().unwrap().word(), "SidMismatch", "{which}: {plan:#?}");
+        assert!(plan.steps.is_empty(), "{which}: {plan:#?}");
+        assert_eq!(plan.refusals.len(), 1, "{which}: {plan:#?}");
+        let refusal = &plan.refusals[0];
+        assert_eq!(refusal.reason, RefusalReason::NotOurs, "{which}");
+        assert!(refusal.message.contains(gone), "{which}: {}", refusal.message);
+        assert_eq!(stage.ours().await, before, "{which}: it was touched");
+
+        match (host_has, tenant_has) {
+            (Some(_), Some(_)) => remove(&stage, host, tenant, gone),
+            // By whoever knows nothing of our records and of the account that is left.
+            (Some(_), None) => drop(stage.python(host, OBJECT_GONE)),
+            _ => drop(stage.python(tenant, OBJECT_GONE)),
+        }
+        becomes_valid(&drive, &format!("{which} was removed by hand")).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 mod conflicts;
 mod crashing;
 mod failures;
+mod kinds;
 mod manual;
 mod stage;
 

@@ -114,7 +114,7 @@ impl Known<'_> {
         let unseen = self.unseen();
         let is_ours = host.is_ours() || theirs.as_ref().is_some_and(Stand::is_ours);
         let thing = match (is_ours, unseen) {
-            (true, _) => Some(Seen::Present(Arc::new(self.present(&host, theirs.as_ref())))),
+            (true, _) => Some(Seen::Present(Arc::new(self.present(settings, &host, theirs.as_ref())))),
             (false, Some(why)) => Some(Seen::Unknown(why.clone())),
             (false, None) => None,
         };
@@ -128,7 +128,7 @@ impl Known<'_> {
             if let Some(Stand::Foreign(trust)) = stand {
                 let told = if of == side::HOST { Some(self.host) } else { self.told() };
                 let mark = told.and_then(|told| owner(told, trust));
-                let present = self.present(&host, theirs.as_ref());
+                let present = self.present(settings, &host, theirs.as_ref());
                 seen.foreign.push(foreign(self.tenant, of, domain, trust, mark, present));
             }
         }
@@ -137,7 +137,7 @@ impl Known<'_> {
     /// The fields of the trust as they are, whoever's it is.
     pub(crate) fn fields(&self, settings: &Settings) -> Facts {
         let (host, theirs) = self.sides(settings);
-        self.present(&host, theirs.as_ref()).fields
+        self.present(settings, &host, theirs.as_ref()).fields
     }
 
     /// Both sides as they stand, the tenant's where it is seen.
@@ -156,7 +156,7 @@ impl Known<'_> {
         self.theirs?.as_ref().err()
     }
 
-    fn present(&self, host: &Stand<'_>, theirs: Option<&Stand<'_>>) -> Present {
+    fn present(&self, settings: &Settings, host: &Stand<'_>, theirs: Option<&Stand<'_>>) -> Present {
         let unseen = self.unseen();
         let mut present = Present { identity: self.wanted.domain.clone(), ..Present::default() };
         let fields = &mut present.fields;
@@ -178,7 +178,11 @@ impl Known<'_> {
         }
         let mirrored = match (ours, other) {
             (Some(ours), Some(other)) => {
-                ours.kind == other.kind && ours.direction.map(Direction::mirrored) == other.direction
+                // One that stands for another domain is no mirror, though all of it may work.
+                ours.kind == other.kind
+                    && ours.direction.map(Direction::mirrored) == other.direction
+                    && ours.sid == self.sid()
+                    && other.sid.as_ref() == Some(&settings.sid)
             }
             _ => true,
         };
@@ -260,6 +264,7 @@ impl Known<'_> {
             tenant,
             way: health.way,
             sid: self.sid(),
+            host_sid: Some(settings.sid.clone()),
             refusal: self.refused.cloned().or_else(|| self.forbidden(settings)),
             todo: todo::commands(self.wanted, settings),
         }

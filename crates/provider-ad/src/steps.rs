@@ -131,12 +131,13 @@ impl Maker<'_> {
         if self.belongs_to_another(desired, foreign, proposal) {
             return;
         }
-        let sid = self.signals.sid.as_deref().unwrap_or_default();
-        let ours = foreign.iter().find(|it| it.name == side::HOST);
-        if let Some(other) = ours.filter(|it| it.identity != sid) {
+        if let Some(other) = foreign.iter().find(|it| self.partner_sid(&it.name) != Some(&it.identity)) {
             let message = format!(
-                "{} stands for the SID {}, and the tenant's domain has {sid}: settle which is the true one, and remove it by hand",
-                other.path, other.identity
+                "{} stands for the SID {}, and {} domain has {}: settle which is the true one, and remove it by hand",
+                other.path,
+                other.identity,
+                if other.name == side::HOST { "the tenant's" } else { "the host's" },
+                self.partner_sid(&other.name).map_or("(none)", String::as_str),
             );
             proposal.refusals.push(self.refusal(desired, message));
             return;
@@ -186,16 +187,7 @@ impl Maker<'_> {
     ) {
         let has = |name: &str| changes.iter().any(|change| change.field == name);
         let is = |name: &str, word: &str| present.fields.get(name) == Some(&json!(word));
-        let identities =
-            self.signals.host.object.present().map(|object| &object.sid).zip(self.signals.sid.as_ref());
-        if let Some((stands, tells)) =
-            identities.filter(|(stands, tells)| stands != tells && !is(field::HOST, stand::FOREIGN))
-        {
-            let message = format!(
-                "our trust with {} stands for the SID {stands}, and that domain has {tells}: it was made anew, or another answers; remove \
-                 the trust by hand when that is settled",
-                self.id.key.name
-            );
+        if let Some(message) = self.with_another(present) {
             proposal.refusals.push(self.refusal(desired, message));
             return;
         }
@@ -324,6 +316,37 @@ impl Maker<'_> {
             .collect();
         step.fields.insert(field::SIDES.to_owned(), Value::known(json!(sides)));
         named.then_some(step)
+    }
+
+    /// That our trust is with another domain than the one that answers, where it is.
+    fn with_another(&self, present: &Present) -> Option<String> {
+        let sides = [
+            (side::HOST, &self.signals.host, field::HOST, "", "that domain"),
+            (
+                side::TENANT,
+                &self.signals.tenant,
+                field::TENANT,
+                ", on the tenant's side,",
+                "the host's domain",
+            ),
+        ];
+        sides.into_iter().find_map(|(of, end, name, whose, partner)| {
+            let stands = &end.object.present()?.sid;
+            let tells = self.partner_sid(of).filter(|tells| *tells != stands)?;
+            let is_ours = present.fields.get(name) != Some(&json!(stand::FOREIGN));
+            is_ours.then(|| {
+                format!(
+                    "our trust with {}{whose} stands for the SID {stands}, and {partner} has {tells}: it was made anew, or another \
+                     answers; remove the trust by hand when that is settled",
+                    self.id.key.name
+                )
+            })
+        })
+    }
+
+    /// The SID of the domain that a side's trust is to be with.
+    fn partner_sid(&self, of: &str) -> Option<&String> {
+        if of == side::HOST { self.signals.sid.as_ref() } else { self.signals.host_sid.as_ref() }
     }
 
     /// The SID that our trust stands for, so that it is removed though another domain answers by now.

@@ -26,6 +26,8 @@ pub struct Signals {
     pub way: Option<Way>,
     /// The SID of the tenant's domain, where it is pinned or was told.
     pub sid: Option<String>,
+    /// The SID of the host's domain.
+    pub host_sid: Option<String>,
     /// What a side refused when it was last asked to make the trust.
     pub refusal: Option<Refused>,
     /// What the tenant's administrators have to run, where they make its side themselves.
@@ -313,7 +315,8 @@ impl fmt::Display for Problem {
             }
             Self::NamesInConflict(which, names) => write!(
                 f,
-                "{} on {which}'s side is another's name already, and is not followed: remove the suffix there, or exclude it from the trust",
+                "on {which}'s side {} is another's name already, and is not followed: remove the suffix there, or exclude it from the trust, \
+                 and have the trust's names read anew there (with Samba: `samba-tool domain trust namespaces DOMAIN --refresh=store`)",
                 names.join(", ")
             ),
             Self::WrongSecret => f.write_str(
@@ -440,21 +443,24 @@ fn way(signals: &Signals) -> Vec<Problem> {
 
 fn sides(wanted: &Directory, signals: &Signals) -> Vec<Problem> {
     let mut found = Vec::new();
+    let (host, tenant) = (&signals.host.object, &signals.tenant.object);
+    // First, since a domain that was made anew has nothing of the trust. Where both sides stand all of it may work besides.
+    let is_with_another = [(host, &signals.sid), (tenant, &signals.host_sid)]
+        .into_iter()
+        .filter_map(|(object, sid)| object.present().zip(sid.as_ref()))
+        .any(|(object, sid)| object.sid != *sid);
+    if is_with_another {
+        found.push(Problem::SidMismatch);
+    }
     for (which, end) in [(Which::Host, &signals.host), (Which::Tenant, &signals.tenant)] {
         if end.has_orphan && end.object == Looked::Absent {
             found.push(Problem::OrphanAccount(which));
         }
     }
-    let (host, tenant) = (&signals.host.object, &signals.tenant.object);
     match (host, tenant) {
         (Looked::Present(_), Looked::Absent) => found.push(Problem::OneSided { missing: Which::Tenant }),
         (Looked::Absent, Looked::Present(_)) => found.push(Problem::OneSided { missing: Which::Host }),
         _ => {}
-    }
-    if let (Some(object), Some(sid)) = (host.present(), &signals.sid)
-        && object.sid != *sid
-    {
-        found.push(Problem::SidMismatch);
     }
     if let (Some(host), Some(tenant)) = (host.present(), tenant.present()) {
         match (host.direction, tenant.direction) {
@@ -618,6 +624,15 @@ mod tests {
             ),
             (|it| it.way.as_mut().unwrap().skew = Some(CLOCKS_APART), "Valid"),
             (|it| it.sid = Some("S-1-5-21-9-9-9".to_owned()), "SidMismatch"),
+            (|it| it.host_sid = Some("S-1-5-21-9-9-9".to_owned()), "SidMismatch"),
+            (
+                |it| {
+                    // As a domain that was made anew, which has none.
+                    it.sid = Some("S-1-5-21-9-9-9".to_owned());
+                    it.tenant = absent();
+                },
+                "SidMismatch",
+            ),
             (
                 |it| {
                     it.tenant = End { object: Looked::Absent, ..End::default() };

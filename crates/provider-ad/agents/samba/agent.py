@@ -1229,7 +1229,8 @@ class Call:
             # Gone already, as after a death between the record's end and the answer, or never begun.
             self.records.drop(ask["domain"])
             return "removed", {"was": False}
-        if record["sid"] != ask["sid"]:
+        # Of a trust that people have removed only what is ours is left, whatever it stood for.
+        if record["sid"] != ask["sid"] and self.directory.trust(ask["domain"]):
             raise Refused("sid-mismatch", f"our trust with {ask['domain']} stands for another SID")
         was = self.unmake(record)
         self.records.drop(ask["domain"])

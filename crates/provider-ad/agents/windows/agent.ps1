@@ -1184,7 +1184,10 @@ function Invoke-Remove($Call) {
             throw (New-Refusal 'not-ours' "the trust with $($ask['domain']) has no record of ours: we did not make it, and do not take it away" @{ found = (Show-Trust $Call $trust $null) })
         }
     } else {
-        if ($record['sid'] -cne $ask['sid']) { throw (New-Refusal 'sid-mismatch' "our trust with $($ask['domain']) stands for another SID") }
+        # Of a trust that people have removed only what is ours is left, whatever it stood for.
+        if ($record['sid'] -cne $ask['sid'] -and $null -ne (Get-Trust $Call['directory'] $ask['domain'])) {
+            throw (New-Refusal 'sid-mismatch' "our trust with $($ask['domain']) stands for another SID")
+        }
         $was = Remove-Trust $Call $record
     }
     # The forwarder after the trust, which needs it, and the record of the trust last.

@@ -242,7 +242,7 @@ fn looked(case: &mut Case, dns: Dns, their_dns: Dns) {
 #[test]
 #[allow(clippy::too_many_lines)] // a table
 fn each_field_says_what_stands() {
-    let rows: [(&str, Change, &str, Json); 23] = [
+    let rows: [(&str, Change, &str, Json); 25] = [
         ("the host's word counts", |_| {}, field::DIRECTION, json!("bidirectional")),
         (
             "the host's word counts",
@@ -283,6 +283,18 @@ fn each_field_says_what_stands() {
         ),
         ("one switched off", |it| it.their_trust().direction = None, field::MIRRORED, json!(false)),
         ("another type", |it| it.their_trust().kind = Kind::External, field::MIRRORED, json!(false)),
+        (
+            "with another domain",
+            |it| it.host_trust().sid = Some("S-1-5-21-7-7-7".to_owned()),
+            field::MIRRORED,
+            json!(false),
+        ),
+        (
+            "with another domain",
+            |it| it.their_trust().sid = Some("S-1-5-21-7-7-7".to_owned()),
+            field::MIRRORED,
+            json!(false),
+        ),
         (
             "each side tells its own",
             |it| it.host_trust().selective = true,

@@ -56,6 +56,7 @@ fn well() -> Signals {
         tenant: end(),
         way: Some(Way::default()),
         sid: Some(SID.to_owned()),
+        host_sid: None,
         refusal: None,
         todo: Vec::new(),
     }

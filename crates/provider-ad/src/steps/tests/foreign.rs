@@ -156,6 +156,34 @@ fn a_domain_that_was_made_anew_is_settled_by_people() {
             ],
         ),
         (
+            "another SID answers, and both sides stand",
+            world(Whole, Whole),
+            |it| it.host_trust().sid = Some("S-1-5-21-7-7-7".to_owned()),
+            &[
+                "refused at spec.directory: our trust with ibestad.test stands for the SID S-1-5-21-7-7-7, and that domain has \
+           S-1-5-21-3633341636-3194244548-271816853: it was made anew, or another answers; remove the trust by hand when that is settled",
+            ],
+        ),
+        (
+            "the tenant's side is that of a host before",
+            world(Absent, Whole),
+            |it| it.their_trust().sid = Some("S-1-5-21-7-7-7".to_owned()),
+            &[
+                "refused at spec.directory: our trust with ibestad.test, on the tenant's side, stands for the SID S-1-5-21-7-7-7, and the \
+           host's domain has S-1-5-21-3622643209-1689644744-1135594223: it was made anew, or another answers; remove the trust by hand when \
+           that is settled",
+            ],
+        ),
+        (
+            "likewise, and others made both",
+            world(Foreign, Foreign),
+            |it| it.their_trust().sid = Some("S-1-5-21-7-7-7".to_owned()),
+            &[
+                "refused at spec.directory: the trust of ibestad.test with host.test stands for the SID S-1-5-21-7-7-7, and the host's \
+               domain has S-1-5-21-3622643209-1689644744-1135594223: settle which is the true one, and remove it by hand",
+            ],
+        ),
+        (
             "what others made is not spoken of as ours",
             world(Foreign, Whole),
             |it| it.host_trust().sid = Some("S-1-5-21-7-7-7".to_owned()),
