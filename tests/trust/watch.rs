@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Looks at all processes until it ends. What must not be seen may be known by then alone, so all of it is kept, each once.
 pub(crate) struct Watch {
@@ -20,6 +21,8 @@ impl Watch {
             let mut seen = BTreeMap::new();
             while asked.strong_count() > 0 {
                 look(&mut seen);
+                // What is watched has to get on.
+                std::thread::sleep(Duration::from_millis(2));
             }
             seen
         });
