@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
@@ -30,7 +31,7 @@ const AGREED: &str = "canary-52c7-of-what-people-agree-on";
 /// The same with a mistake in copying, so that it is refused.
 const MISTAKEN: &str = "canary-b83e-that-was\u{7}copied-with-a-mistake";
 
-/// What is left by a call that is ended like this: the host's agent or the tenant's, at the trust's secret.
+/// The call of a creation that never comes to an end: of those that bring the secret, the first is the host's.
 const IN_THE_HOSTS_CALL: usize = 0;
 const IN_THE_TENANTS_CALL: usize = 1;
 
@@ -42,6 +43,8 @@ struct Scene {
     watch: Watch,
     /// What was shown so far, by where that was.
     shown: Vec<(String, Vec<u8>)>,
+    /// The tenant as it was on the way: what failed stands in its status until the next try.
+    tenants: Mutex<BTreeSet<String>>,
     begun: Instant,
 }
 
@@ -88,6 +91,7 @@ impl Scene {
             controller: None,
             watch: Watch::begin(),
             shown: Vec::new(),
+            tenants: Mutex::default(),
             begun: Instant::now(),
         };
         scene.give_secrets();
@@ -129,6 +133,7 @@ impl Scene {
         let begun = Instant::now();
         loop {
             let tenant = self.cluster.find(TENANT).await.unwrap().unwrap_or_default();
+            self.tenants.lock().unwrap().insert(tenant.to_string());
             if is(&tenant) {
                 eprintln!("watched: {what} after {:.1} s", self.begun.elapsed().as_secs_f64());
                 return tenant;
@@ -252,6 +257,8 @@ impl Scene {
         self.keep_controllers();
         self.controller.take().unwrap().stop().await;
         self.keep("the log", "TRACE", self.said());
+        let tenants: Vec<String> = self.tenants.lock().unwrap().iter().cloned().collect();
+        self.keep("the tenant on the way", TENANT, tenants.join("\n"));
         let written: usize = self.shown.iter().map(|(_, text)| text.len()).sum();
 
         let mut canaries = Canaries::new();
