@@ -47,9 +47,7 @@ fn look(seen: &mut BTreeMap<Vec<u8>, String>) {
             let path = entry.path().join(file);
             // Who has ended shows nothing any more.
             let text = fs::read(&path).unwrap_or_default();
-            if !seen.contains_key(&text) {
-                seen.insert(text, path.display().to_string());
-            }
+            seen.entry(text).or_insert_with(|| path.display().to_string());
         }
     }
 }
