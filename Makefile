@@ -22,9 +22,10 @@ run: install ## Starts the lab, applies tenants/ and shows the onboarding until 
 # Tests of the directories wait for controllers most of the time, so they run beside the others.
 DIRECTORY_TESTS = cargo test --locked --workspace --features vertskommune/testing --test directories --test trust
 
+# They start the program as well, which cargo builds for a test of its own package.
 test: install ## Runs every test, with the lab's real peers
 	@tests/lab/install directories
-	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) && export VERTSKOMMUNE_LAB_BIN && $(DIRECTORY_TESTS) --no-run && \
+	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) && export VERTSKOMMUNE_LAB_BIN && $(DIRECTORY_TESTS) --test plan_and_apply --no-run && \
 	  { $(DIRECTORY_TESTS) >target/directories.log 2>&1 & directories=$$!; trap 'kill $$directories 2>/dev/null || true' EXIT; \
 	  echo 'the tests of the directories run beside the others, see target/directories.log'; \
 	  cargo test --locked --workspace --features vertskommune/testing && tests/planted/run && \

@@ -1,5 +1,6 @@
 //! The whole in one test: an API server behind the proxy, a vCenter, and controllers that come and go.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -255,15 +256,31 @@ impl Cluster {
     /// # Errors
     /// Where it cannot be started.
     pub fn process(&self) -> anyhow::Result<Controller> {
-        let child = Command::new(program()?)
-            .args(["controller", "--installation", "lab", "--namespace", NAMESPACE])
+        let is_told = std::env::var_os("RUST_LOG").is_some();
+        self.start_process("lab", |it| it.stderr(if is_told { Stdio::inherit() } else { Stdio::null() }))
+    }
+
+    /// The same for another installation, with all that it can say in a file.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn process_saying_all(&self, installation: &str, log: File) -> anyhow::Result<Controller> {
+        self.start_process(installation, |it| it.env("RUST_LOG", "trace").stderr(log))
+    }
+
+    fn start_process(
+        &self,
+        installation: &str,
+        with: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> anyhow::Result<Controller> {
+        let mut command = Command::new(program()?);
+        command
+            .args(["controller", "--installation", installation, "--namespace", NAMESPACE])
             .args(["--identity", "controller", "--listen", "127.0.0.1:0"])
             .env("KUBECONFIG", self.kubeconfig.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(if std::env::var_os("RUST_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
-            .spawn()
-            .context("the controller as a process")?;
+            .stdout(Stdio::null());
+        let child = with(&mut command).spawn().context("the controller as a process")?;
         Ok(Controller(Life::Process(child)))
     }
 }
@@ -318,7 +335,10 @@ impl Drop for Controller {
 }
 
 /// The program `vertskommune`, which cargo puts two folders above the tests.
-fn program() -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// Where it is not built.
+pub fn program() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let folder = test.parent().and_then(Path::parent).context("the folder of the build")?;
     let program = folder.join("vertskommune");

@@ -1,12 +1,15 @@
 //! Trusts between two real forests, made, tried, healed and removed by the directory plugin: tests/lab/directories.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod canary;
 mod conflicts;
 mod crashing;
 mod failures;
 mod kinds;
 mod manual;
 mod stage;
+mod watch;
+mod watched;
 
 use vertskommune_core::directory::Verdict;
 use vertskommune_provider::testing::conformance::{Drive, Peer as _, converges, looking_writes_nothing};

@@ -1,34 +1,15 @@
 //! Where people make the tenant's side, and where the host's agent does not answer.
 
-use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use serde_json::json;
 use vertskommune_core::directory::{Partner, Verdict};
 use vertskommune_provider::testing::conformance::{Drive, Peer as _};
 
+use super::canary::Canaries;
 use super::stage::Stage;
+use super::watch::Watch;
 
 /// What nobody should ever see.
 const CANARY: &str = "canary-6f1d-of-the-trust";
-
-/// Looks at all arguments and environments of all processes until it is told to end. Gives where the canary was seen.
-fn watch(ended: &AtomicBool) -> Vec<String> {
-    let mut seen = Vec::new();
-    while !ended.load(Ordering::Relaxed) {
-        for entry in fs::read_dir("/proc").unwrap().flatten() {
-            for file in ["cmdline", "environ"] {
-                let path = entry.path().join(file);
-                let text = fs::read(&path).unwrap_or_default();
-                if text.windows(CANARY.len()).any(|it| it == CANARY.as_bytes()) {
-                    seen.push(format!("{}: {}", path.display(), String::from_utf8_lossy(&text)));
-                }
-            }
-        }
-    }
-    seen
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_people_make_the_other_side_they_are_told_how_and_no_secret_shows() {
@@ -40,24 +21,16 @@ async fn where_people_make_the_other_side_they_are_told_how_and_no_secret_shows(
     directory.partner = Partner::Manual { secret: "ibestad-trust".to_owned() };
     directory.sid = Some(tenant.sid.clone());
 
-    let ended = Arc::new(AtomicBool::new(false));
-    let watching = std::thread::spawn({
-        let ended = ended.clone();
-        move || watch(&ended)
-    });
+    let watch = Watch::begin();
     let plan = drive.converge().await;
-    ended.store(true, Ordering::Relaxed);
-    let seen = watching.join().unwrap();
-    assert_eq!(seen, Vec::<String>::new(), "the secret was in arguments or an environment");
-    let all = [
-        serde_json::to_string(&plan).unwrap(),
-        stage.run(
-            host,
-            "cat /var/log/samba/* 2>/dev/null || true; cat /var/lib/vertskommune-directory/*/* || true",
-            &[],
-        ),
-    ];
-    assert!(all.iter().all(|text| !text.contains(CANARY)), "the secret lies in a plan, a log or a record");
+    let mut shown = watch.end();
+    shown.push(("the plan".to_owned(), serde_json::to_vec(&plan).unwrap()));
+    let kept = "cat /var/log/samba/* 2>/dev/null || true; cat /var/lib/vertskommune-directory/*/* || true";
+    shown.push(("logs and records".to_owned(), stage.run(host, kept, &[]).into_bytes()));
+    let mut canaries = Canaries::new();
+    canaries.add("the trust's secret", CANARY.as_bytes());
+    let seen: Vec<String> = shown.iter().flat_map(|(place, text)| canaries.seen_in(place, text)).collect();
+    assert_eq!(seen, Vec::<String>::new());
 
     let (report, plan) = stage.report(&drive).await;
     assert_eq!(report.verdict, Verdict::OurSideOnly, "{plan:#?}");

@@ -1,9 +1,9 @@
 //! Two forests, the directory plugin before them, and what a test can do to both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,7 +28,8 @@ use vertskommune_provider_ad::AdPlugin;
 use vertskommune_tests::directories::{self, Directories};
 use vertskommune_tests::peer::Way;
 
-/// Stands before the agent: counts what changes a directory, and dies where a test says so.
+/// Stands before the agent: counts what changes a directory, dies where a test says so, and keeps the secrets for a test that has to
+/// know them.
 const WRAPPER: &str = r#"#!/bin/bash
 request=$(cat)
 die() { touch DIR/dead; kill -KILL $PPID; exit 1; }
@@ -40,6 +41,7 @@ case $operation in
     exec 9>>DIR/lock
     flock 9
     echo "$(hostname) $operation" >>DIR/journal
+    if [[ $operation == ensure && -e DIR/asked ]]; then jq -r .ask.ensure.secret <<<"$request" >>DIR/asked; fi
     if read -r left when 2>/dev/null <DIR/cut; then
       if ((left > 0)); then
         echo "$((left - 1)) $when" >DIR/cut
@@ -162,8 +164,29 @@ impl Stage {
         }
     }
 
-    fn secrets_folder(&self) -> PathBuf {
+    pub(crate) fn secrets_folder(&self) -> PathBuf {
         self.folder.path().join("secrets")
+    }
+
+    /// From now on the secrets that agents are asked to use are kept.
+    pub(crate) fn keep_what_is_asked(&self) {
+        let file = self.file("asked");
+        fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(file).unwrap();
+    }
+
+    /// The secrets that agents were asked to use.
+    pub(crate) fn asked(&self) -> BTreeSet<String> {
+        fs::read_to_string(self.file("asked")).unwrap().lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// Whether the agents are cut off, where a test has said so.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.file("dead").exists()
+    }
+
+    /// A file of this test.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     pub(crate) fn host_side(&self) -> &directories::Directory {
@@ -272,7 +295,7 @@ impl Stage {
             drift_policy: DriftPolicy::Heal,
             deletion_policy: DeletionPolicy { directory: Deletion::Remove, ..DeletionPolicy::default() },
             suspend: false,
-            allow_destroy: std::collections::BTreeSet::default(),
+            allow_destroy: BTreeSet::default(),
             accept_loss: None,
         }
     }
