@@ -156,6 +156,9 @@ impl Scene {
             self.stage.is_cut_off() && message(it, "DirectoryReady").contains("without the host's agent")
         };
         self.until("cut off", over_ldaps).await;
+        // Nothing is done by what LDAPS shows, so the endpoint is not well.
+        let not_seen = |it: &Json| condition(it, "Ready") != "True";
+        self.cluster.wait_for_host("ad-host", "without its agent", not_seen).await.unwrap();
     }
 
     fn said(&self) -> String {

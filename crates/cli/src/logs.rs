@@ -33,6 +33,8 @@ pub(crate) fn start(global: &Global, command: &Command) -> anyhow::Result<()> {
         Ok(filter) if !filter.is_empty() => EnvFilter::try_new(filter).context("RUST_LOG cannot be read")?,
         _ => EnvFilter::new(level),
     };
+    // An answer that it cannot read is warned of there with the whole answer, which may be a Secret.
+    let filter = filter.add_directive("kube_client::client=error".parse()?);
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(Stderr::default)

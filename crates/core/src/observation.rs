@@ -273,6 +273,16 @@ impl Coverage {
     pub fn gap(&self, tenant: &TenantName, kind: &Kind) -> Option<&Blindness> {
         self.blind.as_ref().or_else(|| self.tenants.get(tenant)).or_else(|| self.kinds.get(kind))
     }
+
+    /// Why nothing is seen by which anything could be done, where these are all the kinds that there are.
+    pub fn of_all<'a>(&self, kinds: impl IntoIterator<Item = &'a Kind>) -> Option<&Blindness> {
+        let why = |kind| self.kinds.get(kind).filter(|why| !matches!(why, Blindness::MaybeInProgress(_)));
+        let mut each = kinds.into_iter().map(why);
+        self.blind.as_ref().or_else(|| {
+            let first = each.next()??;
+            each.all(|why| why.is_some()).then_some(first)
+        })
+    }
 }
 
 /// What is to be looked at.
@@ -486,6 +496,21 @@ mod tests {
         assert_eq!(seen.of(&tenant, &key), None);
         seen.coverage.kinds.insert("server".into(), Blindness::Incomplete("page 2".into()));
         assert!(matches!(seen.of(&tenant, &key), Some(Seen::Unknown(Blindness::Incomplete(_)))));
+    }
+
+    #[test]
+    fn a_system_of_which_no_kind_is_seen_is_not_seen() {
+        let kinds = [Kind::from("server"), Kind::from("network")];
+        let why = |what: &str| Blindness::Unreachable(what.into());
+        let mut coverage = Coverage::default();
+        assert_eq!(coverage.of_all(&kinds), None);
+        coverage.kinds.insert("network".into(), why("b"));
+        assert_eq!(coverage.of_all(&kinds), None, "the other is seen");
+        coverage.kinds.insert("server".into(), Blindness::MaybeInProgress("a clone".into()));
+        assert_eq!(coverage.of_all(&kinds), None, "an operation under way hides one thing");
+        coverage.kinds.insert("server".into(), why("a"));
+        assert_eq!(coverage.of_all(&kinds), Some(&why("a")));
+        assert_eq!(Coverage::blind(why("c")).of_all(&kinds), Some(&why("c")));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use vertskommune_core::host::Host;
-use vertskommune_core::names::TenantName;
+use vertskommune_core::names::{Kind, TenantName};
 use vertskommune_core::observation::{Blindness, Observation, Scope};
 use vertskommune_provider::{Provider, ProviderError};
 
@@ -93,6 +93,10 @@ impl Endpoint {
         &self.host
     }
 
+    fn kinds(&self) -> impl Iterator<Item = &Kind> {
+        self.provider.schema().kinds.keys()
+    }
+
     pub(crate) fn observation(&self) -> Arc<Observation> {
         self.state().observation.clone()
     }
@@ -103,7 +107,7 @@ impl Endpoint {
         let part = seen.unwrap_or_else(|error| Observation::blind(&self.host.name, error.blindness()));
         let is_whole = scope.tenants.is_none();
         let mut state = self.state();
-        if is_whole && part.coverage.blind.is_none() {
+        if is_whole && part.coverage.of_all(self.kinds()).is_none() {
             state.observed_at = Some(now);
         }
         Arc::make_mut(&mut state.observation).absorb(part, scope);
@@ -149,10 +153,8 @@ impl Endpoint {
 
     pub(crate) fn health(&self) -> EndpointHealth {
         let state = self.state();
-        let health = match &state.observation.coverage.blind {
-            Some(blindness) => Health::Blind(blindness.clone()),
-            None => Health::Seen,
-        };
+        let health = state.observation.coverage.of_all(self.kinds());
+        let health = health.map_or(Health::Seen, |why| Health::Blind(why.clone()));
         EndpointHealth { health, version: state.observation.version.clone(), observed_at: state.observed_at }
     }
 
