@@ -75,12 +75,12 @@ async fn follow(
             let _ = triggers.unbounded_send(tenant);
         }
         let now = ctx.engine.health().remove(&provider);
-        if let Some(now) = now
-            && health.as_ref() != Some(&now.health)
-        {
+        if let Some(now) = now {
             ctx.metrics.endpoint(&provider, health.as_ref(), &now);
-            health = Some(now.health);
-            news.notify_one();
+            if health.as_ref() != Some(&now.health) {
+                health = Some(now.health);
+                news.notify_one();
+            }
         }
         if changed == Changed::Nothing && begun.elapsed() < Duration::from_millis(100) {
             sleep(Duration::from_millis(100)).await;

@@ -32,6 +32,7 @@ use crate::catalogue::{self, SharedCatalogue};
 use crate::endpoints::Triggers;
 use crate::hosts::{Hosts, SecretMeta};
 use crate::lease::LeasePermit;
+use crate::measured::Measured;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::moving;
@@ -118,10 +119,12 @@ impl Leader {
     fn context(&mut self, stop: CancellationToken) -> (Arc<Context>, impl Future<Output = ()> + use<>) {
         let objects = Objects::new(self.client.clone(), self.permit.clone());
         let (announcer, announcing) = Announcer::new(objects.clone(), &self.config.identity, stop);
+        let metrics = self.metrics.clone();
         let engine = Engine::new(Settings {
             installation: self.config.installation.clone(),
             holder: self.holder.clone(),
-            plugins: std::mem::take(&mut self.plugins),
+            plugins: std::mem::take(&mut self.plugins)
+                .around(move |provider| Measured::around(provider, metrics.clone())),
             secrets: Arc::new(KubernetesSecrets::new(self.client.clone(), &self.config.namespace)),
             permit: self.permit.clone(),
             now: Timestamp::now,
@@ -307,9 +310,8 @@ async fn follow_tenants(
         for tenant in &taken.gone {
             ctx.memory.forget(tenant);
             ctx.moves.notify_one();
-            ctx.metrics.ready(tenant, None);
-            ctx.metrics.backup(tenant, None);
-            ctx.metrics.directory(tenant, None);
+            ctx.metrics.planned(tenant, None);
+            ctx.metrics.reported(tenant, None);
         }
         if !taken.changed.is_empty() || !taken.gone.is_empty() {
             // Which endpoints are in use may have changed.
@@ -422,10 +424,12 @@ fn pass(
     ctx: Arc<Context>,
 ) -> impl Future<Output = Result<Action, reconcile::Error>> + Send + Unpin {
     let metrics = ctx.metrics.clone();
+    let underway = metrics.reconciling();
     let begun = Instant::now();
     let task = tokio::spawn(reconcile::reconcile(tenant, ctx).in_current_span());
     AbortOnDropHandle::new(task).map(move |joined| {
         let result = joined.unwrap_or_else(|broken| Err(reconcile::Error::Broken(broken)));
+        drop(underway);
         metrics.reconciled(if result.is_ok() { "ok" } else { "error" }, begun.elapsed());
         result
     })

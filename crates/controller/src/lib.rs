@@ -14,6 +14,7 @@ mod health;
 mod hosts;
 mod lead;
 mod lease;
+mod measured;
 mod memory;
 mod metrics;
 mod moving;

@@ -266,10 +266,12 @@ async fn report(subject: &Subject<'_>, outcome: Outcome<'_>, ctx: &Context) -> R
         failed: &ctx.engine.failed(&subject.name),
     };
     let next = status(subject.status.as_ref(), &input, Timestamp::now());
-    let ready = conditions::find(&next.conditions, conditions::READY);
-    ctx.metrics.ready(&subject.name, Some(ready.map_or("Unknown", |ready| ready.status.as_str())));
-    ctx.metrics.backup(&subject.name, Some(&next));
-    ctx.metrics.directory(&subject.name, Some(&next));
+    let plan = match outcome {
+        Outcome::Planned(plan) => Some(plan),
+        Outcome::Refused(_) => None,
+    };
+    ctx.metrics.planned(&subject.name, plan);
+    ctx.metrics.reported(&subject.name, Some(&next));
     let due = due(subject.status.as_ref(), &next, subject.remembered.written_at, ctx.pace);
     if due != Due::Now {
         return Ok(due);

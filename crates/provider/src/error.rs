@@ -81,6 +81,25 @@ pub enum Left {
 }
 
 impl ProviderError {
+    /// The reason as a CamelCase word for machines.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "Unreachable",
+            Self::Misidentified { .. } => "Misidentified",
+            Self::CredentialsRefused => "CredentialsRefused",
+            Self::Timeout(_) => "Timeout",
+            Self::Throttled { .. } => "Throttled",
+            Self::Conflict(_) => "Conflict",
+            Self::Capacity(_) => "Capacity",
+            Self::Permission(_) => "Permission",
+            Self::Refused(_) => "Refused",
+            Self::NoSight(_) => "NoSight",
+            Self::Claimed { .. } => "Claimed",
+            Self::NotPermitted(_) => "NotPermitted",
+            Self::Protocol(_) => "Protocol",
+        }
+    }
+
     /// What it left behind.
     pub fn left(&self) -> Left {
         match self {

@@ -22,10 +22,14 @@ pub trait Plugin: Send + Sync {
     -> Result<Arc<dyn Provider>, Vec<Violation>>;
 }
 
+/// What is put around each provider.
+type Around = Box<dyn Fn(Arc<dyn Provider>) -> Arc<dyn Provider> + Send + Sync>;
+
 /// The plugins that a binary brings.
 #[derive(Default)]
 pub struct Plugins {
     plugins: BTreeMap<&'static str, Box<dyn Plugin>>,
+    around: Option<Around>,
 }
 
 impl Plugins {
@@ -33,6 +37,16 @@ impl Plugins {
     #[must_use]
     pub fn with(mut self, plugin: impl Plugin + 'static) -> Self {
         self.plugins.insert(plugin.name(), Box::new(plugin));
+        self
+    }
+
+    /// The same, with something put around each provider that they make: to measure it, say.
+    #[must_use]
+    pub fn around(
+        mut self,
+        around: impl Fn(Arc<dyn Provider>) -> Arc<dyn Provider> + Send + Sync + 'static,
+    ) -> Self {
+        self.around = Some(Box::new(around));
         self
     }
 
@@ -52,6 +66,10 @@ impl Plugins {
                 format!("there is no plugin {}: this program brings {}", host.plugin, known.join(", ")),
             )]
         })?;
-        plugin.provider(installation, host)
+        let provider = plugin.provider(installation, host)?;
+        Ok(match &self.around {
+            Some(around) => around(provider),
+            None => provider,
+        })
     }
 }
