@@ -5,6 +5,7 @@ mod backup;
 mod crash;
 mod drift;
 mod outage;
+mod people;
 mod rebuilt;
 mod refused;
 mod schema;

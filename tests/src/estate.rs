@@ -132,6 +132,37 @@ impl Cluster {
         self.lab.kubectl(&["patch", kind, name, "--type=merge", "-p", &change.to_string()], "").map(drop)
     }
 
+    /// The same for one in the controller's namespace.
+    ///
+    /// # Errors
+    /// Where the API server refuses it, with what it said.
+    pub fn patch_in_namespace(&self, kind: &str, name: &str, change: &Json) -> anyhow::Result<()> {
+        let change = change.to_string();
+        self.lab.kubectl(&["patch", kind, name, "-n", NAMESPACE, "--type=merge", "-p", &change], "").map(drop)
+    }
+
+    /// Runs `kubectl vertskommune` with these arguments, with the plugin in PATH as people have it. How it ended, its
+    /// output and what it said beside.
+    ///
+    /// # Errors
+    /// Where it cannot be run.
+    pub fn plugin(&self, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String, String)> {
+        let kubeconfig = self.lab.peers.kubeconfig.as_ref().context("this lab has no API server")?;
+        let folder = tempfile::tempdir()?;
+        std::os::unix::fs::symlink(program()?, folder.path().join("kubectl-vertskommune"))?;
+        let path = std::env::var("PATH").unwrap_or_default();
+        let output = Command::new(self.lab.peers.bin.join("kubectl"))
+            .arg("vertskommune")
+            .args(arguments)
+            .env("PATH", format!("{}:{path}", folder.path().display()))
+            .env("KUBECONFIG", kubeconfig)
+            .env("VERTSKOMMUNE_INSTALLATION", "lab")
+            .stdin(Stdio::null())
+            .output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
+    }
+
     /// Asks for a look at an object now, as `flux reconcile` does, and waits until it is answered.
     ///
     /// # Errors

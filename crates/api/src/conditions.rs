@@ -6,6 +6,7 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use vertskommune_core::reason::Reason;
 
 pub mod check;
 
@@ -123,7 +124,7 @@ impl<'a> Conditions<'a> {
     /// The conditions, `Ready` first and the others by name. A `Ready` that nobody set is Unknown.
     pub fn finish(mut self) -> Vec<Condition> {
         if !self.made.iter().any(|condition| condition.type_ == READY) {
-            self.set(READY, Truth::Unknown, "Pending", "Not looked at yet");
+            self.set(READY, Truth::Unknown, Reason::Pending.word(), "Not looked at yet");
         }
         self.made.sort_by(|a, b| (a.type_ != READY, &a.type_).cmp(&(b.type_ != READY, &b.type_)));
         self.made

@@ -3,9 +3,11 @@
 //!
 //! Pure: no I/O, clock or randomness. A time comes in as an argument, a file as its text.
 
+pub mod age;
 pub mod conditions;
 pub mod crds;
 pub mod duration;
+pub mod history;
 pub mod host_provider;
 pub mod manifest;
 pub mod quantity;
@@ -13,8 +15,10 @@ pub mod rule_set;
 mod rules;
 mod schema;
 pub mod status;
+pub mod table;
 pub mod tenant;
 pub mod validate;
+pub mod why;
 
 pub use host_provider::{HostProvider, HostProviderSpec, HostProviderStatus};
 pub use rule_set::{Catalogue, RuleSet, RuleSetSpec};

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use vertskommune_core::names::Kind;
 use vertskommune_core::observation::Blindness;
 use vertskommune_core::plan::{Plan, PlannedStep, Tally};
+use vertskommune_core::reason::Reason;
 use vertskommune_core::render;
 use vertskommune_core::schema::Concern;
 use vertskommune_core::step::Wait;
@@ -134,20 +135,20 @@ fn refused(violations: &[Violation]) -> String {
 
 /// A refused manifest says nothing of what is there, which is still shown.
 fn say_refused(conditions: &mut Conditions<'_>, message: &str, before: &TenantStatus) {
-    conditions.set(READY, false, "Refused", message);
-    conditions.stalled("Refused", message);
+    conditions.set(READY, false, Reason::Refused.word(), message);
+    conditions.stalled(Reason::Refused.word(), message);
     let said = |kind: &&str| find(&before.conditions, kind).is_some();
     let others = [BACKUP_READY, PROTECTED, DIRECTORY_READY, ONBOARDED].into_iter().filter(said);
     for kind in [SERVERS_READY, UP_TO_DATE].into_iter().chain(others) {
         let message = "The manifest was refused, so nothing is compared with it";
-        conditions.set(kind, Truth::Unknown, "Refused", message);
+        conditions.set(kind, Truth::Unknown, Reason::Refused.word(), message);
     }
 }
 
 fn say_planned(conditions: &mut Conditions<'_>, plan: &Plan) {
     let line = render::status_line(plan);
     let converged = plan.is_converged();
-    let reason = if converged { "Converged" } else { hindrance(plan) };
+    let reason = if converged { Reason::Converged.word() } else { hindrance(plan) };
     let truth = if plan.doubts.is_empty() { converged.into() } else { Truth::Unknown };
     conditions.set(READY, truth, reason, &line);
     match course(plan) {
@@ -219,9 +220,9 @@ fn hindrance(plan: &Plan) -> &'static str {
     } else if let Some(doubt) = plan.doubts.first() {
         doubt.why.word()
     } else if !plan.progress.is_empty() || plan.ready().next().is_some() {
-        "Progressing"
+        Reason::Progressing.word()
     } else {
-        plan.steps.iter().find_map(|step| step.wait.as_ref()).map_or("Progressing", Wait::word)
+        plan.steps.iter().find_map(|step| step.wait.as_ref()).map_or(Reason::Progressing.word(), Wait::word)
     }
 }
 
@@ -246,8 +247,10 @@ fn say_servers(conditions: &mut Conditions<'_>, plan: &Plan) {
             let message = format!("{message}; {} is unknown: {}", doubt.id.key.name, doubt.why);
             conditions.set(SERVERS_READY, Truth::Unknown, doubt.why.word(), &message);
         }
-        None if tally.ready == tally.total => conditions.set(SERVERS_READY, true, "AllReady", &message),
-        None => conditions.set(SERVERS_READY, false, "NotAllReady", &message),
+        None if tally.ready == tally.total => {
+            conditions.set(SERVERS_READY, true, Reason::AllReady.word(), &message)
+        }
+        None => conditions.set(SERVERS_READY, false, Reason::NotAllReady.word(), &message),
     }
 }
 
@@ -262,9 +265,9 @@ fn say_firewall(conditions: &mut Conditions<'_>, plan: &Plan) {
             conditions.set(FIREWALL_READY, Truth::Unknown, doubt.why.word(), &message);
         }
         None if part.tally.ready == part.tally.total => {
-            conditions.set(FIREWALL_READY, true, "AllReady", &message);
+            conditions.set(FIREWALL_READY, true, Reason::AllReady.word(), &message);
         }
-        None => conditions.set(FIREWALL_READY, false, "NotAllReady", &message),
+        None => conditions.set(FIREWALL_READY, false, Reason::NotAllReady.word(), &message),
     }
 }
 
@@ -273,10 +276,12 @@ fn say_up_to_date(conditions: &mut Conditions<'_>, plan: &Plan) {
     let settled = plan.is_empty() && !plan.findings.iter().any(|finding| finding.blocks);
     match plan.doubts.first() {
         Some(doubt) => conditions.set(UP_TO_DATE, Truth::Unknown, doubt.why.word(), &line),
-        None if settled && plan.shown.is_empty() => conditions.set(UP_TO_DATE, true, "UpToDate", &line),
-        None if settled => conditions.set(UP_TO_DATE, false, "Drifted", &line),
-        None if plan.is_converged() => conditions.set(UP_TO_DATE, false, "Deferred", &line),
-        None => conditions.set(UP_TO_DATE, false, "Outdated", &line),
+        None if settled && plan.shown.is_empty() => {
+            conditions.set(UP_TO_DATE, true, Reason::UpToDate.word(), &line)
+        }
+        None if settled => conditions.set(UP_TO_DATE, false, Reason::Drifted.word(), &line),
+        None if plan.is_converged() => conditions.set(UP_TO_DATE, false, Reason::Deferred.word(), &line),
+        None => conditions.set(UP_TO_DATE, false, Reason::Outdated.word(), &line),
     }
 }
 

@@ -2,15 +2,23 @@
 
 mod agent;
 mod apply;
+mod approve;
 mod backup;
 mod completion;
 mod controller;
 mod crd;
+mod diff;
 mod firewall;
+mod history;
 mod plan;
 mod preflight;
+mod reconcile;
 mod ruleset;
+mod suspend;
+mod top;
+mod tree;
 mod validate;
+mod why;
 
 use clap::Subcommand;
 
@@ -23,6 +31,15 @@ pub(crate) enum Command {
     Preflight(preflight::Preflight),
     Plan(plan::Plan),
     Apply(apply::Apply),
+    Why(why::Why),
+    Tree(tree::Tree),
+    Diff(diff::Diff),
+    History(history::History),
+    Top(top::Top),
+    Reconcile(reconcile::Reconcile),
+    Suspend(suspend::Suspend),
+    Resume(suspend::Resume),
+    Approve(approve::Approve),
     Firewall(firewall::Firewall),
     Backup(backup::Backup),
     Agent(agent::Agent),
@@ -47,6 +64,15 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Preflight(preflight) => preflight.run(&global),
         Command::Plan(plan) => plan.run(&global),
         Command::Apply(apply) => apply.run(&global),
+        Command::Why(why) => why.run(&global),
+        Command::Tree(tree) => tree.run(&global),
+        Command::Diff(diff) => diff.run(&global),
+        Command::History(history) => history.run(&global),
+        Command::Top(top) => top.run(&global),
+        Command::Reconcile(reconcile) => reconcile.run(),
+        Command::Suspend(suspend) => suspend.run(),
+        Command::Resume(resume) => resume.run(),
+        Command::Approve(approve) => approve.run(&global),
         Command::Firewall(firewall) => firewall.run(&global),
         Command::Backup(backup) => backup.run(),
         Command::Agent(agent) => agent.run(),
@@ -55,4 +81,9 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Controller(controller) => controller.run(),
         Command::Completion(completion) => completion.run(),
     }
+}
+
+/// What is said where the cluster has no such tenant.
+fn no_tenant(name: &str) -> String {
+    format!("there is no tenant {name} in the cluster: kubectl get tenants lists those that there are")
 }

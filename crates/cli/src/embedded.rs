@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use futures::future::join_all;
 use jiff::Timestamp;
 use vertskommune_api::manifest::{Origin, Problem};
+use vertskommune_controller::Cluster;
 use vertskommune_core::check::FindingReason;
 use vertskommune_core::names::{Installation, ProviderName, TenantName};
 use vertskommune_core::plan::Plan;
@@ -46,13 +47,30 @@ pub(crate) struct Ground {
 /// Reads what the command line names.
 pub(crate) async fn read(source: &Source) -> anyhow::Result<Ground> {
     if source.cluster {
-        let reading = vertskommune_controller::snapshot(&source.namespace.namespace);
-        let cluster = progress::during("reading the cluster", reading).await?;
-        let manifests = manifests::from_cluster(cluster.tenants, cluster.hosts, cluster.rule_sets);
-        return Ok(Ground { manifests, secrets: cluster.secrets });
+        let cluster = source.access.connect().await?;
+        return read_cluster(&cluster, &source.namespace.namespace, None).await;
     }
+    ensure!(
+        !source.access.is_named(),
+        "--context and --kubeconfig need --cluster: no cluster is read without it"
+    );
     let manifests = manifests::read(&source.files)?;
     Ok(Ground { manifests, secrets: Arc::new(FolderSecrets::new(&source.secrets)) })
+}
+
+/// Reads a cluster, with these files laid over it as if they had been applied.
+pub(crate) async fn read_cluster(
+    cluster: &Cluster,
+    namespace: &str,
+    over: Option<manifests::Files>,
+) -> anyhow::Result<Ground> {
+    let snapshot = progress::during("reading the cluster", cluster.snapshot(namespace)).await?;
+    let read = manifests::of_cluster(snapshot.tenants, snapshot.hosts, snapshot.rule_sets);
+    let read = match over {
+        Some(files) => manifests::laid_over(read, files.parse()),
+        None => read,
+    };
+    Ok(Ground { manifests: manifests::validate(read), secrets: snapshot.secrets })
 }
 
 impl Embedded {

@@ -37,3 +37,16 @@ pub(crate) fn listen(interrupted: CancellationToken) -> anyhow::Result<Listening
         }
     })))
 }
+
+/// The same where nothing is under way that has to end well: nothing is said, and once is enough.
+pub(crate) fn quietly(interrupted: CancellationToken) -> anyhow::Result<Listening> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be listened to")?;
+    let mut terminate = signal(SignalKind::terminate()).context("signals cannot be listened to")?;
+    Ok(Listening(tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        interrupted.cancel();
+    })))
+}

@@ -14,9 +14,11 @@ mod manifests;
 mod moving;
 mod output;
 mod plugins;
+mod program;
 mod progress;
 mod rewrite;
 mod saved_plan;
+mod suggestions;
 mod upgrade;
 
 use std::process::ExitCode;
@@ -26,7 +28,13 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match arguments::Cli::read() {
+    let called = program::Called::now();
+    if called == program::Called::Completer {
+        let words: Vec<String> = std::env::args().skip(1).collect();
+        let printed = suggestions::print(&mut arguments::Cli::command_as(called), &words);
+        return exit::code(printed.map(|()| exit::Exit::Success));
+    }
+    match arguments::Cli::read(called) {
         Ok(cli) => exit::code(logs::start(&cli.global, &cli.command).and_then(|()| commands::run(cli))),
         Err(code) => code,
     }

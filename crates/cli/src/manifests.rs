@@ -147,21 +147,54 @@ fn text(file: &Path) -> Result<String, String> {
 }
 
 /// The objects of a cluster. What the API server let through may still be wrong by what CEL cannot tell.
-pub(crate) fn from_cluster(
+pub(crate) fn of_cluster(
     tenants: Vec<Tenant>,
     hosts: Vec<HostProvider>,
     rule_sets: Vec<RuleSet>,
-) -> Manifests {
+) -> manifest::Manifests {
     let tenants =
         tenants.into_iter().map(|tenant| in_cluster("Tenant", tenant.metadata.name.clone(), tenant));
     let hosts = hosts.into_iter().map(|host| in_cluster("HostProvider", host.metadata.name.clone(), host));
     let rule_sets = rule_sets.into_iter().map(|set| in_cluster("RuleSet", set.metadata.name.clone(), set));
-    validate(manifest::Manifests {
+    manifest::Manifests {
         tenants: tenants.collect(),
         hosts: hosts.collect(),
         rule_sets: rule_sets.collect(),
         ..manifest::Manifests::default()
-    })
+    }
+}
+
+/// What a cluster would hold if these files were applied to it: an object of a file takes the place of the cluster's, and
+/// what `kubectl apply` would leave as it is stays.
+pub(crate) fn laid_over(mut below: manifest::Manifests, over: manifest::Manifests) -> manifest::Manifests {
+    let mut tenants = over.tenants;
+    for tenant in &mut tenants {
+        let name = &tenant.object.metadata.name;
+        let there = below.tenants.iter().find(|it| it.object.metadata.name == *name);
+        if let Some(there) = there.map(|it| &it.object.metadata) {
+            let metadata = &mut tenant.object.metadata;
+            metadata.deletion_timestamp = there.deletion_timestamp.clone();
+            let mut annotations = there.annotations.clone().unwrap_or_default();
+            annotations.extend(metadata.annotations.take().unwrap_or_default());
+            metadata.annotations = Some(annotations);
+        }
+    }
+    lay(&mut below.tenants, tenants, |it| it.metadata.name.clone());
+    lay(&mut below.hosts, over.hosts, |it| it.metadata.name.clone());
+    lay(&mut below.rule_sets, over.rule_sets, |it| it.metadata.name.clone());
+    below.skipped.extend(over.skipped);
+    below.problems.extend(over.problems);
+    below
+}
+
+fn lay<K>(
+    below: &mut Vec<manifest::Manifest<K>>,
+    over: Vec<manifest::Manifest<K>>,
+    name: impl Fn(&K) -> Option<String>,
+) {
+    let names: BTreeSet<Option<String>> = over.iter().map(|it| name(&it.object)).collect();
+    below.retain(|it| !names.contains(&name(&it.object)));
+    below.extend(over);
 }
 
 fn in_cluster<K>(kind: &str, name: Option<String>, object: K) -> manifest::Manifest<K> {

@@ -47,7 +47,8 @@ impl SavedPlan {
         struct Form {
             version: u32,
         }
-        let broken = || format!("{} is no plan that `vertskommune plan --out` saved", file.display());
+        let broken =
+            || format!("{} is no plan that `{} plan --out` saved", file.display(), crate::program::name());
         let text = fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
         // The version first: what else stands there depends on it.
         let form: Form = serde_json::from_str(&text).with_context(broken)?;

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use vertskommune_api::conditions::cut;
+use vertskommune_core::reason::Reason;
 use vertskommune_core::step::Class;
 use vertskommune_core::transfer::Work;
 use vertskommune_engine::{Ended, Outcome, Transferred};
@@ -65,19 +66,21 @@ impl Announcer {
 
     /// Announces that a manifest was refused.
     pub(crate) fn refused(&self, about: &ObjectReference, message: &str) {
-        self.say(about, "Refused", true, "validate".to_owned(), message.to_owned());
+        self.say(about, Reason::Refused.word(), true, "validate".to_owned(), message.to_owned());
     }
 
     /// Announces a transfer that failed, or found damage. Those that are done are told by the status.
     pub(crate) fn transferred(&self, about: &ObjectReference, transferred: &Transferred) {
         let transfer = &transferred.transfer;
         let (failed, thing) = match &transfer.work {
-            Work::Backup => ("BackupFailed", transfer.server.clone()),
-            Work::Proof { disk } => ("ProofFailed", format!("{}/{disk}", transfer.server)),
+            Work::Backup => (Reason::BackupFailed.word(), transfer.server.clone()),
+            Work::Proof { disk } => (Reason::ProofFailed.word(), format!("{}/{disk}", transfer.server)),
         };
         let (reason, why) = match &transferred.ended {
             Ended::Done(_) | Ended::Stopped(_) => return,
-            Ended::Damaged(_, what) => ("BackupDamaged", format!("did not come back as it was: {what}")),
+            Ended::Damaged(_, what) => {
+                (Reason::BackupDamaged.word(), format!("did not come back as it was: {what}"))
+            }
             Ended::Failed { error, .. } => (failed, error.to_string()),
         };
         self.say(about, reason, true, transfer.to_string(), format!("{thing}: {why}"));
@@ -114,8 +117,8 @@ fn told(outcome: &Outcome) -> Option<(&'static str, bool, Option<String>)> {
         Applied::Started { operation } => Some(("Started", false, Some(operation.clone()))),
         // The next plan tells what is to be done instead.
         Applied::NotSent(_) => None,
-        Applied::Unknown(why) => Some(("OutcomeUnknown", true, Some(why.clone()))),
-        Applied::Failed(error) => Some(("StepFailed", true, Some(error.to_string()))),
+        Applied::Unknown(why) => Some((Reason::OutcomeUnknown.word(), true, Some(why.clone()))),
+        Applied::Failed(error) => Some((Reason::StepFailed.word(), true, Some(error.to_string()))),
     }
 }
 

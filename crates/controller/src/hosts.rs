@@ -21,6 +21,7 @@ use vertskommune_core::error::with_causes;
 use vertskommune_core::host::Host;
 use vertskommune_core::names::ProviderName;
 use vertskommune_core::observation::Blindness;
+use vertskommune_core::reason::Reason;
 use vertskommune_core::violation::Violation;
 use vertskommune_engine::{EndpointHealth, Health};
 
@@ -326,12 +327,17 @@ fn status(
     match state {
         State::Wrong(violations) => {
             let text: Vec<String> = violations.iter().map(ToString::to_string).collect();
-            conditions.set(READY, false, "InvalidSettings", &text.join("; "));
-            conditions.stalled("InvalidSettings", &text.join("; "));
+            conditions.set(READY, false, Reason::InvalidSettings.word(), &text.join("; "));
+            conditions.stalled(Reason::InvalidSettings.word(), &text.join("; "));
             next.reachable = Some("Unknown".to_owned());
         }
         State::Unknown => {
-            conditions.set(READY, Truth::Unknown, "NotYetObserved", "It has not been looked at yet");
+            conditions.set(
+                READY,
+                Truth::Unknown,
+                Reason::NotYetObserved.word(),
+                "It has not been looked at yet",
+            );
             next.reachable = Some("Unknown".to_owned());
         }
         State::Known(known) => say_known(&mut conditions, &mut next, known, manifest),
@@ -355,7 +361,7 @@ fn say_known(
     let reachable = match &known.health {
         Health::Seen => {
             next.identity = Some(manifest.spec.identity.clone());
-            conditions.set(READY, true, "Seen", "It answers as the one that is pinned");
+            conditions.set(READY, true, Reason::Seen.word(), "It answers as the one that is pinned");
             "True"
         }
         Health::Blind(why) => {

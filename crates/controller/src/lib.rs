@@ -9,6 +9,7 @@
 
 mod announce;
 mod catalogue;
+mod cluster;
 mod endpoints;
 mod health;
 mod hosts;
@@ -42,12 +43,13 @@ use vertskommune_core::error::with_causes;
 use vertskommune_core::names::Installation;
 use vertskommune_provider::Plugins;
 
+pub use cluster::{Access, ChangeError, Cluster};
 use health::Health;
 pub use lease::Timing;
 use lease::{InCluster, Keeper, LeasePermit};
 use metrics::Metrics;
 pub use objects::WriteError;
-pub use snapshot::{Snapshot, snapshot};
+pub use snapshot::Snapshot;
 use traffic::Traffic;
 
 /// The name under which we write to objects, and that of the lease.
@@ -108,6 +110,9 @@ pub enum Error {
     /// No cluster is configured.
     #[error("no cluster is configured: set KUBECONFIG, or run in a pod")]
     Infer(#[source] Box<kube::config::InferConfigError>),
+    /// The kubeconfig that is named cannot be used.
+    #[error("the kubeconfig cannot be used: see --kubeconfig and --context")]
+    Kubeconfig(#[source] Box<kube::config::KubeconfigError>),
     /// The configuration of the cluster cannot be used.
     #[error("the configuration of the cluster cannot be used")]
     Client(#[source] Box<kube::Error>),

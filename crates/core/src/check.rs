@@ -17,6 +17,7 @@ pub use collisions::Claims;
 use crate::host::Host;
 use crate::names::{ProviderName, TenantName};
 use crate::observation::Observations;
+use crate::reason::Reason;
 use crate::tenant::ValidatedTenant;
 
 /// One thing that is wrong between a tenant, the others and the host.
@@ -52,16 +53,21 @@ pub enum FindingReason {
 }
 
 impl FindingReason {
+    /// The reason, with what would help.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Collision => Reason::Collision,
+            Self::OutsideGround => Reason::OutsideGround,
+            Self::UnknownProvider => Reason::UnknownProvider,
+            Self::NotOffered => Reason::NotOffered,
+            Self::SameSite => Reason::SameSite,
+            Self::BackupWindowTooShort => Reason::BackupWindowTooShort,
+        }
+    }
+
     /// The reason as a CamelCase word for machines.
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Collision => "Collision",
-            Self::OutsideGround => "OutsideGround",
-            Self::UnknownProvider => "UnknownProvider",
-            Self::NotOffered => "NotOffered",
-            Self::SameSite => "SameSite",
-            Self::BackupWindowTooShort => "BackupWindowTooShort",
-        }
+        self.reason().word()
     }
 }
 

@@ -15,6 +15,7 @@ use crate::backup::{Jobs, Known};
 use crate::directory::{Directory, Signals};
 use crate::facts::Facts;
 use crate::names::{Kind, ProviderName, ResourceId, ResourceKey, TenantName};
+use crate::reason::Reason;
 
 /// What one provider holds of all tenants, as far as it was seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -247,19 +248,24 @@ impl fmt::Display for Blindness {
 }
 
 impl Blindness {
+    /// The reason, with what would help.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::NotYetObserved => Reason::NotYetObserved,
+            Self::Unreachable(_) => Reason::Unreachable,
+            Self::Misidentified { .. } => Reason::Misidentified,
+            Self::CredentialsRefused => Reason::CredentialsRefused,
+            Self::NoSight(_) => Reason::NoSight,
+            Self::Incomplete(_) => Reason::Incomplete,
+            Self::AllVanished => Reason::AllVanished,
+            Self::Ambiguous(_) => Reason::Ambiguous,
+            Self::MaybeInProgress(_) => Reason::MaybeInProgress,
+        }
+    }
+
     /// The reason as a CamelCase word for machines.
     pub fn word(&self) -> &'static str {
-        match self {
-            Self::NotYetObserved => "NotYetObserved",
-            Self::Unreachable(_) => "Unreachable",
-            Self::Misidentified { .. } => "Misidentified",
-            Self::CredentialsRefused => "CredentialsRefused",
-            Self::NoSight(_) => "NoSight",
-            Self::Incomplete(_) => "Incomplete",
-            Self::AllVanished => "AllVanished",
-            Self::Ambiguous(_) => "Ambiguous",
-            Self::MaybeInProgress(_) => "MaybeInProgress",
-        }
+        self.reason().word()
     }
 }
 

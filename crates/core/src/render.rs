@@ -19,7 +19,8 @@ pub enum Colour {
 }
 
 impl Colour {
-    fn paint(self, code: &str, text: &str) -> String {
+    /// The text in a colour, by its ANSI code.
+    pub fn paint(self, code: &str, text: &str) -> String {
         match self {
             Self::Always => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
             Self::Never => text.to_owned(),

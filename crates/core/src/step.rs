@@ -11,6 +11,7 @@ use crate::difference::bytes_text;
 use crate::facts::Facts;
 use crate::names::ResourceId;
 use crate::observation::{Blindness, Busy};
+use crate::reason::Reason;
 use crate::resource::Fields;
 
 /// Identifies a step by what it does. The same need gives the same id, whenever and by whomever it is planned.
@@ -229,30 +230,35 @@ impl Wait {
         )
     }
 
+    /// The reason, with what would help.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::After(_) => Reason::WaitingForDependency,
+            Self::Together(_) => Reason::WaitingForBatch,
+            Self::InProgress { .. } => Reason::InProgress,
+            Self::Busy(Busy::Snapshot) => Reason::SnapshotPresent,
+            Self::Busy(Busy::Backup) => Reason::BackupRunning,
+            Self::Busy(Busy::Task { .. }) => Reason::TaskRunning,
+            Self::MaintenanceWindow { .. } => Reason::MaintenanceWindow,
+            Self::Group { .. } => Reason::OneAtATime,
+            Self::Word => Reason::ApprovalNeeded,
+            Self::Retired { .. } => Reason::Retired,
+            Self::InUse { .. } => Reason::InUse,
+            Self::GuestShutdown => Reason::GuestShutdownPending,
+            Self::Unknown(blindness) => blindness.reason(),
+            Self::Suspended => Reason::Suspended,
+            Self::ObserveOnly => Reason::ObserveOnly,
+            Self::Refused => Reason::Refused,
+            Self::DestructionHalted { .. } => Reason::DestructionHalted,
+            Self::Capacity { .. } => Reason::InsufficientCapacity,
+            Self::Budget { .. } => Reason::BudgetExhausted,
+            Self::Backoff { .. } => Reason::RetryLater,
+        }
+    }
+
     /// The reason as a CamelCase word for machines.
     pub fn word(&self) -> &'static str {
-        match self {
-            Self::After(_) => "WaitingForDependency",
-            Self::Together(_) => "WaitingForBatch",
-            Self::InProgress { .. } => "InProgress",
-            Self::Busy(Busy::Snapshot) => "SnapshotPresent",
-            Self::Busy(Busy::Backup) => "BackupRunning",
-            Self::Busy(Busy::Task { .. }) => "TaskRunning",
-            Self::MaintenanceWindow { .. } => "MaintenanceWindow",
-            Self::Group { .. } => "OneAtATime",
-            Self::Word => "ApprovalNeeded",
-            Self::Retired { .. } => "Retired",
-            Self::InUse { .. } => "InUse",
-            Self::GuestShutdown => "GuestShutdownPending",
-            Self::Unknown(blindness) => blindness.word(),
-            Self::Suspended => "Suspended",
-            Self::ObserveOnly => "ObserveOnly",
-            Self::Refused => "Refused",
-            Self::DestructionHalted { .. } => "DestructionHalted",
-            Self::Capacity { .. } => "InsufficientCapacity",
-            Self::Budget { .. } => "BudgetExhausted",
-            Self::Backoff { .. } => "RetryLater",
-        }
+        self.reason().word()
     }
 }
 
@@ -341,16 +347,21 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
+    /// The reason, with what would help.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Immutable => Reason::Immutable,
+            Self::CannotShrink => Reason::CannotShrink,
+            Self::NotOurs => Reason::NotOurs,
+            Self::NotFound => Reason::NotFound,
+            Self::Lost => Reason::Lost,
+            Self::Cycle => Reason::DependencyCycle,
+            Self::NotSupported => Reason::NotSupported,
+        }
+    }
+
     /// The reason as a CamelCase word for machines.
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Immutable => "Immutable",
-            Self::CannotShrink => "CannotShrink",
-            Self::NotOurs => "NotOurs",
-            Self::NotFound => "NotFound",
-            Self::Lost => "Lost",
-            Self::Cycle => "DependencyCycle",
-            Self::NotSupported => "NotSupported",
-        }
+        self.reason().word()
     }
 }

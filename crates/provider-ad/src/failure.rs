@@ -1,6 +1,7 @@
 //! What an agent's refusal means in the words of the contract.
 
 use vertskommune_core::names::Installation;
+use vertskommune_core::reason::Reason as Known;
 use vertskommune_provider::ProviderError;
 
 use crate::protocol::{Reason, Refusal};
@@ -18,22 +19,23 @@ pub(crate) enum AskError {
 
 /// The reason of a refusal as a word for people's machines, where it is the directory's and not the call's.
 pub(crate) fn word(reason: Reason) -> Option<&'static str> {
-    Some(match reason {
-        Reason::NotAllowed | Reason::Installation => "PartnerNotAllowed",
-        Reason::NotPdc => "NotPdc",
-        Reason::NotOurs | Reason::ConflictingTrust => "ConflictingTrust",
-        Reason::SidMismatch => "SidMismatch",
-        Reason::NetbiosTaken => "NetbiosNameTaken",
-        Reason::SidTaken => "SidTaken",
-        Reason::OwnName => "OwnName",
-        Reason::OwnSid => "OwnSid",
-        Reason::OrphanAccount => "OrphanAccount",
-        Reason::NameCollision => "NameCollision",
-        Reason::NoRights => "NoRights",
-        Reason::PartnerUnreachable => "PartnerUnreachable",
-        Reason::Host | Reason::Directory => "DirectoryRefuses",
+    let known = match reason {
+        Reason::NotAllowed | Reason::Installation => Known::PartnerNotAllowed,
+        Reason::NotPdc => Known::NotPdc,
+        Reason::NotOurs | Reason::ConflictingTrust => Known::ConflictingTrust,
+        Reason::SidMismatch => Known::SidMismatch,
+        Reason::NetbiosTaken => Known::NetbiosNameTaken,
+        Reason::SidTaken => Known::SidTaken,
+        Reason::OwnName => Known::OwnName,
+        Reason::OwnSid => Known::OwnSid,
+        Reason::OrphanAccount => Known::OrphanAccount,
+        Reason::NameCollision => Known::NameCollision,
+        Reason::NoRights => Known::NoRights,
+        Reason::PartnerUnreachable => Known::PartnerUnreachable,
+        Reason::Host | Reason::Directory => Known::DirectoryRefuses,
         _ => return None,
-    })
+    };
+    Some(known.word())
 }
 
 /// Why the agent does not do it.

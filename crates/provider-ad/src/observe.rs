@@ -12,6 +12,7 @@ use vertskommune_core::directory::{Direction, Directory, Partner, Signals, Trust
 use vertskommune_core::facts::Facts;
 use vertskommune_core::names::{ResourceKey, TenantName};
 use vertskommune_core::observation::{Blindness, Foreign, Observation, Present, Seen};
+use vertskommune_core::reason::Reason;
 
 use crate::expand::{direction_word, kind_word};
 use crate::ldap::TrustedDomain;
@@ -285,15 +286,15 @@ impl Known<'_> {
         sides.into_iter().find_map(|(by, told, partner, direction)| {
             let told = told?;
             let description = &told.description;
-            let refused = |reason: &str, message: String| {
-                Some(Refused { by, reason: reason.to_owned(), message })
+            let refused = |reason: Reason, message: String| {
+                Some(Refused { by, reason: reason.word().to_owned(), message })
             };
             if !description.is_pdc {
                 let message = format!(
                     "{} is not the PDC emulator of {}: give its agent's address, where that role is now",
                     description.controller, description.domain
                 );
-                return refused("NotPdc", message);
+                return refused(Reason::NotPdc, message);
             }
             let allowed = description.partners.iter().find(|it| it.domain == *partner);
             let is_allowed = allowed.is_some_and(|it| it.directions.contains(&direction));
@@ -303,13 +304,13 @@ impl Known<'_> {
                      partners",
                     direction_word(direction)
                 );
-                return refused("PartnerNotAllowed", message);
+                return refused(Reason::PartnerNotAllowed, message);
             }
             if let Stand::Foreign(trust) = Stand::of(told, partner, self.tenant)
                 && let Some(owner) = owner(told, trust)
             {
                 let message = format!("the trust of {} with {partner} belongs to {owner}", description.domain);
-                return refused("ConflictingTrust", message);
+                return refused(Reason::ConflictingTrust, message);
             }
             None
         })

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use vertskommune_core::reason::Reason;
 
 use super::{MAX_MESSAGE, READY, RECONCILING, STALLED, find, is_true};
 
@@ -10,7 +11,7 @@ use super::{MAX_MESSAGE, READY, RECONCILING, STALLED, find, is_true};
 type Rule = fn(&[Condition], Option<i64>) -> Result<(), String>;
 
 /// Every rule.
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     ready_is_there,
     types_are_unique,
     statuses_are_known,
@@ -18,6 +19,7 @@ const RULES: [Rule; 9] = [
     reconciling_and_stalled_never_together,
     ready_is_the_end,
     reasons_are_words,
+    reasons_are_known,
     messages_are_bounded_sentences,
     generations_are_current,
 ];
@@ -77,6 +79,11 @@ fn reasons_are_words(conditions: &[Condition], _: Option<i64>) -> Result<(), Str
     each(conditions, "has a reason that is no CamelCase word", |condition| is_reason(&condition.reason))
 }
 
+/// `why` says of each what would help.
+fn reasons_are_known(conditions: &[Condition], _: Option<i64>) -> Result<(), String> {
+    each(conditions, "has a reason without an advice", |condition| Reason::of(&condition.reason).is_some())
+}
+
 fn messages_are_bounded_sentences(conditions: &[Condition], _: Option<i64>) -> Result<(), String> {
     each(conditions, "has a message that is empty, too long or several lines", |condition| {
         let message = &condition.message;
@@ -127,7 +134,7 @@ mod tests {
     fn every_rule_is_seen_broken() {
         type Spoil = fn(&mut Vec<Condition>);
         assert_eq!(broken(&sound(), Some(3)), Vec::<String>::new());
-        let cases: [(&str, Spoil); 9] = [
+        let cases: [(&str, Spoil); 10] = [
             ("Ready is missing", |it| it.retain(|condition| condition.type_ != READY)),
             ("there twice", |it| it.push(it[0].clone())),
             ("unknown status", |it| it[0].status = "true".to_owned()),
@@ -135,6 +142,7 @@ mod tests {
             ("together", |it| it.push(Condition { type_: STALLED.to_owned(), ..it[1].clone() })),
             ("beside", |it| it[0].status = "True".to_owned()),
             ("CamelCase", |it| it[0].reason = "in progress".to_owned()),
+            ("without an advice", |it| it[0].reason = "Tomorrow".to_owned()),
             ("message", |it| it[0].message = "ø".repeat(MAX_MESSAGE + 1)),
             ("generation", |it| it[0].observed_generation = Some(2)),
         ];

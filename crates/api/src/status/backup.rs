@@ -6,6 +6,7 @@ use vertskommune_core::backup::Report;
 use vertskommune_core::backup::report::Verdict;
 use vertskommune_core::check::FindingReason;
 use vertskommune_core::plan::Plan;
+use vertskommune_core::reason::Reason;
 use vertskommune_core::render;
 use vertskommune_core::schema::Concern;
 use vertskommune_core::transfer::{Failed, Work};
@@ -67,11 +68,11 @@ fn ready(conditions: &mut Conditions<'_>, plan: &Plan, failed: Option<&Failed>) 
     } else if let Some(doubt) = doubt {
         set(Truth::Unknown, doubt.why.word(), &format!("{} is unknown: {}", doubt.id.key, doubt.why));
     } else if part.is_some_and(|part| part.tally.ready < part.tally.total) {
-        set(Truth::False, "NotAllReady", "What backup needs in the second room is not complete");
+        set(Truth::False, Reason::NotAllReady.word(), "What backup needs in the second room is not complete");
     } else if let Some(failed) = failed {
         let reason = match failed.transfer.work {
-            Work::Backup => "BackupFailed",
-            Work::Proof { .. } => "ProofFailed",
+            Work::Backup => Reason::BackupFailed.word(),
+            Work::Proof { .. } => Reason::ProofFailed.word(),
         };
         set(Truth::False, reason, &render::capital(&failed.to_string()));
     } else if let Some(finding) = short {
@@ -79,18 +80,26 @@ fn ready(conditions: &mut Conditions<'_>, plan: &Plan, failed: Option<&Failed>) 
     } else if part.is_some_and(|part| part.tally.total == 0) {
         let message =
             "Another product takes the backups, so that nothing of ours has to stand in the second room";
-        set(Truth::True, "External", message);
+        set(Truth::True, Reason::External.word(), message);
     } else if part.is_some() {
-        set(Truth::True, "AllReady", "What backup needs in the second room stands, and its schedule fits");
+        set(
+            Truth::True,
+            Reason::AllReady.word(),
+            "What backup needs in the second room stands, and its schedule fits",
+        );
     } else {
-        set(Truth::Unknown, "Pending", "The provider says of nothing that backup needs it there");
+        set(
+            Truth::Unknown,
+            Reason::Pending.word(),
+            "The provider says of nothing that backup needs it there",
+        );
     }
 }
 
 fn sentence(report: &Report) -> String {
-    match report.word() {
-        "NothingToBackUp" => "There is no server that is to be backed up".to_owned(),
-        "FreshAndProven" => {
+    match Reason::of(report.word()) {
+        Some(Reason::NothingToBackUp) => "There is no server that is to be backed up".to_owned(),
+        Some(Reason::FreshAndProven) => {
             "Every server has a backup in another room that is younger than spec.backup.maxAge, proven by a restore that \
              is younger than spec.backup.proof.maxAge"
                 .to_owned()

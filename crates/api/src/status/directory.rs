@@ -2,6 +2,7 @@
 
 use vertskommune_core::directory::{Direction, Report, Verdict};
 use vertskommune_core::plan::Plan;
+use vertskommune_core::reason::Reason;
 use vertskommune_core::schema::Concern;
 
 use crate::conditions::{Conditions, DIRECTORY_READY, ONBOARDED, Truth, cut, find};
@@ -50,7 +51,7 @@ fn told(plan: &Plan, report: &Report) -> (Truth, String, String) {
             let part = plan.concerns.get(&Concern::Directory);
             if part.is_some_and(|part| part.tally.ready < part.tally.total) {
                 let message = format!("{}, and not as the manifest says yet: see the plan", report.line());
-                return say(Truth::False, "NotAllReady", &message);
+                return say(Truth::False, Reason::NotAllReady.word(), &message);
             }
             Truth::True
         }
@@ -65,16 +66,21 @@ fn onboarded(conditions: &mut Conditions<'_>, plan: &Plan, directory: Truth, why
             conditions.set(
                 ONBOARDED,
                 Truth::Unknown,
-                "Unknown",
+                Reason::Unknown.word(),
                 "It cannot be told of everything: see Ready",
             );
         }
         _ if !plan.is_converged() => {
-            conditions.set(ONBOARDED, false, "NotReady", "Our side is not done: see Ready");
+            conditions.set(ONBOARDED, false, Reason::NotReady.word(), "Our side is not done: see Ready");
         }
-        Truth::True => conditions.set(ONBOARDED, true, "Onboarded", "All that the manifest asks for is done"),
-        Truth::False => conditions.set(ONBOARDED, false, "DirectoryNotReady", why),
-        Truth::Unknown => conditions.set(ONBOARDED, Truth::Unknown, "DirectoryUnknown", why),
+        Truth::True => conditions.set(
+            ONBOARDED,
+            true,
+            Reason::Onboarded.word(),
+            "All that the manifest asks for is done",
+        ),
+        Truth::False => conditions.set(ONBOARDED, false, Reason::DirectoryNotReady.word(), why),
+        Truth::Unknown => conditions.set(ONBOARDED, Truth::Unknown, Reason::DirectoryUnknown.word(), why),
     }
 }
 

@@ -14,9 +14,9 @@ use crate::arguments::{Format, Global, Source};
 use crate::carrying_out::show;
 use crate::embedded::{self, Embedded};
 use crate::exit::Exit;
-use crate::output;
 use crate::plugins::plugins;
 use crate::saved_plan::SavedPlan;
+use crate::{output, program};
 
 /// Shows what would be done, and changes nothing
 ///
@@ -39,10 +39,10 @@ pub(crate) struct Plan {
 
 /// What `-o json` writes: a saved plan with what is wrong with the manifests.
 #[derive(Serialize)]
-struct Report<'a> {
+pub(super) struct Report<'a> {
     #[serde(flatten)]
-    plan: &'a SavedPlan,
-    problems: &'a [Problem],
+    pub(super) plan: &'a SavedPlan,
+    pub(super) problems: &'a [Problem],
 }
 
 impl Plan {
@@ -64,7 +64,8 @@ impl Plan {
         }
         if let Some(file) = &self.out {
             saved.write(file)?;
-            output::note(format_args!("saved to {0}: vertskommune apply {0}", file.display()));
+            let program = program::name();
+            output::note(format_args!("saved to {0}: {program} apply {0}", file.display()));
         }
         Ok(exit(&saved.tenants, &embedded.problems))
     }

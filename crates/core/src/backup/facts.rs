@@ -11,6 +11,7 @@ use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Serialize};
 
 use super::Selection;
+use crate::reason::Reason;
 use crate::tenant::Server;
 
 /// How far something may lie in the future before a clock is taken to be wrong.
@@ -176,19 +177,24 @@ pub enum Hindrance {
 }
 
 impl Hindrance {
+    /// The reason, with what would help.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::QuiesceFailed => Reason::QuiesceFailed,
+            Self::RawDeviceMapping => Reason::RawDeviceMapping,
+            Self::IndependentDisk => Reason::IndependentDisk,
+            Self::Encrypted => Reason::Encrypted,
+            Self::SharedDisk => Reason::SharedDisk,
+            Self::SnapshotRefused => Reason::SnapshotRefused,
+            Self::ExportRefused => Reason::ExportRefused,
+            Self::JobReports => Reason::JobReports,
+            Self::Other => Reason::Other,
+        }
+    }
+
     /// The reason as a CamelCase word for machines.
     pub fn word(self) -> &'static str {
-        match self {
-            Self::QuiesceFailed => "QuiesceFailed",
-            Self::RawDeviceMapping => "RawDeviceMapping",
-            Self::IndependentDisk => "IndependentDisk",
-            Self::Encrypted => "Encrypted",
-            Self::SharedDisk => "SharedDisk",
-            Self::SnapshotRefused => "SnapshotRefused",
-            Self::ExportRefused => "ExportRefused",
-            Self::JobReports => "JobReports",
-            Self::Other => "Other",
-        }
+        self.reason().word()
     }
 
     /// The reason that is written as this word.

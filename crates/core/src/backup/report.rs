@@ -10,6 +10,7 @@ use super::Backup;
 use super::facts::{Backups, JOB, JobStatus, Outcome, REPOSITORY, ServerBackups, believed};
 use crate::names::{Kind, ResourceKey, TenantName};
 use crate::observation::{Blindness, Observation, Seen};
+use crate::reason;
 use crate::tenant::Server;
 
 /// How long what was known still counts while the second room does not answer. A short outage changes nothing of what
@@ -102,22 +103,31 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The reason among those of the whole project, with what would help.
+    pub fn known(&self) -> reason::Reason {
+        match self {
+            Self::SameSite => reason::Reason::SameSite,
+            Self::NoProvider => reason::Reason::NoProvider,
+            // It is the word of a blindness.
+            Self::Unseen(why) => reason::Reason::of(why).unwrap_or(reason::Reason::Incomplete),
+            Self::NoJobStatus => reason::Reason::NoJobStatus,
+            Self::JobStatusUnreadable => reason::Reason::JobStatusUnreadable,
+            Self::RepositoryLost => reason::Reason::RepositoryLost,
+            Self::CorruptionFound => reason::Reason::CorruptionFound,
+            Self::NoBackupYet => reason::Reason::NoBackupYet,
+            Self::BackupTooOld => reason::Reason::BackupTooOld,
+            Self::NeverProven => reason::Reason::NeverProven,
+            Self::ProofTooOld => reason::Reason::ProofTooOld,
+            Self::NotEverythingCanBeBackedUp => reason::Reason::NotEverythingCanBeBackedUp,
+            Self::ClockAhead => reason::Reason::ClockAhead,
+        }
+    }
+
     /// The reason as a CamelCase word for machines.
     pub fn word(&self) -> &str {
         match self {
-            Self::SameSite => "SameSite",
-            Self::NoProvider => "NoProvider",
             Self::Unseen(why) => why,
-            Self::NoJobStatus => "NoJobStatus",
-            Self::JobStatusUnreadable => "JobStatusUnreadable",
-            Self::RepositoryLost => "RepositoryLost",
-            Self::CorruptionFound => "CorruptionFound",
-            Self::NoBackupYet => "NoBackupYet",
-            Self::BackupTooOld => "BackupTooOld",
-            Self::NeverProven => "NeverProven",
-            Self::ProofTooOld => "ProofTooOld",
-            Self::NotEverythingCanBeBackedUp => "NotEverythingCanBeBackedUp",
-            Self::ClockAhead => "ClockAhead",
+            other => other.known().word(),
         }
     }
 }
@@ -127,8 +137,8 @@ impl Report {
     pub fn word(&self) -> &str {
         match self.problems.first() {
             Some(problem) => problem.reason.word(),
-            None if self.servers.is_empty() => "NothingToBackUp",
-            None => "FreshAndProven",
+            None if self.servers.is_empty() => reason::Reason::NothingToBackUp.word(),
+            None => reason::Reason::FreshAndProven.word(),
         }
     }
 

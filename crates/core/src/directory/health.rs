@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Direction, Directory, TrustKind};
 use crate::observation::Blindness;
+use crate::reason::Reason;
 
 /// How far two clocks may be apart, in seconds. Kerberos takes 300; a little less, so that it is told before it breaks.
 pub const CLOCKS_APART: i64 = 240;
@@ -231,28 +232,37 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// The problem among the reasons of the whole project, with what would help.
+    pub fn reason(&self) -> Reason {
+        match self {
+            // An agent of another version may have another word.
+            Self::Refused(refused) => Reason::of(&refused.reason).unwrap_or(Reason::DirectoryRefuses),
+            Self::NotForwarded => Reason::NotForwarded,
+            Self::DnsNamesNone => Reason::DnsNamesNone,
+            Self::DnsSilent => Reason::DnsSilent,
+            Self::PortsClosed(_) => Reason::PortsClosed,
+            Self::ClockSkew(_) => Reason::ClockSkew,
+            Self::SidMismatch => Reason::SidMismatch,
+            Self::OneSided { .. } => Reason::OneSided,
+            Self::NotMirrored { .. } => Reason::NotMirrored,
+            Self::TypeMismatch => Reason::TypeMismatch,
+            Self::Conflicting(_) => Reason::ConflictingTrust,
+            Self::OrphanAccount(_) => Reason::OrphanAccount,
+            Self::NamesInConflict(..) => Reason::NamesInConflict,
+            Self::WrongSecret => Reason::WrongSecret,
+            Self::StaleChannel(_) => Reason::StaleChannel,
+            Self::ChannelFailed(..) => Reason::ChannelFailed,
+            Self::TicketRefused(..) => Reason::TicketRefused,
+            Self::NobodyAllowed(_) => Reason::NobodyAllowed,
+            Self::SelectsNobody(_) => Reason::SelectiveAuthenticationUnsupported,
+        }
+    }
+
     /// The problem as a CamelCase word for machines.
     pub fn word(&self) -> &str {
         match self {
             Self::Refused(refused) => &refused.reason,
-            Self::NotForwarded => "NotForwarded",
-            Self::DnsNamesNone => "DnsNamesNone",
-            Self::DnsSilent => "DnsSilent",
-            Self::PortsClosed(_) => "PortsClosed",
-            Self::ClockSkew(_) => "ClockSkew",
-            Self::SidMismatch => "SidMismatch",
-            Self::OneSided { .. } => "OneSided",
-            Self::NotMirrored { .. } => "NotMirrored",
-            Self::TypeMismatch => "TypeMismatch",
-            Self::Conflicting(_) => "ConflictingTrust",
-            Self::OrphanAccount(_) => "OrphanAccount",
-            Self::NamesInConflict(..) => "NamesInConflict",
-            Self::WrongSecret => "WrongSecret",
-            Self::StaleChannel(_) => "StaleChannel",
-            Self::ChannelFailed(..) => "ChannelFailed",
-            Self::TicketRefused(..) => "TicketRefused",
-            Self::NobodyAllowed(_) => "NobodyAllowed",
-            Self::SelectsNobody(_) => "SelectiveAuthenticationUnsupported",
+            other => other.reason().word(),
         }
     }
 

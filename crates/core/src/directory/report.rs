@@ -6,6 +6,7 @@ use super::health::{Verdict, Which, judge};
 use super::{Direction, Directory, TrustKind};
 use crate::names::TenantName;
 use crate::observation::{Blindness, Observation};
+use crate::reason::Reason;
 
 /// What is to be said of a tenant's trust.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,10 +27,12 @@ impl Report {
     /// The verdict as a CamelCase word.
     pub fn word(&self) -> &str {
         match &self.verdict {
-            Verdict::Valid => "Valid",
-            Verdict::Troubled(problems) => problems.first().map_or("Troubled", |problem| problem.word()),
-            Verdict::OurSideOnly => "WaitingForPartner",
-            Verdict::NotMade => "NotMade",
+            Verdict::Valid => Reason::Valid.word(),
+            Verdict::Troubled(problems) => {
+                problems.first().map_or(Reason::Troubled.word(), |problem| problem.word())
+            }
+            Verdict::OurSideOnly => Reason::WaitingForPartner.word(),
+            Verdict::NotMade => Reason::NotMade.word(),
             Verdict::Unknown(_, why) => why.word(),
         }
     }
