@@ -17,7 +17,7 @@ async fn people_see_why_a_tenant_waits_and_set_it_going() {
     what_files_would_change_is_told_without_applying_them(&stage);
     a_collision_is_told_with_what_would_help(&stage).await;
     a_destruction_waits_for_the_word_that_is_shown(&stage).await;
-    a_lost_right_way_is_the_endpoints_own(&stage).await;
+    refused_credentials_are_told_once_and_by_the_endpoint(&stage).await;
 }
 
 /// Runs the plugin. What it must end with, and what it wrote.
@@ -132,6 +132,7 @@ async fn a_destruction_waits_for_the_word_that_is_shown(stage: &Stage) {
     let id = shown[0]["id"].as_str().unwrap().to_owned();
     let help = json_of(stage, 2, &["why", "t0001"])["hindrances"][0]["help"].as_str().unwrap().to_owned();
     assert!(help.ends_with(&format!("kubectl vertskommune approve t0001 {id} --apply")), "{help}");
+    kubectl(stage, 2, &["why", "t0001"]);
     kubectl(stage, 2, &["approve", "t0001"]);
     kubectl(stage, 1, &["approve", "t0001", "000000000000", "--apply"]);
     kubectl(stage, 0, &["approve", "t0001", &id, "--apply"]);
@@ -141,10 +142,12 @@ async fn a_destruction_waits_for_the_word_that_is_shown(stage: &Stage) {
 }
 
 /// The password is wrong, which the HostProvider tells, and not each tenant in its own words.
-async fn a_lost_right_way_is_the_endpoints_own(stage: &Stage) {
+async fn refused_credentials_are_told_once_and_by_the_endpoint(stage: &Stage) {
     let secret = |password: &str| json!({"stringData": {"password": password}});
     stage.cluster.patch_in_namespace("secret", "vcenter-main", &secret("wrong")).unwrap();
     stage.tenant(1, "blind", |it| reason(it, "Ready") == "CredentialsRefused").await;
+    let is_told = |it: &Json| reason(it, "Ready") == "CredentialsRefused";
+    stage.cluster.wait_for_host("vcenter-main", "blind", is_told).await.unwrap();
     let why = json_of(stage, 2, &["why", "t0001"]);
     let first = &why["hindrances"][0];
     assert_eq!(first["what"], "HostProvider/vcenter-main", "{why:#}");
