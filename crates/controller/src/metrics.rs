@@ -345,8 +345,12 @@ impl Metrics {
         let before = all.entry(tenant.clone()).or_default();
         if before.ready != ready {
             let gauge = |ready: &String| self.tenants.get_or_create_owned(&ByReady { ready: ready.clone() });
-            before.ready.iter().for_each(|before| drop(gauge(before).dec()));
-            ready.iter().for_each(|now| drop(gauge(now).inc()));
+            if let Some(before) = &before.ready {
+                gauge(before).dec();
+            }
+            if let Some(now) = &ready {
+                gauge(now).inc();
+            }
         }
         let labels = |condition: &String, status: &String| ConditionLabels {
             tenant: tenant.to_string(),

@@ -12,9 +12,7 @@ use kube::{Resource as _, ResourceExt as _};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use vertskommune_api::status::requested_at;
-use vertskommune_api::{
-    FINALIZER, Outcome, StatusInput, Tenant, TenantStatus, conditions, deletion_policy, status,
-};
+use vertskommune_api::{FINALIZER, Outcome, StatusInput, Tenant, TenantStatus, deletion_policy, status};
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::observation::Observation;
 use vertskommune_core::plan::Plan;
