@@ -125,23 +125,22 @@ impl<'a> Told<'a> {
     /// What the manifest itself tells, whoever has looked at it.
     fn manifest(&mut self) {
         let metadata = &self.tenant.metadata;
-        let word = |reason: Reason| reason.word();
         if let Some(at) = &metadata.deletion_timestamp {
             let message = "the manifest is being deleted, and what spec.deletionPolicy says is being removed";
-            self.say("metadata", word(Reason::Leaving), Some(at.0), message, Names::default());
+            self.say("metadata", Reason::Leaving.word(), Some(at.0), message, Names::default());
         }
         if self.tenant.spec.suspend {
             let since = find(self.conditions_said(), READY)
                 .filter(|ready| ready.reason == Reason::Suspended.word())
                 .map(|ready| ready.last_transition_time.0);
             let message = "spec.suspend is true: nothing is done for this tenant, and no backup is taken";
-            self.say("spec.suspend", word(Reason::Suspended), since, message, Names::default());
+            self.say("spec.suspend", Reason::Suspended.word(), since, message, Names::default());
         }
         let answered = self.tenant.status.as_ref().and_then(|status| status.observed_generation);
         if self.conditions_said().is_empty() {
             let since = metadata.creation_timestamp.as_ref().map(|at| at.0);
             let message = "no controller has answered to this manifest yet";
-            self.say("status", word(Reason::Pending), since, message, Names::default());
+            self.say("status", Reason::Pending.word(), since, message, Names::default());
         } else if answered != metadata.generation {
             let number = |generation: Option<i64>| generation.unwrap_or_default();
             let message = format!(
@@ -149,7 +148,7 @@ impl<'a> Told<'a> {
                 number(answered),
                 number(metadata.generation)
             );
-            self.say("status", word(Reason::Pending), None, &message, Names::default());
+            self.say("status", Reason::Pending.word(), None, &message, Names::default());
         }
     }
 

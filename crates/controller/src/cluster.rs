@@ -95,7 +95,7 @@ impl Cluster {
         Ok(Snapshot {
             tenants: self.tenants().await?,
             hosts: self.hosts().await?,
-            rule_sets: rule_sets.list(&all).await.map_err(refused)?.items,
+            rule_sets: rule_sets.list(&all).await.map_err(|error| refused(&error))?.items,
             secrets: Arc::new(KubernetesSecrets::new(self.client.clone(), namespace)),
         })
     }
@@ -105,7 +105,7 @@ impl Cluster {
     /// # Errors
     /// The cluster cannot be asked.
     pub async fn tenants(&self) -> Result<Vec<Tenant>, Error> {
-        Ok(self.api().list(&ListParams::default()).await.map_err(refused)?.items)
+        Ok(self.api().list(&ListParams::default()).await.map_err(|error| refused(&error))?.items)
     }
 
     /// The HostProviders.
@@ -114,7 +114,7 @@ impl Cluster {
     /// The cluster cannot be asked.
     pub async fn hosts(&self) -> Result<Vec<HostProvider>, Error> {
         let hosts = Api::<HostProvider>::all(self.client.clone());
-        Ok(hosts.list(&ListParams::default()).await.map_err(refused)?.items)
+        Ok(hosts.list(&ListParams::default()).await.map_err(|error| refused(&error))?.items)
     }
 
     /// One Tenant, if there is one of that name.
@@ -122,7 +122,7 @@ impl Cluster {
     /// # Errors
     /// The cluster cannot be asked.
     pub async fn tenant(&self, name: &str) -> Result<Option<Tenant>, Error> {
-        self.api().get_opt(name).await.map_err(refused)
+        self.api().get_opt(name).await.map_err(|error| refused(&error))
     }
 
     /// The events about a tenant, those of an earlier one of its name left out.
@@ -132,7 +132,8 @@ impl Cluster {
     pub async fn events(&self, tenant: &Tenant) -> Result<Vec<Happening>, Error> {
         let about = format!("involvedObject.kind=Tenant,involvedObject.name={}", tenant.name_any());
         let events = Api::<Event>::namespaced(self.client.clone(), EVENTS);
-        let events = events.list(&ListParams::default().fields(&about)).await.map_err(refused)?;
+        let events =
+            events.list(&ListParams::default().fields(&about)).await.map_err(|error| refused(&error))?;
         let uid = tenant.uid();
         let ours = events.items.into_iter().filter(|event| event.involved_object.uid == uid);
         let mut happenings: Vec<Happening> = ours.filter_map(happening).collect();
@@ -146,7 +147,7 @@ impl Cluster {
     /// The cluster cannot be asked.
     pub async fn installation(&self, namespace: &str) -> Result<Option<Installation>, Error> {
         let deployments = Api::<Deployment>::namespaced(self.client.clone(), namespace);
-        let deployment = deployments.get_opt(crate::MANAGER).await.map_err(refused)?;
+        let deployment = deployments.get_opt(crate::MANAGER).await.map_err(|error| refused(&error))?;
         Ok(deployment.as_ref().and_then(installation_of))
     }
 
@@ -189,7 +190,7 @@ impl Cluster {
     pub fn watch(&self) -> impl Stream<Item = Result<BTreeMap<String, Tenant>, String>> + Send + use<> {
         // Shorter than our patience with a silent connection.
         let config = watcher::Config::default().timeout(20);
-        let known: (BTreeMap<String, Tenant>, BTreeMap<String, Tenant>) = Default::default();
+        let known: (BTreeMap<String, Tenant>, BTreeMap<String, Tenant>) = (BTreeMap::new(), BTreeMap::new());
         let events = watcher(self.api(), config).default_backoff();
         let known = events.scan(known, |(known, listed), event| {
             match event {
@@ -216,9 +217,8 @@ impl Cluster {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it stands behind map_err")]
-fn refused(error: kube::Error) -> Error {
-    Error::Ask(hindrance(&error))
+fn refused(error: &kube::Error) -> Error {
+    Error::Ask(hindrance(error))
 }
 
 async fn config(access: &Access) -> Result<kube::Config, Error> {

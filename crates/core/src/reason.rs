@@ -1,8 +1,6 @@
 //! Every reason that the project gives for anything, each with what would help: one table, so that none can be added
 //! without its advice. Whatever names a reason (a finding, a wait, a blindness, a condition) takes it from here.
 
-use std::fmt::Write as _;
-
 /// Who has to do something about a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
@@ -246,8 +244,7 @@ fn fill(template: &str, about: &About<'_>) -> String {
         let (placeholder, after) = from.split_at(end);
         match about.value(placeholder.trim_matches(['{', '}'])) {
             Some(value) => text.push_str(value),
-            // Writing to a String does not fail.
-            None => drop(write!(text, "{placeholder}")),
+            None => text.push_str(placeholder),
         }
         rest = after;
     }

@@ -58,7 +58,7 @@ impl Top {
 async fn live(cluster: &Cluster, colour: Colour) -> anyhow::Result<Exit> {
     let interrupted = CancellationToken::new();
     let _listening = interrupt::quietly(interrupted.clone())?;
-    let screen = Screen::open()?;
+    let _screen = Screen::open()?;
     let mut changes = pin!(cluster.watch());
     let mut tick = interval(BEAT);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,7 +75,7 @@ async fn live(cluster: &Cluster, colour: Colour) -> anyhow::Result<Exit> {
                 let rows = tenants.as_ref().map(|tenants| table::rows(tenants.values(), Timestamp::now()));
                 let text = picture(rows, trouble.as_deref(), height(), colour);
                 if text != drawn {
-                    screen.draw(&text)?;
+                    draw(&text)?;
                     drawn = text;
                 }
             }
@@ -97,11 +97,12 @@ fn picture(rows: Option<Vec<Row>>, trouble: Option<&str>, height: usize, colour:
         rows.truncate(room);
     }
     let mut text = table::text(&rows, colour);
-    match (trouble, left_out) {
-        (Some(why), _) => text += &format!("this is how it was; the API server does not answer: {why}\n"),
-        (None, 0) => {}
-        (None, more) => text += &format!("{more} more; those that are not Ready are shown first\n"),
-    }
+    let last = match (trouble, left_out) {
+        (Some(why), _) => Some(format!("this is how it was; the API server does not answer: {why}\n")),
+        (None, 0) => None,
+        (None, more) => Some(format!("{more} more; those that are not Ready are shown first\n")),
+    };
+    text.extend(last);
     text
 }
 
@@ -123,17 +124,17 @@ impl Screen {
         out.flush()?;
         Ok(Self)
     }
+}
 
-    #[expect(clippy::unused_self, reason = "what is drawn, is drawn while it is open")]
-    fn draw(&self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        write!(out, "\u{1b}[H")?;
-        for line in text.lines() {
-            write!(out, "{line}\u{1b}[K\r\n")?;
-        }
-        write!(out, "\u{1b}[J")?;
-        out.flush()
+/// Puts this on the open screen.
+fn draw(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    write!(out, "\u{1b}[H")?;
+    for line in text.lines() {
+        write!(out, "{line}\u{1b}[K\r\n")?;
     }
+    write!(out, "\u{1b}[J")?;
+    out.flush()
 }
 
 impl Drop for Screen {
