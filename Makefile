@@ -64,6 +64,8 @@ generated:
 	diff --recursive --unified crds target/crds
 	bin=$$(tests/lab/build vcenter) && "$$bin/ordergen" crates/vsphere-client/src/order_types.txt \
 	  | diff --unified crates/vsphere-client/src/order_table.rs -
+	diff --recursive --unified crds deploy/chart/files/crds
+	bin=$$(tests/lab/build helm) && deploy/render "$$bin/helm" | diff --unified deploy/base/vertskommune.yaml - && "$$bin/helm" lint --strict deploy/chart
 
 deny: $(CARGO_DENY)
 	cargo fetch --locked --quiet
@@ -74,7 +76,7 @@ $(CARGO_DENY):
 	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
 
 shell:
-	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room tests/lab/directories tests/lab/directory/smoke tests/lab/directory/tickets deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run crates/provider-ad/agents/windows/check .ci/run
+	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room tests/lab/directories tests/lab/directory/smoke tests/lab/directory/tickets deploy/image/assemble deploy/render deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run crates/provider-ad/agents/windows/check .ci/run
 
 # The agent for Windows is read by grammars of PowerShell, and run in part where there is a PowerShell.
 powershell:

@@ -15,13 +15,15 @@ use vertskommune_controller::Config;
 use vertskommune_provider::Plugins;
 use vertskommune_provider_vsphere::VspherePlugin;
 
-use crate::lab::{Lab, VCenter, http_client};
+use crate::lab::{Lab, VCenter, http_client, http_client_with_token};
 pub use crate::manifests::{host, server, server_name, tenant, tenant_name};
 use crate::proxy::Proxy;
 pub use crate::status::{condition, is_ready, message, of_condition, reason};
 
 /// The namespace of the controller.
-const NAMESPACE: &str = "vertskommune-system";
+pub const NAMESPACE: &str = "vertskommune-system";
+/// The controller's account there.
+pub const ACCOUNT: &str = "vertskommune";
 /// How long anything may take before the test says that it never came.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -68,11 +70,16 @@ impl Cluster {
         let client = http_client(Some(direct.rustls_client_config()?))?;
         let upstream = direct.cluster_url.to_string();
         let url = upstream.trim_end_matches('/').to_owned();
-        let proxy = Proxy::start(&url, client.clone()).await?;
-        let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds");
-        lab.kubectl(&["apply", "--server-side", "-f", &crds.to_string_lossy()], "")?;
+        lab.kubectl(&["apply", "--server-side", "-f", &in_tree("crds")], "")?;
         lab.established().await?;
-        lab.kubectl(&["create", "namespace", NAMESPACE], "")?;
+        lab.kubectl(&["apply", "--server-side", "-k", &in_tree("deploy/base")], "")?;
+        // Controllers come as their own account, with the rights that a cluster gives them and no others.
+        let token =
+            lab.kubectl(&["create", "token", ACCOUNT, "--namespace", NAMESPACE, "--duration=24h"], "")?;
+        let mut theirs = kube::Config::new(direct.cluster_url.clone());
+        theirs.root_cert.clone_from(&direct.root_cert);
+        let theirs = http_client_with_token(theirs.rustls_client_config()?, token.trim())?;
+        let proxy = Proxy::start(&url, theirs).await?;
         let kubeconfig = kubeconfig_of(&proxy.url)?;
         Ok(Self { lab, proxy, direct: client, url, kubeconfig })
     }
@@ -255,9 +262,17 @@ impl Cluster {
     /// # Errors
     /// Where it cannot be started.
     pub fn process(&self) -> anyhow::Result<Controller> {
+        self.process_named("controller")
+    }
+
+    /// The same with a name of its own in the lease, as another replica has it.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn process_named(&self, identity: &str) -> anyhow::Result<Controller> {
         let child = Command::new(program()?)
             .args(["controller", "--installation", "lab", "--namespace", NAMESPACE])
-            .args(["--identity", "controller", "--listen", "127.0.0.1:0"])
+            .args(["--identity", identity, "--listen", "127.0.0.1:0"])
             .env("KUBECONFIG", self.kubeconfig.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -317,8 +332,17 @@ impl Drop for Controller {
     }
 }
 
+/// A file or folder of the source tree.
+#[must_use]
+pub fn in_tree(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path).to_string_lossy().into_owned()
+}
+
 /// The program `vertskommune`, which cargo puts two folders above the tests.
-fn program() -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// Where it is not built.
+pub fn program() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe()?;
     let folder = test.parent().and_then(Path::parent).context("the folder of the build")?;
     let program = folder.join("vertskommune");

@@ -89,8 +89,7 @@ impl Stage {
         match scenario.order {
             Order::Apply(manifest) => self.cluster.apply(&manifest(number)).unwrap(),
             Order::Delete => {
-                let delete = ["delete", "tenant", &name, "--wait=false"];
-                self.cluster.lab.kubectl(&delete, "").unwrap();
+                self.cluster.lab.kubectl(&["delete", "tenant", &name, "--wait=false"], "").unwrap();
             }
         }
         let (visited, controller) = self.work(scenario, &name, point, death).await;
