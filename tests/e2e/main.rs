@@ -9,6 +9,7 @@ mod drift;
 mod outage;
 mod rebuilt;
 mod refused;
+mod rights;
 mod schema;
 mod sight;
 mod stage;
