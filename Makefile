@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test verify bench install lab format clippy generated deny shell powershell
+.PHONY: help run test verify bench install lab render format clippy generated deny shell powershell
 
 # `make run CLUSTER=current` uses the cluster of your own kubeconfig instead of the lab's.
 CLUSTER ?= lab
@@ -49,6 +49,10 @@ install: ## Installs what is missing: Debian packages and Rust components
 
 lab: install ## Builds the lab's peers
 	@tests/lab/build
+
+render: ## Writes anew what is made from crds/ and the chart: the chart's copy of the kinds, and deploy/base
+	cp crds/*.yaml deploy/chart/files/crds/
+	bin=$$(tests/lab/build helm) && deploy/render "$$bin/helm" >deploy/base/.new && mv deploy/base/.new deploy/base/vertskommune.yaml
 
 format:
 	cargo fmt --all --check
