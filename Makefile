@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test verify bench install lab format clippy generated deny shell powershell
+.PHONY: help run test verify bench install lab render format clippy generated deny shell powershell
 
 # `make run CLUSTER=current` uses the cluster of your own kubeconfig instead of the lab's.
 CLUSTER ?= lab
@@ -51,6 +51,10 @@ install: ## Installs what is missing: Debian packages and Rust components
 lab: install ## Builds the lab's peers
 	@tests/lab/build
 
+render: ## Writes anew what is made from crds/ and the chart: the chart's copy of the kinds, and deploy/base
+	cp crds/*.yaml deploy/chart/files/crds/
+	bin=$$(tests/lab/build helm) && deploy/render "$$bin/helm" >deploy/base/.new && mv deploy/base/.new deploy/base/vertskommune.yaml
+
 format:
 	cargo fmt --all --check
 	unformatted=$$(gofmt -l tests/lab) && test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
@@ -65,6 +69,8 @@ generated:
 	diff --recursive --unified crds target/crds
 	bin=$$(tests/lab/build vcenter) && "$$bin/ordergen" crates/vsphere-client/src/order_types.txt \
 	  | diff --unified crates/vsphere-client/src/order_table.rs -
+	diff --recursive --unified crds deploy/chart/files/crds
+	bin=$$(tests/lab/build helm) && deploy/render "$$bin/helm" | diff --unified deploy/base/vertskommune.yaml - && "$$bin/helm" lint --strict deploy/chart
 
 deny: $(CARGO_DENY)
 	cargo fetch --locked --quiet
@@ -75,7 +81,7 @@ $(CARGO_DENY):
 	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
 
 shell:
-	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room tests/lab/directories tests/lab/directory/smoke tests/lab/directory/tickets deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run crates/provider-ad/agents/windows/check .ci/run
+	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room tests/lab/directories tests/lab/directory/smoke tests/lab/directory/tickets deploy/image/assemble deploy/render deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run crates/provider-ad/agents/windows/check .ci/run
 
 # The agent for Windows is read by grammars of PowerShell, and run in part where there is a PowerShell.
 powershell:

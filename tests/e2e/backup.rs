@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
-use vertskommune_tests::estate::{Cluster, Controller, condition, server_name, tenant, tenant_name};
+use vertskommune_tests::estate::{
+    Cluster, Controller, NAMESPACE, condition, server_name, tenant, tenant_name,
+};
 use vertskommune_tests::lab::VCenter;
 use vertskommune_tests::room::Room;
 
 /// How long a first backup and its proofs may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(4);
-const NAMESPACE: &str = "vertskommune-system";
 
 /// A cluster, a vCenter and a second room.
-struct Scene {
-    cluster: Cluster,
+pub(crate) struct Scene {
+    pub(crate) cluster: Cluster,
     room: Arc<Room>,
     controller: Option<Controller>,
 }
@@ -25,7 +26,14 @@ struct Scene {
 impl Scene {
     /// Sets it up, or says that it is skipped.
     async fn set() -> Option<Self> {
-        let cluster = Cluster::start_with(&["--vcenters", "1"]).await?;
+        let mut scene = Self::set_with(&[]).await?;
+        scene.restart();
+        Some(scene)
+    }
+
+    /// The same with these options of the lab, and without a controller.
+    pub(crate) async fn set_with(options: &[&str]) -> Option<Self> {
+        let cluster = Cluster::start_with(&[&["--vcenters", "1"], options].concat()).await?;
         let room = Arc::new(Room::start("ext4", "1G")?);
         let way = room.way().unwrap();
         room.order("keep").unwrap();
@@ -56,9 +64,7 @@ impl Scene {
                 },
             }))
             .unwrap();
-        let mut scene = Self { cluster, room, controller: None };
-        scene.restart();
-        Some(scene)
+        Some(Self { cluster, room, controller: None })
     }
 
     fn kill(&mut self) {
@@ -177,7 +183,7 @@ impl Scene {
 }
 
 /// A small tenant whose turn has come.
-fn backed_up(number: u16) -> Json {
+pub(crate) fn backed_up(number: u16) -> Json {
     backed_up_from(number, Timestamp::now() - SignedDuration::from_mins(20))
 }
 

@@ -10,7 +10,7 @@ mod stage;
 
 use serde_json::{Value as Json, json};
 use vertskommune_provider::testing::Cut;
-use vertskommune_tests::estate::tenant;
+use vertskommune_tests::estate::{tenant, tenant_name};
 
 use stage::{Death, Order, Point, Run, Scenario, Stage};
 
@@ -123,6 +123,7 @@ fn changed(number: u16) -> Json {
 
 fn leaving(number: u16) -> Json {
     let mut tenant = tenant(number);
+    tenant["metadata"]["annotations"] = json!({"vertskommune.no/confirm-removal": tenant_name(number)});
     tenant["spec"]["deletionPolicy"] = json!({"servers": "Remove"});
     tenant["spec"]["compute"]["retireAfter"] = json!("1s");
     tenant

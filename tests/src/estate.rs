@@ -16,13 +16,15 @@ use vertskommune_controller::Config;
 use vertskommune_provider::Plugins;
 use vertskommune_provider_vsphere::VspherePlugin;
 
-use crate::lab::{Lab, VCenter, http_client};
+use crate::lab::{Lab, VCenter, http_client, http_client_with_token};
 pub use crate::manifests::{host, server, server_name, tenant, tenant_name};
 use crate::proxy::Proxy;
 pub use crate::status::{condition, is_ready, message, of_condition, reason};
 
 /// The namespace of the controller.
-const NAMESPACE: &str = "vertskommune-system";
+pub const NAMESPACE: &str = "vertskommune-system";
+/// The controller's account there.
+pub const ACCOUNT: &str = "vertskommune";
 /// How long anything may take before the test says that it never came.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -69,11 +71,16 @@ impl Cluster {
         let client = http_client(Some(direct.rustls_client_config()?))?;
         let upstream = direct.cluster_url.to_string();
         let url = upstream.trim_end_matches('/').to_owned();
-        let proxy = Proxy::start(&url, client.clone()).await?;
-        let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds");
-        lab.kubectl(&["apply", "--server-side", "-f", &crds.to_string_lossy()], "")?;
+        lab.kubectl(&["apply", "--server-side", "-f", &in_tree("crds")], "")?;
         lab.established().await?;
-        lab.kubectl(&["create", "namespace", NAMESPACE], "")?;
+        lab.kubectl(&["apply", "--server-side", "-k", &in_tree("deploy/base")], "")?;
+        // Controllers come as their own account, with the rights that a cluster gives them and no others.
+        let token =
+            lab.kubectl(&["create", "token", ACCOUNT, "--namespace", NAMESPACE, "--duration=24h"], "")?;
+        let mut theirs = kube::Config::new(direct.cluster_url.clone());
+        theirs.root_cert.clone_from(&direct.root_cert);
+        let theirs = http_client_with_token(theirs.rustls_client_config()?, token.trim())?;
+        let proxy = Proxy::start(&url, theirs).await?;
         let kubeconfig = kubeconfig_of(&proxy.url)?;
         Ok(Self { lab, proxy, direct: client, url, kubeconfig })
     }
@@ -287,8 +294,17 @@ impl Cluster {
     /// # Errors
     /// Where it cannot be started.
     pub fn process(&self) -> anyhow::Result<Controller> {
+        self.process_named("controller")
+    }
+
+    /// The same with a name of its own in the lease, as another replica has it.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn process_named(&self, identity: &str) -> anyhow::Result<Controller> {
         let is_told = std::env::var_os("RUST_LOG").is_some();
-        self.start_process("lab", |it| it.stderr(if is_told { Stdio::inherit() } else { Stdio::null() }))
+        let to = if is_told { Stdio::inherit() } else { Stdio::null() };
+        self.start_process("lab", identity, |it| it.stderr(to))
     }
 
     /// The same for another installation, with all that it can say in a file.
@@ -296,18 +312,19 @@ impl Cluster {
     /// # Errors
     /// Where it cannot be started.
     pub fn process_saying_all(&self, installation: &str, log: File) -> anyhow::Result<Controller> {
-        self.start_process(installation, |it| it.env("RUST_LOG", "trace").stderr(log))
+        self.start_process(installation, "controller", |it| it.env("RUST_LOG", "trace").stderr(log))
     }
 
     fn start_process(
         &self,
         installation: &str,
+        identity: &str,
         with: impl FnOnce(&mut Command) -> &mut Command,
     ) -> anyhow::Result<Controller> {
         let mut command = Command::new(program()?);
         command
             .args(["controller", "--installation", installation, "--namespace", NAMESPACE])
-            .args(["--identity", "controller", "--listen", "127.0.0.1:0"])
+            .args(["--identity", identity, "--listen", "127.0.0.1:0"])
             .env("KUBECONFIG", self.kubeconfig.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null());
@@ -363,6 +380,12 @@ impl Drop for Controller {
             }
         }
     }
+}
+
+/// A file or folder of the source tree.
+#[must_use]
+pub fn in_tree(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path).to_string_lossy().into_owned()
 }
 
 /// The program `vertskommune`, which cargo puts two folders above the tests.

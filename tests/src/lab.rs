@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -19,7 +20,7 @@ pub struct Lab {
     starter: Child,
     /// Where everything is.
     pub peers: Peers,
-    _state: tempfile::TempDir,
+    state: tempfile::TempDir,
 }
 
 /// What `lab.json` says.
@@ -30,12 +31,22 @@ pub struct Peers {
     pub bin: PathBuf,
     /// An administrator's kubeconfig, where there is an API server.
     pub kubeconfig: Option<PathBuf>,
+    /// The API server.
+    pub kubernetes: Option<Kubernetes>,
     /// The simulated vCenters.
     #[serde(default)]
     pub vcenters: Vec<VCenter>,
     /// The processes by name, such as `vcenter-main`.
     #[serde(default)]
     pub pids: BTreeMap<String, u32>,
+}
+
+/// The API server.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Kubernetes {
+    /// Who asked for what, a JSON object on each line, where the lab was started with `--audit`.
+    pub audit_log: Option<PathBuf>,
 }
 
 /// One simulated vCenter.
@@ -94,7 +105,7 @@ impl Lab {
         BufReader::new(stdout).read_line(&mut line)?;
         ensure!(!line.is_empty(), "the starter ended without a word");
         let peers = serde_json::from_str(&line).with_context(|| format!("the starter said {line:?}"))?;
-        Ok(Self { starter, peers, _state: state })
+        Ok(Self { starter, peers, state })
     }
 
     /// Runs kubectl and gives what it prints.
@@ -102,10 +113,27 @@ impl Lab {
     /// # Errors
     /// Where it fails, with what it said.
     pub fn kubectl(&self, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+        run(self.client("kubectl", arguments)?, input)
+    }
+
+    /// Runs helm and gives what it prints.
+    ///
+    /// # Errors
+    /// Where it fails, with what it said.
+    pub fn helm(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut helm = self.client("helm", arguments)?;
+        // It looks for repositories and plugins of its user's, of which there shall be none.
+        for folder in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+            helm.env(folder, self.state.path().join("helm"));
+        }
+        run(helm, "")
+    }
+
+    fn client(&self, program: &str, arguments: &[&str]) -> anyhow::Result<Command> {
         let kubeconfig = self.peers.kubeconfig.as_ref().context("this lab has no API server")?;
-        let mut kubectl = Command::new(self.peers.bin.join("kubectl"));
-        kubectl.env("KUBECONFIG", kubeconfig).args(arguments);
-        run(kubectl, input)
+        let mut client = Command::new(self.peers.bin.join(program));
+        client.env("KUBECONFIG", kubeconfig).args(arguments);
+        Ok(client)
     }
 
     /// Waits until the API server serves the kinds that were applied. For a moment a new definition has no conditions,
@@ -229,6 +257,21 @@ pub fn http_client(tls: Option<rustls::ClientConfig>) -> anyhow::Result<reqwest:
     };
     let tls = tls.map_or_else(nobody, Ok)?;
     Ok(reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls).build()?)
+}
+
+/// An HTTP client that says who it is by a token.
+///
+/// # Errors
+/// Where the configuration or the token cannot be used.
+pub fn http_client_with_token(tls: rustls::ClientConfig, token: &str) -> anyhow::Result<reqwest::Client> {
+    let mut token = HeaderValue::try_from(format!("Bearer {token}"))?;
+    token.set_sensitive(true);
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, token)]);
+    Ok(reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(tls)
+        .default_headers(headers)
+        .build()?)
 }
 
 fn run(mut command: Command, input: &str) -> anyhow::Result<String> {

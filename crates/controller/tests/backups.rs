@@ -49,7 +49,7 @@ fn snapshots(stage: &Stage) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_gets_its_backup_and_its_proof_with_the_rights_of_deploy_base() {
     let Some(stage) = stage().await else { return };
-    let files = ["namespace", "account", "rbac"].map(|file| format!("deploy/base/{file}.yaml"));
+    let files = ["namespace", "vertskommune"].map(|file| format!("deploy/base/{file}.yaml"));
     stage.kubectl_apply(&files.each_ref().map(String::as_str)).await;
     let mut cluster = stage.cluster.clone();
     cluster.auth_info.impersonate = Some("system:serviceaccount:vertskommune-system:vertskommune".to_owned());

@@ -172,6 +172,7 @@ async fn a_deleted_tenant_follows_its_policy() {
     let kept = stage.tenant(1).await;
     let removed = stage
         .tenant_with(2, |tenant| {
+            tenant["metadata"]["annotations"] = json!({ "vertskommune.no/confirm-removal": "t2" });
             tenant["spec"]["deletionPolicy"] = json!({ "servers": "Remove" });
             tenant["spec"]["compute"]["retireAfter"] = json!("0s");
         })
@@ -438,7 +439,7 @@ async fn it_waits_for_its_kinds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rights_of_deploy_base_are_enough() {
     let Some(stage) = stage().await else { return };
-    let files = ["namespace", "account", "rbac"].map(|file| format!("deploy/base/{file}.yaml"));
+    let files = ["namespace", "vertskommune"].map(|file| format!("deploy/base/{file}.yaml"));
     stage.kubectl_apply(&files.each_ref().map(String::as_str)).await;
     let mut cluster = stage.cluster.clone();
     cluster.auth_info.impersonate = Some("system:serviceaccount:vertskommune-system:vertskommune".to_owned());

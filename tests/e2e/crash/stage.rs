@@ -89,8 +89,7 @@ impl Stage {
         match scenario.order {
             Order::Apply(manifest) => self.cluster.apply(&manifest(number)).unwrap(),
             Order::Delete => {
-                let delete = ["delete", "tenant", &name, "--wait=false"];
-                self.cluster.lab.kubectl(&delete, "").unwrap();
+                self.cluster.lab.kubectl(&["delete", "tenant", &name, "--wait=false"], "").unwrap();
             }
         }
         let (visited, controller) = self.work(scenario, &name, point, death).await;
@@ -146,6 +145,10 @@ impl Stage {
         let start = Instant::now();
         loop {
             let done = self.is_done(scenario, name).await;
+            // What the last write wrote may be seen before its answer has come to where it is cut.
+            if done && !visited && matches!(point, Some(Point::Kubernetes(_, Cut::After))) {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
             // The last write of all may be the one that is cut.
             if let Some(point) = point.filter(|_| !visited)
                 && self.is_cut(point).await

@@ -194,7 +194,7 @@ impl Stage {
     pub async fn kubectl_apply(&self, files: &[&str]) {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
         let mut kubectl = Command::new(self.lab.bin.join("kubectl"));
-        kubectl.arg("--kubeconfig").arg(&self.lab.kubeconfig).args(["apply", "-n", "vertskommune-system"]);
+        kubectl.arg("--kubeconfig").arg(&self.lab.kubeconfig).arg("apply");
         for file in files {
             kubectl.arg("-f").arg(format!("{root}{file}"));
         }
