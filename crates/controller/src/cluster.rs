@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::api::core::v1::{ConfigMap, Event};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -148,7 +148,16 @@ impl Cluster {
     pub async fn installation(&self, namespace: &str) -> Result<Option<Installation>, Error> {
         let deployments = Api::<Deployment>::namespaced(self.client.clone(), namespace);
         let deployment = deployments.get_opt(crate::MANAGER).await.map_err(|error| refused(&error))?;
-        Ok(deployment.as_ref().and_then(installation_of))
+        Ok(match deployment.as_ref().and_then(installation_of) {
+            Some(Told::Name(name)) => Some(name),
+            Some(Told::In { config_map, key }) => {
+                let maps = Api::<ConfigMap>::namespaced(self.client.clone(), namespace);
+                let map = maps.get_opt(&config_map).await.map_err(|error| refused(&error))?;
+                let name = map.and_then(|map| map.data?.get(&key).cloned());
+                name.map(|name| Installation::from(name.as_str()))
+            }
+            None => None,
+        })
     }
 
     /// Sets fields of a tenant by a patch that carries its uid and version, so that neither a tenant that has vanished is
@@ -253,20 +262,33 @@ fn happening(event: Event) -> Option<Happening> {
     })
 }
 
-/// What `deploy/base` or whoever deploys it gives as `VERTSKOMMUNE_INSTALLATION` or `--installation`.
-fn installation_of(deployment: &Deployment) -> Option<Installation> {
+/// How a Deployment tells the installation.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    /// It says it.
+    Name(Installation),
+    /// It names where it is said, as `deploy/base` does.
+    In { config_map: String, key: String },
+}
+
+/// What whoever deploys it gives as `VERTSKOMMUNE_INSTALLATION` or `--installation`.
+fn installation_of(deployment: &Deployment) -> Option<Told> {
     let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
     pod.containers.iter().find_map(|container| {
         let variables = container.env.iter().flatten();
         let mut named = variables.filter(|variable| variable.name == "VERTSKOMMUNE_INSTALLATION");
-        let variable = named.next().and_then(|variable| variable.value.as_deref());
+        let variable = named.next();
+        let elsewhere =
+            variable.and_then(|variable| variable.value_from.as_ref()?.config_map_key_ref.as_ref());
+        let variable = variable.and_then(|variable| variable.value.as_deref());
         let mut words = container.command.iter().chain(&container.args).flatten();
         let argument = words.find_map(|word| match word.as_str() {
             "--installation" => Some(None),
             word => word.strip_prefix("--installation=").map(Some),
         });
         let argument = argument.and_then(|value| value.or_else(|| words.next().map(String::as_str)));
-        argument.or(variable).map(Installation::from)
+        let name = argument.or(variable).map(|name| Told::Name(name.into()));
+        name.or_else(|| elsewhere.map(|it| Told::In { config_map: it.name.clone(), key: it.key.clone() }))
     })
 }
 
@@ -277,13 +299,19 @@ mod tests {
     #[test]
     fn the_installation_is_read_from_how_the_controller_is_started() {
         let variable = json!([{"name": "VERTSKOMMUNE_INSTALLATION", "value": "nord"}]);
+        let named = json!({"configMapKeyRef": {"name": "vertskommune", "key": "installation"}});
+        let elsewhere = json!([{"name": "VERTSKOMMUNE_INSTALLATION", "valueFrom": named}]);
+        let told = |name: &str| Some(Told::Name(name.into()));
+        let read = || Told::In { config_map: "vertskommune".to_owned(), key: "installation".to_owned() };
         for (container, expected) in [
-            (json!({"name": "a", "env": variable}), Some("nord")),
+            (json!({"name": "a", "env": variable}), told("nord")),
+            (json!({"name": "a", "env": elsewhere}), Some(read())),
+            (json!({"name": "a", "args": ["--installation", "syd"], "env": elsewhere}), told("syd")),
             (
                 json!({"name": "a", "args": ["controller", "--installation", "syd"], "env": variable}),
-                Some("syd"),
+                told("syd"),
             ),
-            (json!({"name": "a", "command": ["x", "--installation=syd"]}), Some("syd")),
+            (json!({"name": "a", "command": ["x", "--installation=syd"]}), told("syd")),
             (json!({"name": "a", "args": ["controller"]}), None),
         ] {
             let deployment: Deployment = serde_json::from_value(json!({
@@ -291,7 +319,7 @@ mod tests {
                 "spec": {"selector": {}, "template": {"spec": {"containers": [container]}}},
             }))
             .unwrap();
-            assert_eq!(installation_of(&deployment), expected.map(Installation::from), "{container}");
+            assert_eq!(installation_of(&deployment), expected, "{container}");
         }
     }
 
