@@ -248,7 +248,7 @@ fn say_servers(conditions: &mut Conditions<'_>, plan: &Plan) {
             conditions.set(SERVERS_READY, Truth::Unknown, doubt.why.word(), &message);
         }
         None if tally.ready == tally.total => {
-            conditions.set(SERVERS_READY, true, Reason::AllReady.word(), &message)
+            conditions.set(SERVERS_READY, true, Reason::AllReady.word(), &message);
         }
         None => conditions.set(SERVERS_READY, false, Reason::NotAllReady.word(), &message),
     }
@@ -277,7 +277,7 @@ fn say_up_to_date(conditions: &mut Conditions<'_>, plan: &Plan) {
     match plan.doubts.first() {
         Some(doubt) => conditions.set(UP_TO_DATE, Truth::Unknown, doubt.why.word(), &line),
         None if settled && plan.shown.is_empty() => {
-            conditions.set(UP_TO_DATE, true, Reason::UpToDate.word(), &line)
+            conditions.set(UP_TO_DATE, true, Reason::UpToDate.word(), &line);
         }
         None if settled => conditions.set(UP_TO_DATE, false, Reason::Drifted.word(), &line),
         None if plan.is_converged() => conditions.set(UP_TO_DATE, false, Reason::Deferred.word(), &line),

@@ -154,8 +154,8 @@ impl<'a> Told<'a> {
 
     /// What the endpoints say of themselves: it explains what is told of the tenant.
     fn providers(&mut self) {
-        let named: BTreeSet<&str> = self.tenant.spec.providers().collect();
-        for name in named {
+        let providers: BTreeSet<&str> = self.tenant.spec.providers().collect();
+        for name in providers {
             let names = Names { provider: Some(name), ..Names::default() };
             let what = format!("HostProvider/{name}");
             let Some(host) = self.host(name) else {

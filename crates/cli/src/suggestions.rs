@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use clap::builder::Str;
 use clap::{Arg, ArgAction, Command};
 use vertskommune_controller::{Access, Cluster};
 
@@ -109,7 +110,7 @@ fn values(argument: &Arg, access: &Access) -> Next {
         .map(|value| (value.get_name().to_owned(), about(value.get_help())))
         .collect();
     let names = argument.get_value_names().unwrap_or_default();
-    match names.first().map(|name| name.as_str()) {
+    match names.first().map(Str::as_str) {
         _ if !possible.is_empty() => Next::Words(possible),
         Some("TENANT") => Next::Tenant(access.clone()),
         Some("FILE" | "PATH" | "DIR" | "TENANT|PLANFILE") => Next::File,

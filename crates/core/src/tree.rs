@@ -353,7 +353,8 @@ mod tests {
     }
 
     fn concern(provider: &ProviderName) -> Option<Concern> {
-        Some(if provider.as_str() == "firewall" { Concern::Firewall } else { Concern::Servers })
+        let known = [("firewall", Concern::Firewall), ("vcenter", Concern::Servers)];
+        known.into_iter().find(|(name, _)| *name == provider.as_str()).map(|(_, concern)| concern)
     }
 
     #[test]

@@ -606,6 +606,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines)] // a table
     fn what_explains_the_others_comes_first() {
         type Change = fn(&mut Signals);
         let cases: &[(Change, &str)] = &[
