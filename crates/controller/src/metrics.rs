@@ -489,7 +489,7 @@ mod tests {
             let text = metrics.text();
             match expected {
                 Some(value) => assert!(text.contains(&format!("{figure} {value}\n")), "{reason}: {text}"),
-                None => assert!(!text.contains("ibestad"), "{reason}: {text}"),
+                None => assert!(!text.contains("directory_trust_valid{"), "{reason}: {text}"),
             }
         }
     }
