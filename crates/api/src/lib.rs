@@ -24,7 +24,7 @@ pub use host_provider::{HostProvider, HostProviderSpec, HostProviderStatus};
 pub use rule_set::{Catalogue, RuleSet, RuleSetSpec};
 pub use status::{Outcome, StatusInput, status};
 pub use tenant::{Tenant, TenantSpec, TenantStatus};
-pub use validate::{deletion_policy, validate_host, validate_rule_set, validate_tenant};
+pub use validate::{deletion_policy, named_steps, validate_host, validate_rule_set, validate_tenant};
 
 /// The API group of all kinds.
 pub const GROUP: &str = "vertskommune.no";

@@ -18,5 +18,5 @@ mod tenant;
 
 pub use host::validate_host;
 pub use rule_set::validate_rule_set;
-pub use tenant::{deletion_policy, validate_tenant};
+pub use tenant::{deletion_policy, named_steps, validate_tenant};
 pub use vertskommune_core::violation::Violation;

@@ -143,13 +143,15 @@ pub fn deletion_policy(spec: &tenant::TenantSpec) -> DeletionPolicy {
     }
 }
 
+/// The destructive steps that the annotation names, whether or not each is the form of an id.
+pub fn named_steps(manifest: &Tenant) -> BTreeSet<String> {
+    let words = annotation(manifest, ALLOW_DESTROY).unwrap_or_default().split(',').map(str::trim);
+    words.filter(|id| !id.is_empty()).map(str::to_ascii_lowercase).collect()
+}
+
 /// The destructive steps that the annotation allows.
 fn allow_destroy(manifest: &Tenant, fields: &mut Fields) -> BTreeSet<String> {
-    let Some(text) = annotation(manifest, ALLOW_DESTROY) else {
-        return BTreeSet::new();
-    };
-    let ids: BTreeSet<String> =
-        text.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_ascii_lowercase).collect();
+    let ids = named_steps(manifest);
     for id in &ids {
         let formed = (12..=64).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_hexdigit());
         fields.must(

@@ -1,11 +1,13 @@
 //! `vertskommune approve`: the word for steps that destroy data.
 
-use anyhow::{Context as _, ensure};
+use std::collections::BTreeSet;
+
+use anyhow::ensure;
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 use vertskommune_api::tenant::StepStatus;
-use vertskommune_api::{ALLOW_DESTROY, Tenant};
+use vertskommune_api::{ALLOW_DESTROY, Tenant, named_steps};
 use vertskommune_core::names::TenantName;
 use vertskommune_core::reason::{About, Reason};
 use vertskommune_core::render::heading;
@@ -58,8 +60,7 @@ impl Approve {
 
     async fn approve(&self, global: &Global) -> anyhow::Result<Exit> {
         let name = self.tenant.as_str();
-        let cluster = self.cluster.access.connect().await?;
-        let mut tenant = cluster.tenant(name).await?.with_context(|| super::no_tenant(name))?;
+        let (cluster, mut tenant) = super::find(&self.cluster, name).await?;
         let words: Vec<String> = self.steps.iter().map(|word| word.to_ascii_lowercase()).collect();
         for word in &words {
             let is_there = destructive(&tenant).any(|step| means(word, &step.id));
@@ -169,30 +170,19 @@ fn means(word: &str, id: &str) -> bool {
     word.len() >= StepId::SHORT && word.starts_with(id)
 }
 
-/// The words that the annotation has by now.
-fn named(tenant: &Tenant) -> Vec<String> {
-    let annotation = tenant.metadata.annotations.as_ref().and_then(|all| all.get(ALLOW_DESTROY));
-    let words = annotation.map(String::as_str).unwrap_or_default().split(',').map(str::trim);
-    words.filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect()
-}
-
 /// What the annotation has to be with these words: those of steps that are no more are left out.
 fn with(tenant: &Tenant, words: &[String]) -> String {
-    let mut all: Vec<String> = named(tenant)
-        .into_iter()
-        .filter(|word| destructive(tenant).any(|step| means(word, &step.id)))
-        .chain(words.iter().cloned())
-        .collect();
-    all.sort();
-    all.dedup();
-    all.join(",")
+    let still = |word: &String| destructive(tenant).any(|step| means(word, &step.id));
+    let all: BTreeSet<String> =
+        named_steps(tenant).into_iter().filter(still).chain(words.iter().cloned()).collect();
+    Vec::from_iter(all).join(",")
 }
 
 fn waiting(tenant: &Tenant, step: &StepStatus) -> Waiting {
     Waiting {
         id: step.id.clone(),
         summary: step.summary.clone(),
-        named: named(tenant).iter().any(|word| means(word, &step.id)),
+        named: named_steps(tenant).iter().any(|word| means(word, &step.id)),
         reason: step.waiting.as_ref().map(|wait| wait.reason.clone()),
         message: step.waiting.as_ref().map(|wait| wait.message.clone()),
     }
