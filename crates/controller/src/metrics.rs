@@ -320,14 +320,14 @@ impl Metrics {
         }
         let labels = |reason| WaitLabels { tenant: tenant.to_string(), reason };
         let mut all = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::take(&mut all.entry(tenant.clone()).or_default().waiting);
-        for reason in before.into_iter().filter(|reason| !waiting.contains_key(reason)) {
+        let told = &mut all.entry(tenant.clone()).or_default().waiting;
+        for reason in told.iter().filter(|reason| !waiting.contains_key(*reason)) {
             self.waiting.remove(&labels(reason));
         }
         for (reason, count) in &waiting {
             self.waiting.get_or_create(&labels(reason)).set(*count);
         }
-        all.entry(tenant.clone()).or_default().waiting = waiting.into_keys().collect();
+        *told = waiting.into_keys().collect();
         let shown = plan.map(|plan| i64::try_from(plan.shown.len()).unwrap_or(i64::MAX));
         set(&self.shown, tenant, shown);
     }
