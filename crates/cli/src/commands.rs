@@ -20,9 +20,12 @@ mod tree;
 mod validate;
 mod why;
 
+use anyhow::Context as _;
 use clap::Subcommand;
+use vertskommune_api::Tenant;
+use vertskommune_controller::Cluster;
 
-use crate::arguments::Cli;
+use crate::arguments::{Cli, InCluster};
 use crate::exit::Exit;
 
 #[derive(Subcommand)]
@@ -81,6 +84,18 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Controller(controller) => controller.run(),
         Command::Completion(completion) => completion.run(),
     }
+}
+
+/// The cluster, and the tenant in it that a command is about.
+async fn find(cluster: &InCluster, name: &str) -> anyhow::Result<(Cluster, Tenant)> {
+    let cluster = cluster.access.connect().await?;
+    let tenant = tenant(&cluster, name).await?;
+    Ok((cluster, tenant))
+}
+
+/// The tenant of that name, which there must be.
+async fn tenant(cluster: &Cluster, name: &str) -> anyhow::Result<Tenant> {
+    cluster.tenant(name).await?.with_context(|| no_tenant(name))
 }
 
 /// What is said where the cluster has no such tenant.

@@ -18,7 +18,7 @@ use vertskommune_provider::context::Never;
 use vertskommune_provider::secrets::{FolderSecrets, SecretStore};
 use vertskommune_provider::{Permit, Plugins};
 
-use crate::arguments::Source;
+use crate::arguments::{InCluster, MaybeInstallation, Source};
 use crate::manifests::{self, Manifests};
 use crate::plugins::plugins;
 use crate::{output, progress};
@@ -59,7 +59,7 @@ pub(crate) async fn read(source: &Source) -> anyhow::Result<Ground> {
 }
 
 /// Reads a cluster, with these files laid over it as if they had been applied.
-pub(crate) async fn read_cluster(
+async fn read_cluster(
     cluster: &Cluster,
     namespace: &str,
     over: Option<manifests::Files>,
@@ -74,6 +74,19 @@ pub(crate) async fn read_cluster(
 }
 
 impl Embedded {
+    /// One that only looks, with the manifests of a cluster and these files laid over them.
+    pub(crate) async fn in_cluster(
+        named: &InCluster,
+        installation: &MaybeInstallation,
+        over: Option<manifests::Files>,
+    ) -> anyhow::Result<Self> {
+        let namespace = &named.namespace.namespace;
+        let cluster = named.access.connect().await?;
+        let installation = installation.find(&cluster, namespace).await?;
+        let ground = read_cluster(&cluster, namespace, over).await?;
+        Ok(Self::new(ground, &installation, Arc::new(Never), plugins()))
+    }
+
     /// An engine that has seen nothing yet.
     pub(crate) fn new(
         ground: Ground,

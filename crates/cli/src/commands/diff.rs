@@ -1,20 +1,15 @@
 //! `vertskommune diff`: what the controller of a cluster would change, now or if files were applied there.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use vertskommune_core::names::TenantName;
-use vertskommune_provider::context::Never;
 
-use super::plan::{Report, exit};
+use super::plan::{exit, show_plans};
 use crate::arguments::{Format, Global, InCluster, MaybeInstallation};
-use crate::carrying_out::show;
 use crate::embedded::{self, Embedded};
 use crate::exit::Exit;
-use crate::plugins::plugins;
-use crate::saved_plan::SavedPlan;
-use crate::{manifests, output};
+use crate::manifests;
 
 /// Shows what the controller would change, now or if files were applied
 ///
@@ -44,20 +39,9 @@ impl Diff {
     }
 
     async fn diff(&self, global: &Global) -> anyhow::Result<Exit> {
-        let namespace = &self.cluster.namespace.namespace;
         let over = (!self.files.is_empty()).then(|| manifests::files(&self.files)).transpose()?;
-        let cluster = self.cluster.access.connect().await?;
-        let installation = self.installation.find(&cluster, namespace).await?;
-        let ground = embedded::read_cluster(&cluster, namespace, over).await?;
-        let embedded = Embedded::new(ground, &installation, Arc::new(Never), plugins());
-        embedded.show_problems();
-        let tenants = embedded.choose(&self.tenants)?;
-        embedded.observe().await;
-        let saved = SavedPlan::new(&embedded.installation, embedded.plans(&tenants));
-        match self.output {
-            Format::Json => output::json(&Report { plan: &saved, problems: &embedded.problems })?,
-            Format::Text => show(&saved.tenants, global)?,
-        }
+        let embedded = Embedded::in_cluster(&self.cluster, &self.installation, over).await?;
+        let saved = show_plans(&embedded, &self.tenants, self.output, global).await?;
         Ok(exit(&saved.tenants, &embedded.problems))
     }
 }

@@ -1,6 +1,5 @@
 //! `vertskommune history`: what has happened to a tenant.
 
-use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
 use vertskommune_api::history;
@@ -34,8 +33,7 @@ impl History {
 
     async fn history(&self, global: &Global) -> anyhow::Result<Exit> {
         let name = self.tenant.as_str();
-        let cluster = self.cluster.access.connect().await?;
-        let tenant = cluster.tenant(name).await?.with_context(|| super::no_tenant(name))?;
+        let (cluster, tenant) = super::find(&self.cluster, name).await?;
         let history = history::history(&tenant, cluster.events(&tenant).await?);
         match self.output {
             Format::Json => output::json(&history)?,

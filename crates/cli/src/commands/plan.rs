@@ -39,10 +39,10 @@ pub(crate) struct Plan {
 
 /// What `-o json` writes: a saved plan with what is wrong with the manifests.
 #[derive(Serialize)]
-pub(super) struct Report<'a> {
+struct Report<'a> {
     #[serde(flatten)]
-    pub(super) plan: &'a SavedPlan,
-    pub(super) problems: &'a [Problem],
+    plan: &'a SavedPlan,
+    problems: &'a [Problem],
 }
 
 impl Plan {
@@ -54,14 +54,7 @@ impl Plan {
         let ground = embedded::read(&self.source).await?;
         let embedded =
             Embedded::new(ground, &self.source.installation.installation, Arc::new(Never), plugins());
-        embedded.show_problems();
-        let tenants = embedded.choose(&self.tenants)?;
-        embedded.observe().await;
-        let saved = SavedPlan::new(&embedded.installation, embedded.plans(&tenants));
-        match self.output {
-            Format::Json => output::json(&Report { plan: &saved, problems: &embedded.problems })?,
-            Format::Text => show(&saved.tenants, global)?,
-        }
+        let saved = show_plans(&embedded, &self.tenants, self.output, global).await?;
         if let Some(file) = &self.out {
             saved.write(file)?;
             let program = program::name();
@@ -69,6 +62,24 @@ impl Plan {
         }
         Ok(exit(&saved.tenants, &embedded.problems))
     }
+}
+
+/// Looks, and shows the plans of these tenants, of all where none is named.
+pub(super) async fn show_plans(
+    embedded: &Embedded,
+    tenants: &[TenantName],
+    format: Format,
+    global: &Global,
+) -> anyhow::Result<SavedPlan> {
+    embedded.show_problems();
+    let tenants = embedded.choose(tenants)?;
+    embedded.observe().await;
+    let saved = SavedPlan::new(&embedded.installation, embedded.plans(&tenants));
+    match format {
+        Format::Json => output::json(&Report { plan: &saved, problems: &embedded.problems })?,
+        Format::Text => show(&saved.tenants, global)?,
+    }
+    Ok(saved)
 }
 
 /// How it ends where these plans were shown.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Args, value_parser};
 use jiff::Timestamp;
 use serde_json::json;
@@ -72,7 +72,7 @@ impl Reconcile {
         let name = self.tenant.as_str();
         let begun = Instant::now();
         loop {
-            let tenant = cluster.tenant(name).await?.with_context(|| super::no_tenant(name))?;
+            let tenant = super::tenant(cluster, name).await?;
             let status = tenant.status.clone().unwrap_or_default();
             if status.last_handled_reconcile_at.as_deref() == Some(asked) {
                 return Ok(tenant);

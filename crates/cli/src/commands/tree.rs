@@ -1,19 +1,16 @@
 //! `vertskommune tree`: all real things of a tenant, with the state of each.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
 use vertskommune_core::names::TenantName;
 use vertskommune_core::tree;
-use vertskommune_provider::context::Never;
 
 use crate::arguments::{Format, Global, InCluster, MaybeInstallation};
 use crate::embedded::{self, Embedded};
 use crate::exit::Exit;
 use crate::output;
-use crate::plugins::plugins;
 
 /// Shows all real things of a tenant by provider, with the state of each, and changes nothing
 ///
@@ -39,11 +36,7 @@ impl Tree {
     }
 
     async fn tree(&self, global: &Global) -> anyhow::Result<Exit> {
-        let namespace = &self.cluster.namespace.namespace;
-        let cluster = self.cluster.access.connect().await?;
-        let installation = self.installation.find(&cluster, namespace).await?;
-        let ground = embedded::read_cluster(&cluster, namespace, None).await?;
-        let embedded = Embedded::new(ground, &installation, Arc::new(Never), plugins());
+        let embedded = Embedded::in_cluster(&self.cluster, &self.installation, None).await?;
         embedded.show_problems();
         let tenants: BTreeSet<_> = embedded.choose(std::slice::from_ref(&self.tenant))?;
         embedded.observe().await;

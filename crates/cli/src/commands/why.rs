@@ -1,6 +1,5 @@
 //! `vertskommune why`: what a tenant waits for, and what would help.
 
-use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -49,8 +48,7 @@ impl Why {
 
     async fn why(&self, global: &Global) -> anyhow::Result<Exit> {
         let name = self.tenant.as_str();
-        let cluster = self.cluster.access.connect().await?;
-        let tenant = cluster.tenant(name).await?.with_context(|| super::no_tenant(name))?;
+        let (cluster, tenant) = super::find(&self.cluster, name).await?;
         let hosts = cluster.hosts().await?;
         let events = cluster.events(&tenant).await.unwrap_or_else(|error| {
             // Whoever may not read events is told all the rest.
