@@ -19,8 +19,10 @@ run: install ## Starts the lab, applies tenants/ and shows the onboarding until 
 	cargo build --locked --package vertskommune --package fortios-simulator
 	tests/lab/demo $(CLUSTER)
 
+# With the same packages and features everywhere, since cargo compiles dependencies once for each choice of them.
+TEST = cargo test --locked --workspace --features vertskommune/testing
 # Tests of the directories wait for controllers most of the time, so they run beside the others.
-DIRECTORY_TESTS = cargo test --locked --workspace --features vertskommune/testing --test directories --test trust
+DIRECTORY_TESTS = $(TEST) --test directories --test trust
 
 # They start the program as well, which cargo builds for a test of its own package.
 test: install ## Runs every test, with the lab's real peers
@@ -28,7 +30,7 @@ test: install ## Runs every test, with the lab's real peers
 	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) && export VERTSKOMMUNE_LAB_BIN && $(DIRECTORY_TESTS) --test plan_and_apply --no-run && \
 	  { $(DIRECTORY_TESTS) >target/directories.log 2>&1 & directories=$$!; trap 'kill $$directories 2>/dev/null || true' EXIT; \
 	  echo 'the tests of the directories run beside the others, see target/directories.log'; \
-	  cargo test --locked --workspace --features vertskommune/testing && tests/planted/run && \
+	  $(TEST) && tests/planted/run && \
 	  { wait $$directories || { cat target/directories.log; exit 1; }; } && trap - EXIT && grep '^test ' target/directories.log; }
 	tests/lab/smoke
 	cd tests/lab/vcenter && go test ./...
@@ -65,7 +67,8 @@ clippy:
 
 # What is generated is checked in, and must be what would be generated now.
 generated:
-	cargo run --locked --quiet --package vertskommune -- crd --dir target/crds
+	$(TEST) --quiet --test plugin --no-run
+	target/debug/vertskommune crd --dir target/crds
 	diff --recursive --unified crds target/crds
 	bin=$$(tests/lab/build vcenter) && "$$bin/ordergen" crates/vsphere-client/src/order_types.txt \
 	  | diff --unified crates/vsphere-client/src/order_table.rs -
@@ -78,7 +81,7 @@ deny: $(CARGO_DENY)
 
 $(CARGO_DENY):
 	@echo 'installing cargo-deny $(CARGO_DENY_VERSION), some minutes …'
-	cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
+	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --debug --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
 
 shell:
 	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room tests/lab/directories tests/lab/directory/smoke tests/lab/directory/tickets deploy/image/assemble deploy/render deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run crates/provider-ad/agents/windows/check .ci/run
