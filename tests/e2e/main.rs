@@ -10,6 +10,7 @@ mod outage;
 mod people;
 mod rebuilt;
 mod refused;
+mod replicas;
 mod rights;
 mod schema;
 mod sight;

@@ -19,10 +19,16 @@ pub(crate) struct Stage {
 impl Stage {
     /// Sets it up with as many vCenters, each described as a HostProvider of its own, or says that it is skipped.
     pub(crate) async fn set(vcenters: u16) -> Option<Self> {
-        let cluster = Cluster::start_with(&["--vcenters", &vcenters.to_string()]).await?;
-        let mut stage = Self { cluster, controller: None };
-        stage.apply_hosts();
+        let mut stage = Self::set_without_controller(vcenters).await?;
         stage.restart();
+        Some(stage)
+    }
+
+    /// The same without any controller.
+    pub(crate) async fn set_without_controller(vcenters: u16) -> Option<Self> {
+        let cluster = Cluster::start_with(&["--vcenters", &vcenters.to_string()]).await?;
+        let stage = Self { cluster, controller: None };
+        stage.apply_hosts();
         Some(stage)
     }
 

@@ -2,12 +2,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use kube::client::ConfigExt as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -188,6 +190,17 @@ impl Cluster {
         }
     }
 
+    /// Who holds the leader lease; nobody where it is free.
+    ///
+    /// # Errors
+    /// Where the API server does not answer.
+    pub async fn leader(&self) -> anyhow::Result<Option<String>> {
+        let url =
+            format!("{}/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/vertskommune", self.url);
+        let lease: Json = self.direct.get(url).send().await?.json().await?;
+        Ok(lease["spec"]["holderIdentity"].as_str().map(str::to_owned))
+    }
+
     /// A tenant as it stands in the cluster.
     ///
     /// # Errors
@@ -354,7 +367,7 @@ impl Controller {
                 }
             }
             Life::Process(child) => {
-                let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+                let _ = kill_process(Pid::from_child(child), Signal::TERM);
                 let _ = child.wait();
             }
         }
@@ -363,6 +376,24 @@ impl Controller {
     /// Ends it between two instructions, with all that it remembers: a process by SIGKILL.
     pub fn kill(self) {
         drop(self);
+    }
+
+    /// Sends a process a signal, such as `STOP`.
+    ///
+    /// # Errors
+    /// Where it is no process, or cannot be sent one.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let Life::Process(child) = &self.0 else { bail!("this controller is no process of its own") };
+        Ok(kill_process(Pid::from_child(child), signal)?)
+    }
+
+    /// How a process has ended, if it has.
+    ///
+    /// # Errors
+    /// Where it is no process.
+    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        let Life::Process(child) = &mut self.0 else { bail!("this controller is no process of its own") };
+        Ok(child.try_wait()?)
     }
 }
 

@@ -31,13 +31,14 @@ pub struct Timing {
     pub poll: Duration,
 }
 
+/// Of a leader that is killed the next is known within 15 s: the life of the lease, and a poll at each end of it.
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            duration: Duration::from_secs(15),
-            permit: Duration::from_secs(10),
-            renew: Duration::from_secs(5),
-            poll: Duration::from_millis(800),
+            duration: Duration::from_secs(14),
+            permit: Duration::from_secs(9),
+            renew: Duration::from_secs(4),
+            poll: Duration::from_millis(400),
         }
     }
 }
@@ -162,7 +163,7 @@ impl<L: Leases> Keeper<L> {
             }
             let begun = Instant::now();
             // Short enough for another try over another connection, should this one have died.
-            match timeout(self.timing.renew * 2 / 5, self.ask()).await {
+            match timeout(self.timing.renew / 2, self.ask()).await {
                 Ok(Ok(Asked::Held)) => next = begun + self.timing.renew,
                 Ok(Ok(Asked::Taken)) => {
                     return self.lose(Fenced("another process has taken the leader lease".to_owned()));

@@ -2,9 +2,13 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/xml"
 	"net/http"
 	"strings"
+
+	"github.com/vmware/govmomi/vim25/soap"
 )
 
 // call is what the lab knows of a request before the simulator decodes it.
@@ -13,6 +17,21 @@ type call struct {
 	object string // "VirtualMachine:vm-42"
 	name   string // the name that the request gives or the object's own
 	write  bool
+	caller string // tells sessions apart
+}
+
+// callerOf tells the sessions of callers apart without telling their keys. It
+// is empty for a call without a session.
+func callerOf(r *http.Request) string {
+	key := r.Header.Get("vmware-api-session-id")
+	if cookie, err := r.Cookie(soap.SessionCookieName); err == nil {
+		key = cookie.Value
+	}
+	if key == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:4])
 }
 
 // reads are the methods that change nothing in the inventory, by prefix. Every

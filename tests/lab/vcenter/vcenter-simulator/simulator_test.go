@@ -224,11 +224,11 @@ func TestReadsAreNoWrites(t *testing.T) {
 
 func TestCallIsReadOutOfAnyEnvelope(t *testing.T) {
 	got, ok := soapCall([]byte(`<?xml version="1.0"?><e:Envelope xmlns:e="x"><e:Header><name>no</name></e:Header><e:Body><v:CloneVM_Task xmlns:v="urn:vim25"><v:_this type="VirtualMachine">vm-1</v:_this><v:folder type="Folder">group-2</v:folder><v:name>web01</v:name></v:CloneVM_Task></e:Body></e:Envelope>`))
-	if want := (call{"CloneVM_Task", "VirtualMachine:vm-1", "web01", true}); !ok || got != want {
+	if want := (call{method: "CloneVM_Task", object: "VirtualMachine:vm-1", name: "web01", write: true}); !ok || got != want {
 		t.Errorf("%+v", got)
 	}
 	got, ok = soapCall([]byte(`<Envelope><Body><SetField><_this type="CustomFieldsManager">CustomFieldsManager</_this><entity type="Folder">group-2</entity><key>1</key><value>v</value></SetField></Body></Envelope>`))
-	if want := (call{"SetField", "Folder:group-2", "", true}); !ok || got != want {
+	if want := (call{method: "SetField", object: "Folder:group-2", write: true}); !ok || got != want {
 		t.Errorf("a custom field is about its entity: %+v", got)
 	}
 }

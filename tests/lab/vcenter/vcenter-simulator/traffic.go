@@ -21,6 +21,8 @@ type entry struct {
 	Method string `json:"method"`
 	Object string `json:"object"`
 	Name   string `json:"name"`
+	// Caller tells sessions apart; it is no session's key.
+	Caller string `json:"caller"`
 	// Outcome is "ok", the type of the fault, "http-503", "cut-before",
 	// "cut-after", or "running" while the answer is being made.
 	Outcome string `json:"outcome"`
@@ -84,6 +86,8 @@ func (t *traffic) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c = otherCall(r)
 	}
 
+	c.caller = callerOf(r)
+
 	e, orders := t.receive(c)
 	time.Sleep(orders.delay)
 	if orders.code != 0 {
@@ -130,7 +134,7 @@ func (t *traffic) receive(c call) (*entry, orders) {
 		return nil, o
 	}
 	t.writes++
-	e := &entry{Seq: len(t.journal), Method: c.method, Object: c.object, Name: c.name, Outcome: "running"}
+	e := &entry{Seq: len(t.journal), Method: c.method, Object: c.object, Name: c.name, Caller: c.caller, Outcome: "running"}
 	t.journal = append(t.journal, e)
 	if t.cut.Armed && !t.cut.Fired && t.cut.Write == e.Seq && o.code == 0 {
 		t.cut.Fired, t.cut.Method = true, c.method
