@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 
-/// What was heard of longer ago than this is not known any more. A watch is begun anew every 20 s.
+/// What was heard of longer ago than this is not known any more. A watch is begun anew every 15 s.
 const STALE: Duration = Duration::from_mins(1);
 
 /// What is known of this process's own sight of the cluster.

@@ -1,7 +1,6 @@
 //! What the one that leads does: watch, look, reconcile, and end in good order.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +11,8 @@ use jiff::Timestamp;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::controller::{self, Action, ReconcileRequest, applier};
 use kube::runtime::reflector::{ObjectRef, Store, store};
-use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval_at, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +37,7 @@ use crate::objects::Objects;
 use crate::reconcile::{self, Context};
 use crate::secrets::KubernetesSecrets;
 use crate::tenants::{self, Intake, slim};
+use crate::watches::watch;
 use crate::{Config, Error, at_most};
 
 /// For how long the first look of a silent endpoint holds up the others. Its tenants are unknown after that.
@@ -145,21 +143,21 @@ impl Leader {
 
     fn watch(&self, ctx: &Arc<Context>, triggers: &Triggers, news: &Arc<Notify>) -> (Stores, Tasks) {
         let (tenants, writer) = store();
-        let events = watch(Api::<Tenant>::all(self.client.clone())).reflect(writer);
+        let events = watch(Api::<Tenant>::all(self.client.clone())).modify(slim).reflect(writer);
         let follow_tenants = follow_tenants(events, ctx.clone(), triggers.clone(), news.clone());
 
         let (rule_sets, writer) = store();
-        let events = watch(Api::<RuleSet>::all(self.client.clone())).reflect(writer);
+        let events = watch(Api::<RuleSet>::all(self.client.clone())).modify(slim).reflect(writer);
         let follow_rule_sets =
             follow_rule_sets(events, ctx.clone(), tenants.clone(), triggers.clone(), news.clone());
 
         let (hosts, writer) = store();
-        let events = watch(Api::<HostProvider>::all(self.client.clone())).reflect(writer);
+        let events = watch(Api::<HostProvider>::all(self.client.clone())).modify(slim).reflect(writer);
         let follow_hosts = follow(events, news.clone());
 
         let (secrets, writer) = store();
         let api = Api::<SecretMeta>::namespaced(self.client.clone(), &self.config.namespace);
-        let events = watch(api).reflect(writer);
+        let events = watch(api).modify(slim).reflect(writer);
         let follow_secrets = follow(events, news.clone());
 
         let claims = ctx.clone();
@@ -244,36 +242,6 @@ struct Stopped(Arc<Context>);
 impl Drop for Stopped {
     fn drop(&mut self) {
         self.0.engine.stop();
-    }
-}
-
-/// A watch that is begun anew every 20 s. One whose connection has died silently is given up 5 s later, so that it is
-/// noticed within 25 s; kube's own limit is 290 s.
-fn watch<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let config = watcher::Config::default().timeout(20);
-    watcher(api, config).backoff(Soon::default()).modify(slim)
-}
-
-/// The pauses of a watch that fails: kube's own grow to 30 s, which would hide a change for that long.
-#[derive(Clone, Debug, Default)]
-struct Soon(u32);
-
-impl Iterator for Soon {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let pause = Duration::from_millis(250 << self.0.min(4));
-        self.0 = self.0.saturating_add(1);
-        Some(pause)
-    }
-}
-
-impl Backoff for Soon {
-    fn reset(&mut self) {
-        self.0 = 0;
     }
 }
 

@@ -26,6 +26,7 @@ mod secrets;
 mod snapshot;
 mod tenants;
 mod traffic;
+pub mod watches;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -208,14 +209,10 @@ pub async fn run_in(
 }
 
 /// A client that notices when the API server has fallen silent.
-fn connect(mut cluster: kube::Config, metrics: &Metrics, health: &Arc<Health>) -> Result<Client, Error> {
-    cluster.connect_timeout = Some(Duration::from_secs(10));
-    // Longer than a watch lives (see `lead::watch`), counted from the request and not from the last use of the
-    // connection.
-    cluster.read_timeout = Some(Duration::from_secs(28));
-    cluster.reset_reader_on_write = true;
+fn connect(cluster: kube::Config, metrics: &Metrics, health: &Arc<Health>) -> Result<Client, Error> {
     let traffic = Traffic { metrics: metrics.clone(), health: health.clone() };
-    let builder = ClientBuilder::try_from(cluster).map_err(|error| Error::Client(Box::new(error)))?;
+    let builder = ClientBuilder::try_from(watches::patient(cluster));
+    let builder = builder.map_err(|error| Error::Client(Box::new(error)))?;
     Ok(builder.with_layer(&traffic).build())
 }
 

@@ -3,20 +3,32 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::PostParams;
+use kube::runtime::watcher::Event;
+use kube::{Api, Client, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use serde_json::json;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use vertskommune_api::{HostProvider, RuleSet, Tenant};
+use vertskommune_controller::watches::{patient, watch};
 
-use support::{eventually, eventually_in, stage};
+use support::{Stage, eventually, eventually_in, stage};
 
 /// Passes connections on, until those that are there fall silent. New ones pass.
 struct Firewall {
     url: String,
-    forgets: Arc<watch::Sender<u32>>,
+    forgets: Arc<tokio::sync::watch::Sender<u32>>,
 }
 
 impl Firewall {
@@ -24,7 +36,7 @@ impl Firewall {
         let target = format!("{}:{}", url.host().unwrap(), url.port_u16().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
-        let forgets = Arc::new(watch::Sender::new(0));
+        let forgets = Arc::new(tokio::sync::watch::Sender::new(0));
         let told = forgets.clone();
         tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
@@ -68,4 +80,95 @@ async fn a_watch_that_died_silently_is_noticed_within_half_a_minute() {
     stage.ready(&next, "True").await;
     assert_eq!(controller.metric("leader ", &[]).await, 1, "the lease outlived it");
     eventually("it is ready", async || (controller.get("/readyz").await?.0 == 200).then_some(())).await;
+}
+
+/// How many watches there are of each kind.
+const OF_A_KIND: usize = 50;
+
+/// What a watch has told: when it first named an object.
+type Told = Arc<Mutex<BTreeMap<String, Instant>>>;
+
+/// 200 watches, more than all replicas of all clusters at a host would have, behind one firewall.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_watches_that_die_at_once_are_all_begun_anew() {
+    let Some(stage) = stage().await else { return };
+    let firewall = Firewall::before(&stage.cluster.cluster_url).await;
+    let mut cluster = stage.cluster.clone();
+    cluster.cluster_url = firewall.url.parse().unwrap();
+    let mut watches = Vec::new();
+    for _ in 0..OF_A_KIND {
+        // A client of its own, and so connections of its own, as a process has.
+        let client = Client::try_from(patient(cluster.clone())).unwrap();
+        watches.push(("tenants", follow(Api::<Tenant>::all(client.clone()))));
+        watches.push(("hosts", follow(Api::<HostProvider>::all(client.clone()))));
+        watches.push(("rule sets", follow(Api::<RuleSet>::all(client.clone()))));
+        watches.push(("secrets", follow(Api::<Secret>::default_namespaced(client))));
+    }
+    bring_one_of_each(&stage, 1).await;
+    all_are_told(&watches, 1, Duration::from_secs(30)).await;
+
+    firewall.forgets.send_modify(|count| *count += 1);
+    let begun = Instant::now();
+    bring_one_of_each(&stage, 2).await;
+    all_are_told(&watches, 2, Duration::from_secs(30)).await;
+    let noticed =
+        watches.iter().map(|(kind, (told, _))| told.lock().unwrap()[&name(kind, 2)].duration_since(begun));
+    let noticed: Vec<Duration> = noticed.collect();
+    println!(
+        "of {} watches the first noticed after {:?}, the last after {:?}",
+        noticed.len(),
+        noticed.iter().min().unwrap(),
+        noticed.iter().max().unwrap(),
+    );
+    // None of them is lost for good.
+    bring_one_of_each(&stage, 3).await;
+    all_are_told(&watches, 3, Duration::from_secs(10)).await;
+}
+
+/// The name of the object of that kind and number.
+fn name(kind: &str, number: usize) -> String {
+    if kind == "rule sets" { format!("baseline-v{number}") } else { format!("t{number}") }
+}
+
+/// Watches all objects of a kind as the controller does.
+fn follow<K>(api: Api<K>) -> (Told, AbortOnDropHandle<()>)
+where
+    K: kube::Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let told = Told::default();
+    let telling = told.clone();
+    let task = tokio::spawn(async move {
+        let mut events = pin!(watch(api));
+        while let Some(event) = events.next().await {
+            if let Ok(Event::Apply(object) | Event::InitApply(object)) = event {
+                telling.lock().unwrap().entry(object.name_any()).or_insert_with(Instant::now);
+            }
+        }
+    });
+    (told, AbortOnDropHandle::new(task))
+}
+
+/// An object of each kind.
+async fn bring_one_of_each(stage: &Stage, number: usize) {
+    stage.tenant(number).await;
+    stage.host(&name("hosts", number)).await;
+    stage.rule_set(i32::try_from(number).unwrap()).await;
+    let secret = json!({ "metadata": { "name": name("secrets", number) } });
+    let secrets: Api<Secret> = Api::default_namespaced(stage.client.clone());
+    secrets.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
+}
+
+async fn all_are_told(watches: &[(&str, (Told, AbortOnDropHandle<()>))], number: usize, limit: Duration) {
+    let deaf = || -> Vec<&str> {
+        let deaf = watches
+            .iter()
+            .filter(|(kind, (told, _))| !told.lock().unwrap().contains_key(&name(kind, number)));
+        deaf.map(|(kind, _)| *kind).collect()
+    };
+    let begun = Instant::now();
+    while !deaf().is_empty() {
+        let deaf = deaf();
+        assert!(begun.elapsed() < limit, "{} of {} watches are deaf: {deaf:?}", deaf.len(), watches.len());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
