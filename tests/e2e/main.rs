@@ -8,6 +8,7 @@ mod deploy;
 mod drift;
 mod outage;
 mod people;
+mod reasons;
 mod rebuilt;
 mod refused;
 mod replicas;

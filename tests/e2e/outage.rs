@@ -87,6 +87,8 @@ async fn a_clone_fails(stage: &Stage) -> Instant {
     let failed = stage.tenant(7, "failed with the reason", failed).await;
     println!("clone: failed seen after {}: {}", since(begun), message(&failed, "Ready"));
     assert_eq!(condition(&failed, "Ready"), "False", "{failed:#}");
+    let told = stage.hindered(7, "RetryLater").await;
+    assert!(told["message"].as_str().unwrap().contains("NoDiskSpace"), "{told:#}");
     onboard_elsewhere(stage, 8).await;
     stage.main().admin("DELETE", "/fault", Json::Null).await.unwrap();
     Instant::now()
@@ -94,6 +96,7 @@ async fn a_clone_fails(stage: &Stage) -> Instant {
 
 async fn the_clone_is_made(stage: &Stage, room_again: Instant) {
     stage.ready(7).await;
+    stage.unhindered(7).await;
     println!("clone: Ready {} after there was room again", since(room_again));
     let vms = stage.inventory()["vms"].as_array().cloned().unwrap_or_default();
     let count = vms.iter().filter(|vm| vm["name"] == server_name(7, 1).as_str()).count();

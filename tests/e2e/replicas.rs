@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use vertskommune_tests::estate::{Controller, Signal, server_name, tenant};
 
 use crate::stage::{Stage, in_words, since};

@@ -123,6 +123,8 @@ async fn a_loss_of_all(stage: &mut Stage, loss: &Loss, wanted: u16) {
     let _ = stage.cluster.ask("hostprovider", "vcenter-main").await.unwrap();
     is_unknown(stage, 1, loss.reason).await;
     is_unknown(stage, 2, loss.reason).await;
+    let told = stage.hindered(2, loss.reason).await;
+    assert_eq!(told["what"], "HostProvider/vcenter-main", "the endpoint tells it: {told:#}");
     println!("sight: {} seen lost after {}", loss.what, since(begun));
     want_servers(stage, wanted);
     for restarted in [false, true] {
@@ -139,6 +141,7 @@ async fn a_loss_of_all(stage: &mut Stage, loss: &Loss, wanted: u16) {
     loss.order.give(stage, true).await;
     stage.settled(2).await;
     println!("sight: {} back after {}", loss.what, since(begun));
+    stage.unhindered(2).await;
     stage.settled(1).await;
     println!("sight: the work of meanwhile done {} after {} was back", since(begun), loss.what);
     is_there(stage, wanted);

@@ -106,6 +106,39 @@ impl Stage {
         self.cluster.wait_for(&tenant_name(number), what, is).await.unwrap()
     }
 
+    /// All that hinders a tenant, as `kubectl vertskommune why` tells it.
+    pub(crate) fn why(&self, number: u16) -> Vec<Json> {
+        let (code, out, err) = self.cluster.plugin(&["why", &tenant_name(number), "-o", "json"]).unwrap();
+        let told: Json = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
+        let hindrances = told["hindrances"].as_array().cloned().unwrap_or_default();
+        // Scripts see by the code whether something hinders.
+        assert_eq!(code, Some(if hindrances.is_empty() { 0 } else { 2 }), "{told:#}");
+        hindrances
+    }
+
+    /// Waits until that reason is told of a tenant, and gives what is said of it.
+    pub(crate) async fn hindered(&self, number: u16, reason: &str) -> Json {
+        let is_it = |told: &[Json]| told.iter().find(|it| it["reason"] == reason).cloned();
+        self.until(number, reason, |told| is_it(told)).await
+    }
+
+    /// Waits until nothing hinders a tenant.
+    pub(crate) async fn unhindered(&self, number: u16) {
+        self.until(number, "nothing", |told| told.is_empty().then_some(())).await;
+    }
+
+    async fn until<T>(&self, number: u16, what: &str, found: impl Fn(&[Json]) -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            let told = self.why(number);
+            if let Some(found) = found(&told) {
+                return found;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{} is hindered by {what}: {told:#?}", tenant_name(number));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// Changes a tenant's manifest.
     pub(crate) fn change(&self, number: u16, spec: &Json) {
         self.cluster.patch("tenant", &tenant_name(number), &json!({"spec": spec})).unwrap();

@@ -8,6 +8,7 @@ mod failures;
 mod kinds;
 mod manual;
 mod stage;
+mod told;
 mod watch;
 mod watched;
 

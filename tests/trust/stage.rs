@@ -28,6 +28,8 @@ use vertskommune_provider_ad::AdPlugin;
 use vertskommune_tests::directories::{self, Directories};
 use vertskommune_tests::peer::Way;
 
+use super::told::why_says_the_same;
+
 /// Stands before the agent: counts what changes a directory, dies where a test says so, and keeps the secrets for a test that has to
 /// know them.
 const WRAPPER: &str = r#"#!/bin/bash
@@ -351,6 +353,7 @@ impl Stage {
     /// Looks with a provider that remembers nothing.
     pub(crate) async fn report(&self, drive: &Drive<'_>) -> (Report, Plan) {
         let plan = drive.look().await;
+        why_says_the_same(&plan);
         (plan.directory.clone().unwrap(), plan)
     }
 }

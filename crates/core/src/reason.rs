@@ -87,7 +87,7 @@ reasons! {
     // Findings between a tenant, the others and the host (`check::FindingReason`).
     Collision Person "choose another value in the field that is named, or have the other tenant give it up first"
     OutsideGround Person "choose a value that the host grants (kubectl get hostprovider {provider} -o jsonpath='{.spec.tenants}'), or let the host extend spec.tenants of HostProvider {provider}"
-    UnknownProvider Person "correct the provider's name in the manifest, or apply that HostProvider (kubectl get hostproviders lists those that there are)"
+    UnknownProvider Person "correct the provider's name in the manifest, or apply that HostProvider (kubectl get hostproviders lists those that there are); where the API server does not let the name change, delete the tenant and apply it anew: nothing was made for it there"
     NotOffered Person "name something that HostProvider {provider} offers, or let the host add it to spec.settings there"
     SameSite Person "name a backup provider in another room: spec.site of the two HostProviders must differ"
     BackupWindowTooShort Person "give spec.backup.window a longer duration, back up fewer servers, or let the host raise spec.budget.concurrency of HostProvider {provider}"
