@@ -29,19 +29,19 @@ async fn a_leader_that_was_stopped_and_wakes_up_writes_nothing() {
         let mut next = stage.cluster.process_named(&name).unwrap();
         stage.forget_writes().await;
         stage.cluster.apply(&tenant(number)).unwrap();
-        let before = written(&stage, writes).await.len();
+        let before = stage.written(writes).await.len();
         leader.signal(Signal::STOP).unwrap();
         let begun = Instant::now();
         leads(&stage, &name).await;
         let taken = begun.elapsed();
         // What the stopped one had sent has arrived by then. It wakes up while the next is at work.
-        let arrived = journal(&stage).await.len();
-        let of_next = callers(&written(&stage, arrived + 1).await[arrived..]);
-        let asleep = journal(&stage).await.len();
+        let arrived = stage.written(0).await.len();
+        let of_next = callers(&stage.written(arrived + 1).await[arrived..]);
+        let asleep = stage.written(0).await.len();
         leader.signal(Signal::CONT).unwrap();
         assert!(!ends_well(&mut leader).await, "a process that has lost the lease says so");
         stage.ready(number).await;
-        let awake = callers(&journal(&stage).await[asleep..]);
+        let awake = callers(&stage.written(0).await[asleep..]);
         let former = awake.iter().filter(|caller| !of_next.contains(caller)).count();
         println!(
             "stopped after {before} writes: the next led {} later; after it woke up the next wrote {} times, and it {former} times",
@@ -101,24 +101,6 @@ async fn leads(stage: &Stage, identity: &str) {
     while stage.cluster.leader().await.unwrap().as_deref() != Some(identity) {
         assert!(begun.elapsed() < PATIENCE, "{identity} does not lead");
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// The writes in the vCenter, those of claims included.
-async fn journal(stage: &Stage) -> Vec<Json> {
-    stage.main().journal().await.unwrap()
-}
-
-/// Waits until there are that many, and gives them.
-async fn written(stage: &Stage, count: usize) -> Vec<Json> {
-    let begun = Instant::now();
-    loop {
-        let journal = journal(stage).await;
-        if journal.len() >= count {
-            return journal;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{count} writes never came, but {}", journal.len());
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

@@ -26,10 +26,14 @@ impl Stage {
 
     /// The same without any controller.
     pub(crate) async fn set_without_controller(vcenters: u16) -> Option<Self> {
-        let cluster = Cluster::start_with(&["--vcenters", &vcenters.to_string()]).await?;
+        Cluster::start_with(&["--vcenters", &vcenters.to_string()]).await.map(Self::of)
+    }
+
+    /// The same in a cluster that is there.
+    pub(crate) fn of(cluster: Cluster) -> Self {
         let stage = Self { cluster, controller: None };
         stage.apply_hosts();
-        Some(stage)
+        stage
     }
 
     pub(crate) fn apply_hosts(&self) {
@@ -158,6 +162,19 @@ impl Stage {
             writes.extend(vcenter.writes().await.unwrap());
         }
         writes
+    }
+
+    /// Waits until the first vCenter's journal has that many writes, and gives them all.
+    pub(crate) async fn written(&self, count: usize) -> Vec<Json> {
+        let begun = Instant::now();
+        loop {
+            let journal = self.main().journal().await.unwrap();
+            if journal.len() >= count {
+                return journal;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{count} writes never came, but {}", journal.len());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Waits until the first vCenter's journal has a write of that method and name that has come to its end.

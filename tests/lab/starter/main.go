@@ -25,7 +25,7 @@ import (
 type options struct {
 	state, bin                   string
 	noKubernetes, noVCenter      bool
-	audit, untilEOF              bool
+	audit, untilEOF, restart     bool
 	vms, hosts, vcenters         int
 	cloneTime                    time.Duration
 	sessionTimeout, vcenterFlags string
@@ -47,6 +47,7 @@ func main() {
 	flag.BoolVar(&o.noVCenter, "no-vcenter", false, "leave out the vCenter simulator")
 	flag.BoolVar(&o.audit, "audit", false, "write an audit log of the API server (metadata of every request)")
 	flag.BoolVar(&o.untilEOF, "until-eof", false, "print lab.json in one line when ready and stay up until standard input ends")
+	flag.BoolVar(&o.restart, "restart", false, "start a peer again that ends by itself, on its port and with its data, as a kubelet does")
 	flag.IntVar(&o.vms, "vms", 2, "foreign VMs in each vCenter")
 	flag.IntVar(&o.hosts, "hosts", 3, "hosts of each vCenter's cluster")
 	flag.IntVar(&o.vcenters, "vcenters", 1, "vCenters: vcenter-main, vcenter-other, vcenter-3 …")
@@ -102,7 +103,7 @@ func run(o options) (code int, err error) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 
-	l := &lab{State: o.state, Bin: o.bin, Logs: filepath.Join(o.state, "logs"), options: o, nest: newNest(filepath.Join(o.state, "logs"))}
+	l := &lab{State: o.state, Bin: o.bin, Logs: filepath.Join(o.state, "logs"), options: o, nest: newNest(filepath.Join(o.state, "logs"), o.restart)}
 	defer l.nest.clear()
 	ready := make(chan error, 1)
 	go func() { ready <- l.bringUp() }()

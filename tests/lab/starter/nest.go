@@ -18,6 +18,7 @@ import (
 // nest holds the processes of the lab.
 type nest struct {
 	logs   string
+	again  bool // what ends by itself is started again
 	starts chan func()
 	died   chan string
 
@@ -34,11 +35,11 @@ type peer struct {
 	ready bool
 }
 
-func newNest(logs string) *nest {
+func newNest(logs string, again bool) *nest {
 	// What the command leaves behind becomes our child, so that we find it.
 	const setChildSubreaper = 36
 	_, _, _ = syscall.RawSyscall6(syscall.SYS_PRCTL, setChildSubreaper, 1, 0, 0, 0, 0)
-	return &nest{logs: logs, starts: make(chan func()), died: make(chan string, 8), peers: map[string]*peer{}}
+	return &nest{logs: logs, again: again, starts: make(chan func()), died: make(chan string, 8), peers: map[string]*peer{}}
 }
 
 // start runs a binary on the main thread, with its output in a log.
@@ -85,8 +86,20 @@ func (n *nest) startHere(name string, env []string, path string, args []string) 
 		n.mu.Lock()
 		unexpected := p.ready && !n.clearing
 		n.mu.Unlock()
-		if unexpected {
-			n.died <- p.name
+		switch {
+		case unexpected && n.again:
+			n.starts <- func() {
+				next, err := n.startHere(name, env, path, args)
+				if err != nil {
+					n.died <- name
+					return
+				}
+				n.mu.Lock()
+				next.ready = true
+				n.mu.Unlock()
+			}
+		case unexpected:
+			n.died <- name
 		}
 	}()
 	return p, nil
