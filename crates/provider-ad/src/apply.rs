@@ -8,8 +8,8 @@ use vertskommune_core::facts::Facts;
 use vertskommune_core::names::TenantName;
 use vertskommune_core::resource::Value;
 use vertskommune_core::step::Step;
+use vertskommune_provider::secrets::of_secret;
 use vertskommune_provider::{Applied, Ctx, Left, ProviderError};
-use vertskommune_provider_ssh::of_secret;
 
 use crate::HostDirectory;
 use crate::agent::Agent;

@@ -15,8 +15,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use vertskommune_provider::secrets::of_secret;
 use vertskommune_provider::{Ctx, ProviderError};
-use vertskommune_provider_ssh::of_secret;
 
 pub(crate) use entry::TrustedDomain;
 

@@ -10,8 +10,9 @@ use ssh_session::{Files, Session};
 use vertskommune_core::names::TenantName;
 use vertskommune_core::resource::Value;
 use vertskommune_core::step::Step;
+use vertskommune_provider::secrets::of_secret;
 use vertskommune_provider::{Applied, Ctx, Left, ProviderError};
-use vertskommune_provider_ssh::{of_secret, off_the_runtime};
+use vertskommune_provider_ssh::off_the_runtime;
 
 use crate::SecondRoom;
 use crate::observe::had_a_repository;

@@ -11,9 +11,8 @@ use second_room::protocol::{AccountState, Job, Snapshots};
 use vertskommune_core::backup::{Backups, Known};
 use vertskommune_core::names::TenantName;
 use vertskommune_core::observation::{Observation, Scope};
-use vertskommune_provider::secrets::SecretError;
+use vertskommune_provider::secrets::{SecretError, of_secret};
 use vertskommune_provider::{Changes, Ctx, ProviderError};
-use vertskommune_provider_ssh::of_secret;
 
 use crate::SecondRoom;
 use crate::observe::{Inner, View};

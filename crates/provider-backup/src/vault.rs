@@ -14,9 +14,9 @@ use ssh_session::{PrivateKey, Stock};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use vertskommune_core::names::TenantName;
-use vertskommune_provider::secrets::{Secret, SecretError};
+use vertskommune_provider::secrets::{Secret, SecretError, of_secret};
 use vertskommune_provider::{Ctx, ProviderError};
-use vertskommune_provider_ssh::{KEY, of_secret, of_ssh, private_key};
+use vertskommune_provider_ssh::{KEY, of_ssh, private_key};
 
 use crate::room::{label, secret_name};
 use crate::settings::Settings;

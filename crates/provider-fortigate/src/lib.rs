@@ -46,6 +46,7 @@ use vertskommune_core::resource::Resource;
 use vertskommune_core::schema::Schema;
 use vertskommune_core::step::Step;
 use vertskommune_core::violation::Violation;
+use vertskommune_provider::secrets::of_secret;
 use vertskommune_provider::{
     Applied, Changes, Checked, Claim, Ctx, Plugin, Provider, ProviderError, Record, Recorded,
 };
@@ -180,9 +181,8 @@ impl Fortigate {
     async fn client(&self, ctx: &Ctx) -> Result<Arc<Client>, ProviderError> {
         let mut link = self.link.lock().await;
         let name = self.host.credentials.as_deref().unwrap_or_default();
-        let secret =
-            ctx.secrets.get(name).await.map_err(|error| ProviderError::Refused(error.to_string()))?;
-        let token = secret.text("token").map_err(|error| ProviderError::Refused(error.to_string()))?;
+        let secret = ctx.secrets.get(name).await.map_err(|error| of_secret(name, &error))?;
+        let token = secret.text("token").map_err(|error| of_secret(name, &error))?;
         let token = Token::new(token);
         if let Some((client, version)) = link.as_mut() {
             if *version != secret.version {

@@ -2,7 +2,6 @@
 
 use ssh_session::Error as SshError;
 use vertskommune_provider::ProviderError;
-use vertskommune_provider::secrets::SecretError;
 
 /// What a connection failed of. `endpoint` is for people.
 pub fn of_ssh(endpoint: &str, error: &SshError) -> ProviderError {
@@ -21,19 +20,5 @@ pub fn of_ssh(endpoint: &str, error: &SshError) -> ProviderError {
         SshError::File { .. } => ProviderError::Capacity(said),
         SshError::Cancelled { .. } => ProviderError::NotPermitted(said),
         _ => ProviderError::Protocol(said),
-    }
-}
-
-/// Why the Secret of that name cannot be had.
-pub fn of_secret(name: &str, error: &SecretError) -> ProviderError {
-    match error {
-        SecretError::Store(_) => {
-            ProviderError::Unreachable { endpoint: "the store of secrets".to_owned(), why: error.to_string() }
-        }
-        SecretError::NotFound(_)
-        | SecretError::NotTheTenants { .. }
-        | SecretError::NoEntry(_)
-        | SecretError::NoText(_)
-        | SecretError::ReadOnly(_) => ProviderError::Refused(format!("Secret {name}: {error}")),
     }
 }

@@ -2,10 +2,8 @@
 
 use ssh_session::PrivateKey;
 use vertskommune_core::names::TenantName;
-use vertskommune_provider::secrets::Secret;
+use vertskommune_provider::secrets::{Secret, of_secret};
 use vertskommune_provider::{Ctx, ProviderError};
-
-use crate::failure::of_secret;
 
 /// The entry of a Secret with a private key.
 pub const KEY: &str = "id_ed25519";

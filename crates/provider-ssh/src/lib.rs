@@ -8,5 +8,5 @@ mod key;
 
 pub use address::address;
 pub use blocking::off_the_runtime;
-pub use failure::{of_secret, of_ssh};
+pub use failure::of_ssh;
 pub use key::{KEY, agent_key, private_key};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use vertskommune_core::host::Host;
+use vertskommune_provider::secrets::of_secret;
 use vertskommune_provider::{Ctx, ProviderError};
 use vsphere_client::{Client, Config, Credentials, Error, FaultClass, Mor, Permit, Secret, TaskInfo};
 
@@ -91,9 +92,8 @@ impl Link {
 
     async fn client(&self, state: &mut State, ctx: &Ctx) -> Result<Arc<Client>, ProviderError> {
         let name = self.host.credentials.as_deref().unwrap_or_default();
-        let secret =
-            ctx.secrets.get(name).await.map_err(|error| ProviderError::Refused(error.to_string()))?;
-        let entry = |entry| secret.text(entry).map_err(|error| ProviderError::Refused(error.to_string()));
+        let secret = ctx.secrets.get(name).await.map_err(|error| of_secret(name, &error))?;
+        let entry = |entry| secret.text(entry).map_err(|error| of_secret(name, &error));
         let credentials =
             Credentials { user: entry("username")?.to_owned(), password: Secret::new(entry("password")?) };
         if let Some(client) = &state.client {

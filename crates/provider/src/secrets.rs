@@ -11,6 +11,8 @@ use futures::future::BoxFuture;
 use tokio::task::spawn_blocking;
 use vertskommune_core::names::TenantName;
 
+use crate::error::ProviderError;
+
 /// The entries of one secret. Neither `Debug` nor `Display` shows a value.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret {
@@ -106,6 +108,21 @@ pub enum SecretError {
     /// The store does not answer.
     #[error("the store of secrets does not answer: {0}")]
     Store(String),
+}
+
+/// Why a call fails for which the secret of that name cannot be had. A store that does not answer is asked again soon:
+/// an API server that has just come up refuses what it will allow a second later.
+pub fn of_secret(name: &str, error: &SecretError) -> ProviderError {
+    match error {
+        SecretError::Store(_) => {
+            ProviderError::Unreachable { endpoint: "the store of secrets".to_owned(), why: error.to_string() }
+        }
+        SecretError::NotFound(_)
+        | SecretError::NotTheTenants { .. }
+        | SecretError::NoEntry(_)
+        | SecretError::NoText(_)
+        | SecretError::ReadOnly(_) => ProviderError::Refused(format!("Secret {name}: {error}")),
+    }
 }
 
 /// The file of a folder's secret that says whose it is.
