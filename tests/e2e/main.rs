@@ -15,5 +15,6 @@ mod refused;
 mod replicas;
 mod rights;
 mod schema;
+mod secrets;
 mod sight;
 mod stage;

@@ -320,6 +320,14 @@ impl Cluster {
         self.start_process("lab", identity, |it| it.stderr(to))
     }
 
+    /// The same with Secrets that are mounted there.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn process_with_secrets(&self, mount: &Path) -> anyhow::Result<Controller> {
+        self.start_process("lab", "controller", |it| it.arg("--secrets").arg(mount).stderr(Stdio::null()))
+    }
+
     /// The same for another installation, with all that it can say in a file.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ use vertskommune_core::observation::Blindness;
 use vertskommune_core::reason::Reason;
 use vertskommune_core::violation::Violation;
 use vertskommune_engine::{EndpointHealth, Health};
+use vertskommune_provider::secrets::{FolderSecrets, SecretStore as _};
 
 use crate::endpoints::{Followed, Triggers};
 use crate::objects::{Cluster, WriteError};
@@ -41,6 +42,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The longest that a look that was asked for holds up the others.
 const LOOK: Duration = Duration::from_secs(30);
 
+/// How often mounted Secrets are looked at.
+const MOUNTS: Duration = Duration::from_secs(10);
+
 /// The metadata of a Secret; its content stays where it is.
 pub(crate) type SecretMeta = PartialObjectMeta<Secret>;
 
@@ -52,6 +56,8 @@ pub(crate) struct Hosts {
     pub(crate) rule_sets: Store<RuleSet>,
     pub(crate) secrets: Store<SecretMeta>,
     pub(crate) secrets_api: Api<SecretMeta>,
+    /// Where Secrets are mounted. Nobody tells of a change there.
+    pub(crate) mounted: Option<FolderSecrets>,
     pub(crate) tenants: Store<Tenant>,
     pub(crate) triggers: Triggers,
     /// Told when any of the above has changed.
@@ -78,6 +84,7 @@ impl Hosts {
             tokio::select! {
                 () = self.news.notified() => {}
                 () = self.sweep.notified() => self.followed.values().for_each(|(_, followed)| followed.look()),
+                () = sleep(MOUNTS), if self.mounted.is_some() => {}
             }
         }
     }
@@ -188,12 +195,7 @@ impl Hosts {
     }
 
     async fn look(&mut self, manifests: &[Arc<HostProvider>]) {
-        let now: BTreeMap<_, _> = self
-            .secrets
-            .state()
-            .iter()
-            .map(|secret| (secret.name_any(), secret.resource_version()))
-            .collect();
+        let now = self.versions_now(manifests).await;
         for manifest in manifests {
             let Some((_, followed)) = self.followed.get(manifest.name_any().as_str()) else { continue };
             let renewed = manifest.spec.credentials.as_ref().is_some_and(|credentials| {
@@ -220,6 +222,21 @@ impl Hosts {
                 self.versions.insert(name, version);
             }
         }
+    }
+
+    /// The versions of all Secrets: of those that are mounted the mount's.
+    async fn versions_now(&self, manifests: &[Arc<HostProvider>]) -> BTreeMap<String, Option<String>> {
+        let secrets = self.secrets.state();
+        let mut now: BTreeMap<_, _> =
+            secrets.iter().map(|secret| (secret.name_any(), secret.resource_version())).collect();
+        if let Some(mounted) = &self.mounted {
+            for name in secrets_of(manifests) {
+                if let Ok(secret) = mounted.get(&name).await {
+                    now.insert(name, Some(secret.version));
+                }
+            }
+        }
+        now
     }
 
     async fn report(&mut self, manifests: &[Arc<HostProvider>], wrong: &Wrong) {

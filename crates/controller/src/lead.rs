@@ -23,6 +23,7 @@ use vertskommune_core::error::with_causes;
 use vertskommune_core::names::TenantName;
 use vertskommune_engine::{Engine, Settings};
 use vertskommune_provider::Plugins;
+use vertskommune_provider::secrets::{FolderSecrets, SecretStore};
 
 use crate::announce::Announcer;
 use crate::catalogue::{self, SharedCatalogue};
@@ -35,7 +36,7 @@ use crate::metrics::Metrics;
 use crate::moving;
 use crate::objects::Objects;
 use crate::reconcile::{self, Context};
-use crate::secrets::KubernetesSecrets;
+use crate::secrets::{KubernetesSecrets, MountedSecrets};
 use crate::tenants::{self, Intake, slim};
 use crate::watches::watch;
 use crate::{Config, Error, at_most};
@@ -123,7 +124,7 @@ impl Leader {
             holder: self.holder.clone(),
             plugins: std::mem::take(&mut self.plugins)
                 .around(move |provider| Measured::around(provider, metrics.clone())),
-            secrets: Arc::new(KubernetesSecrets::new(self.client.clone(), &self.config.namespace)),
+            secrets: self.secrets(),
             permit: self.permit.clone(),
             now: Timestamp::now,
         });
@@ -139,6 +140,18 @@ impl Leader {
             pace: self.config.progress,
         };
         (Arc::new(context), announcing)
+    }
+
+    fn secrets(&self) -> Arc<dyn SecretStore> {
+        let cluster = KubernetesSecrets::new(self.client.clone(), &self.config.namespace);
+        match self.mounted() {
+            Some(mounted) => Arc::new(MountedSecrets { mounted, cluster }),
+            None => Arc::new(cluster),
+        }
+    }
+
+    fn mounted(&self) -> Option<FolderSecrets> {
+        self.config.secrets.as_ref().map(FolderSecrets::new)
     }
 
     fn watch(&self, ctx: &Arc<Context>, triggers: &Triggers, news: &Arc<Notify>) -> (Stores, Tasks) {
@@ -206,6 +219,7 @@ impl Leader {
             rule_sets: stores.rule_sets.clone(),
             secrets: stores.secrets.clone(),
             secrets_api: Api::namespaced(self.client.clone(), &self.config.namespace),
+            mounted: self.mounted(),
             tenants: stores.tenants.clone(),
             triggers: triggers.clone(),
             news: news.clone(),

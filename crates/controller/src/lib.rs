@@ -29,6 +29,7 @@ mod traffic;
 pub mod watches;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub struct Config {
     /// Who holds our claim in the real systems: the same for all replicas in a cluster. The uid of the namespace
     /// `kube-system`, which is the cluster's, where it is left out.
     pub holder: Option<String>,
+    /// A folder with a folder for each Secret that is mounted; what is not there is read in the cluster.
+    pub secrets: Option<PathBuf>,
     /// Where `/healthz`, `/readyz` and `/metrics` are served, if at all.
     pub listen: Option<SocketAddr>,
     /// How long the lease lives.
@@ -95,6 +98,7 @@ impl Config {
             namespace: namespace.into(),
             identity: identity.into(),
             holder: None,
+            secrets: None,
             listen: None,
             lease: Timing::default(),
             concurrency: 32,

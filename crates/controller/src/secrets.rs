@@ -1,4 +1,5 @@
-//! The Secrets of the controller's namespace as a store. Read when they are needed and not kept.
+//! The Secrets of the controller's namespace as a store, and those that are mounted into its pod. Read when they are
+//! needed and not kept.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use kube::api::PostParams;
 use kube::{Api, ResourceExt as _};
 use vertskommune_api::TENANT_LABEL;
 use vertskommune_core::names::TenantName;
-use vertskommune_provider::secrets::{Secret, SecretError, SecretStore};
+use vertskommune_provider::secrets::{FolderSecrets, Secret, SecretError, SecretStore};
 
 /// The Secrets of one namespace.
 pub(crate) struct KubernetesSecrets {
@@ -85,5 +86,37 @@ impl SecretStore for KubernetesSecrets {
         entries: BTreeMap<String, Vec<u8>>,
     ) -> BoxFuture<'a, Result<Secret, SecretError>> {
         Box::pin(self.make(name, tenant, entries))
+    }
+}
+
+/// Secrets that another system mounts into the pod, such as a vault's driver, before those of the cluster.
+pub(crate) struct MountedSecrets {
+    pub(crate) mounted: FolderSecrets,
+    pub(crate) cluster: KubernetesSecrets,
+}
+
+impl SecretStore for MountedSecrets {
+    fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Secret, SecretError>> {
+        Box::pin(async move {
+            match self.mounted.get(name).await {
+                Err(SecretError::NotFound(_)) => self.cluster.get(name).await,
+                found => found,
+            }
+        })
+    }
+
+    /// Nothing is written into a mount: what we make lies in the cluster.
+    fn create<'a>(
+        &'a self,
+        name: &'a str,
+        tenant: &'a TenantName,
+        entries: BTreeMap<String, Vec<u8>>,
+    ) -> BoxFuture<'a, Result<Secret, SecretError>> {
+        Box::pin(async move {
+            match self.mounted.get(name).await {
+                Err(SecretError::NotFound(_)) => self.cluster.create(name, tenant, entries).await,
+                found => found,
+            }
+        })
     }
 }

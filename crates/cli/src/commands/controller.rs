@@ -1,6 +1,7 @@
 //! `vertskommune controller`: starts the controller.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, value_parser};
@@ -24,6 +25,9 @@ pub(crate) struct Controller {
     /// Who holds our claim in the real systems, the same for all replicas; the cluster by default
     #[arg(long, value_name = "NAME")]
     holder: Option<String>,
+    /// Folder with a folder for each Secret that is mounted; what is not there is read in the cluster
+    #[arg(long, value_name = "DIR", env = "VERTSKOMMUNE_SECRETS")]
+    secrets: Option<PathBuf>,
     /// Where /healthz, /readyz and /metrics are served
     #[arg(long, value_name = "ADDRESS", env = "VERTSKOMMUNE_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -43,6 +47,7 @@ impl Controller {
         let identity = self.identity.unwrap_or_else(machine);
         let config = Config {
             holder: self.holder,
+            secrets: self.secrets,
             listen: Some(self.listen),
             concurrency: self.concurrency,
             sweep: Duration::from_secs(self.sweep),
