@@ -4,11 +4,14 @@ use std::io::{self, Write};
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::arguments::Global;
 use crate::commands::Command;
 use crate::progress;
+use crate::traces::Traces;
 
 /// How logs are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -20,8 +23,8 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Starts logging.
-pub(crate) fn start(global: &Global, command: &Command) -> anyhow::Result<()> {
+/// Starts logging, and traces where they are asked for; those end when what this gives is dropped.
+pub(crate) fn start(global: &Global, command: &Command) -> anyhow::Result<Option<Traces>> {
     // A service tells what it does; a command shows it by its results.
     let level = match global.verbose + u8::from(command.is_service()) {
         0 => "warn",
@@ -35,15 +38,17 @@ pub(crate) fn start(global: &Global, command: &Command) -> anyhow::Result<()> {
     };
     // An answer that it cannot read is warned of there with the whole answer, which may be a Secret.
     let filter = filter.add_directive("kube_client::client=error".parse()?);
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let logs = tracing_subscriber::fmt::layer()
         .with_writer(Stderr::default)
         .with_ansi(global.color.on(&io::stderr()) == vertskommune_core::render::Colour::Always);
-    match global.log_format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).init(),
-    }
-    Ok(())
+    let logs = match global.log_format {
+        LogFormat::Text => logs.boxed(),
+        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).boxed(),
+    };
+    let traces = Traces::start()?;
+    let layers = tracing_subscriber::registry().with(logs.with_filter(filter));
+    layers.with(traces.as_ref().map(Traces::layer)).init();
+    Ok(traces)
 }
 
 /// Standard error, above the line that shows the progress.

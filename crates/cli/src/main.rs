@@ -19,6 +19,7 @@ mod progress;
 mod rewrite;
 mod saved_plan;
 mod suggestions;
+mod traces;
 mod upgrade;
 
 use std::process::ExitCode;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         return exit::code(printed.map(|()| exit::Exit::Success));
     }
     match arguments::Cli::read(called) {
-        Ok(cli) => exit::code(logs::start(&cli.global, &cli.command).and_then(|()| commands::run(cli))),
+        Ok(cli) => exit::code(logs::start(&cli.global, &cli.command).and_then(|_traces| commands::run(cli))),
         Err(code) => code,
     }
 }
