@@ -19,11 +19,16 @@ pub(crate) struct Stage {
 impl Stage {
     /// Sets it up with as many vCenters, each described as a HostProvider of its own, or says that it is skipped.
     pub(crate) async fn set(vcenters: u16) -> Option<Self> {
-        let cluster = Cluster::start_with(&["--vcenters", &vcenters.to_string()]).await?;
-        let mut stage = Self { cluster, controller: None };
+        let mut stage = Self::empty(vcenters).await?;
         stage.apply_hosts();
         stage.restart();
         Some(stage)
+    }
+
+    /// The same before anything is described in the cluster, and without a controller.
+    pub(crate) async fn empty(vcenters: u16) -> Option<Self> {
+        let cluster = Cluster::start_with(&["--vcenters", &vcenters.to_string()]).await?;
+        Some(Self { cluster, controller: None })
     }
 
     pub(crate) fn apply_hosts(&self) {

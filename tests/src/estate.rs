@@ -20,6 +20,7 @@ use crate::lab::{Lab, VCenter, http_client, http_client_with_token};
 pub use crate::manifests::{host, server, server_name, tenant, tenant_name};
 use crate::proxy::Proxy;
 pub use crate::status::{condition, is_ready, message, of_condition, reason};
+use crate::verdicts::Verdicts;
 
 /// The namespace of the controller.
 pub const NAMESPACE: &str = "vertskommune-system";
@@ -39,6 +40,8 @@ pub struct Cluster {
     url: String,
     /// The kubeconfig of a controller that is a process of its own, by the proxy.
     kubeconfig: tempfile::NamedTempFile,
+    /// What kstatus has to say of each state that a Tenant was in.
+    verdicts: Verdicts,
 }
 
 impl Cluster {
@@ -82,7 +85,8 @@ impl Cluster {
         let theirs = http_client_with_token(theirs.rustls_client_config()?, token.trim())?;
         let proxy = Proxy::start(&url, theirs).await?;
         let kubeconfig = kubeconfig_of(&proxy.url)?;
-        Ok(Self { lab, proxy, direct: client, url, kubeconfig })
+        let verdicts = Verdicts::watch(client.clone(), &url, &lab.peers.bin);
+        Ok(Self { lab, proxy, direct: client, url, kubeconfig, verdicts })
     }
 
     /// Takes everything of ours out of the cluster, as if it were a new one.
@@ -113,13 +117,21 @@ impl Cluster {
     /// # Errors
     /// Where the API server refuses it.
     pub fn apply_host(&self, vcenter: &VCenter) -> anyhow::Result<()> {
+        self.apply_credentials(vcenter)?;
+        self.apply(&host(vcenter)?)
+    }
+
+    /// Puts the Secret there that the HostProvider of this vCenter names.
+    ///
+    /// # Errors
+    /// Where the API server refuses it.
+    pub fn apply_credentials(&self, vcenter: &VCenter) -> anyhow::Result<()> {
         let password = std::fs::read_to_string(&vcenter.password_file)?;
         self.apply(&json!({
             "apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": vcenter.name, "namespace": NAMESPACE},
             "stringData": {"username": vcenter.user, "password": password.trim_end()},
-        }))?;
-        self.apply(&host(vcenter)?)
+        }))
     }
 
     /// Applies one object.
@@ -201,12 +213,12 @@ impl Cluster {
     /// # Errors
     /// Where the API server does not answer.
     pub async fn find(&self, name: &str) -> anyhow::Result<Option<Json>> {
-        self.get("tenants", name).await
+        self.get(&format!("vertskommune.no/v1alpha1/tenants/{name}")).await
     }
 
-    async fn get(&self, kinds: &str, name: &str) -> anyhow::Result<Option<Json>> {
-        let url = format!("{}/apis/vertskommune.no/v1alpha1/{kinds}/{name}", self.url);
-        let answer = self.direct.get(url).send().await?;
+    /// An object by its path below `/apis`, if there is one.
+    async fn get(&self, path: &str) -> anyhow::Result<Option<Json>> {
+        let answer = self.direct.get(format!("{}/apis/{path}", self.url)).send().await?;
         if answer.status() == reqwest::StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -253,7 +265,20 @@ impl Cluster {
         what: &str,
         is: impl Fn(&Json) -> bool,
     ) -> anyhow::Result<Json> {
-        wait(name, what, is, async || Ok(self.get("hostproviders", name).await?.unwrap_or_default())).await
+        self.wait_for_object(&format!("vertskommune.no/v1alpha1/hostproviders/{name}"), what, is).await
+    }
+
+    /// Waits until the object of this path below `/apis` is as asked for. Where there is none it is null.
+    ///
+    /// # Errors
+    /// With the object as it is, where that never comes.
+    pub async fn wait_for_object(
+        &self,
+        path: &str,
+        what: &str,
+        is: impl Fn(&Json) -> bool,
+    ) -> anyhow::Result<Json> {
+        wait(path, what, is, async || Ok(self.get(path).await?.unwrap_or_default())).await
     }
 
     /// A controller that reaches the API server by the proxy. It lives in a runtime of its own.
@@ -330,6 +355,18 @@ impl Cluster {
             .stdout(Stdio::null());
         let child = with(&mut command).spawn().context("the controller as a process")?;
         Ok(Controller(Life::Process(child)))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // A test that has failed has said enough.
+        if std::thread::panicking() {
+            return;
+        }
+        if let Err(error) = self.verdicts.compare() {
+            panic!("{error:#}");
+        }
     }
 }
 

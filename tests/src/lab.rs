@@ -274,7 +274,8 @@ pub fn http_client_with_token(tls: rustls::ClientConfig, token: &str) -> anyhow:
         .build()?)
 }
 
-fn run(mut command: Command, input: &str) -> anyhow::Result<String> {
+/// Runs a program that reads this, and gives what it prints.
+pub(crate) fn run(mut command: Command, input: &str) -> anyhow::Result<String> {
     use std::io::Write as _;
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
