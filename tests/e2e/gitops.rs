@@ -47,9 +47,11 @@ impl Scene {
         self.flux.wait_for(&self.stage.cluster, name, what, is).await.unwrap()
     }
 
+    /// Changes a Kustomization as the program `flux` does, which is not undone as what kubectl writes is.
     fn change_kustomization(&self, name: &str, change: &Json) {
         let change = change.to_string();
-        let patch = ["patch", "kustomization", name, "-n", FLUX, "--type=merge", "-p", &change];
+        let patch = ["patch", "kustomization", name, "-n", FLUX, "--field-manager=flux"];
+        let patch = [&patch[..], &["--type=merge", "-p", &change]].concat();
         self.stage.cluster.lab.kubectl(&patch, "").unwrap();
     }
 
@@ -98,7 +100,8 @@ async fn the_pods_run(cluster: &Cluster) {
             holds("Available", "MinimumReplicasAvailable"), holds("Progressing", "NewReplicaSetAvailable"),
         ],
     }});
-    let patch = ["patch", "deployment", ACCOUNT, "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p"];
+    let patch =
+        ["patch", "deployment", ACCOUNT, "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p"];
     cluster.lab.kubectl(&[&patch[..], &[&status.to_string()]].concat(), "").unwrap();
 }
 
@@ -113,17 +116,29 @@ async fn a_commit_becomes_real_and_nothing_real_is_lost_by_git() {
     a_cluster_made_anew_takes_all_back(scene).await;
 }
 
+/// Flux takes away what kubectl wrote, by whatever verb, and leaves what others wrote and Git does not name.
 async fn a_request_to_us_outlives_the_next_commit(scene: &mut Scene) {
     const ASKED: &str = "reconcile.fluxcd.io/requestedAt";
-    let asked = scene.stage.cluster.ask("tenant", "ibestad").await.unwrap();
-    let asked = asked["metadata"]["annotations"][ASKED].clone();
-    scene.files.rename("ibestad", "Ibestad kommune, second commit");
+    let asked = |tenant: &Json| tenant["metadata"]["annotations"][ASKED].clone();
+    let (code, _, said) = scene.stage.cluster.plugin(&["reconcile", "ibestad"]).unwrap();
+    assert_eq!(code, Some(0), "{said}");
+    let before = scene.tenant("ibestad");
+    assert_ne!(asked(&before), Json::Null);
+    // Patched by kubectl, and answered.
+    scene.stage.cluster.ask("tenant", "dyroy").await.unwrap();
+
+    for tenant in TENANTS {
+        scene.files.rename(tenant, "Second commit");
+    }
     let revision = scene.commit().await;
-    scene.applied("tenant-ibestad", &revision).await;
-    let tenant = scene.tenant("ibestad");
-    assert_eq!(tenant["spec"]["displayName"], "Ibestad kommune, second commit");
-    assert_eq!(tenant["metadata"]["annotations"][ASKED], asked, "Flux leaves it alone");
-    assert_eq!(tenant["status"]["lastHandledReconcileAt"], asked);
+    for tenant in TENANTS {
+        scene.applied(&format!("tenant-{tenant}"), &revision).await;
+    }
+    let after = scene.tenant("ibestad");
+    assert_eq!(after["spec"]["displayName"], "Second commit");
+    assert_eq!(asked(&after), asked(&before), "what our own program wrote");
+    assert_eq!(after["status"]["lastHandledReconcileAt"], asked(&before));
+    assert_eq!(asked(&scene.tenant("dyroy")), Json::Null, "what kubectl wrote");
 }
 
 async fn what_is_suspended_stays_as_it_is(scene: &mut Scene) {
@@ -179,6 +194,7 @@ async fn what_is_removed_from_git_stays_in_reality(scene: &mut Scene) {
 
 async fn a_cluster_made_anew_takes_all_back(scene: Scene) {
     let Scene { mut stage, flux, files } = scene;
+    assert!(stage.cluster.hold_verdicts().unwrap() > 0);
     let before = Inventory::of(stage.inventory());
     stage.end();
     drop(flux);
@@ -269,9 +285,8 @@ async fn what_would_take_servers_is_not_pruned(scene: &mut Scene, first: &str) {
     scene.applied("tenant-dyroy", &revision).await;
     scene.files.empty("dyroy");
     let revision = scene.commit().await;
-    let held = |it: &Json| {
-        reason(it, "Ready") == "PruneFailed" && it["status"]["lastAttemptedRevision"] == revision
-    };
+    let held =
+        |it: &Json| reason(it, "Ready") == "PruneFailed" && it["status"]["lastAttemptedRevision"] == revision;
     let held = scene.kustomization("tenant-dyroy", "held up", held).await;
     println!("gitops: a removal that would take servers: {}", message(&held, "Ready"));
     assert!(message(&held, "Ready").contains("confirm-removal=dyroy"), "{held:#}");

@@ -89,6 +89,15 @@ impl Cluster {
         Ok(Self { lab, proxy, direct: client, url, kubeconfig, verdicts })
     }
 
+    /// Holds every state that a Tenant was in so far against what kstatus and Argo CD say of it. Gives how many that were. The end of
+    /// each test does so for the rest.
+    ///
+    /// # Errors
+    /// Where they say something else than we mean.
+    pub fn hold_verdicts(&self) -> anyhow::Result<usize> {
+        self.verdicts.compare()
+    }
+
     /// Takes everything of ours out of the cluster, as if it were a new one.
     ///
     /// # Errors
@@ -364,7 +373,7 @@ impl Drop for Cluster {
         if std::thread::panicking() {
             return;
         }
-        if let Err(error) = self.verdicts.compare() {
+        if let Err(error) = self.hold_verdicts() {
             panic!("{error:#}");
         }
     }

@@ -107,12 +107,7 @@ impl Flux {
     ///
     /// # Errors
     /// Where that GitRepository never comes, or the folder cannot be packed.
-    pub async fn commit(
-        &self,
-        cluster: &Cluster,
-        repository: &str,
-        folder: &Path,
-    ) -> anyhow::Result<String> {
+    pub async fn commit(&self, cluster: &Cluster, repository: &str, folder: &Path) -> anyhow::Result<String> {
         let archive = packed(folder)?;
         let size = archive.len();
         let digest: String = Sha256::digest(&archive).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -223,7 +218,10 @@ async fn serve(listener: TcpListener, archives: Archives) {
     }
 }
 
-async fn answer(archives: Archives, request: Request<Incoming>) -> hyper::http::Result<Response<Full<Bytes>>> {
+async fn answer(
+    archives: Archives,
+    request: Request<Incoming>,
+) -> hyper::http::Result<Response<Full<Bytes>>> {
     let archives = archives.lock().unwrap_or_else(PoisonError::into_inner);
     match archives.get(request.uri().path()) {
         Some(archive) => Response::builder().body(Full::new(archive.clone())),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use futures::TryStreamExt as _;
@@ -17,6 +18,9 @@ use vertskommune_core::reason::Reason;
 
 use crate::lab::run;
 use crate::status::reason;
+
+/// How long after a watch that failed the next begins: an API server may be away for a while.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// All states of all Tenants of a cluster, as they come.
 pub struct Verdicts {
@@ -33,8 +37,12 @@ impl Verdicts {
         let watching = tokio::spawn({
             let seen = seen.clone();
             async move {
-                // A watch that ends is begun anew: it tells first what is there.
-                while watch(&client, &url, &seen).await.is_ok() {}
+                loop {
+                    // A watch that ends is begun anew: it tells first what is there.
+                    if watch(&client, &url, &seen).await.is_err() {
+                        tokio::time::sleep(AGAIN).await;
+                    }
+                }
             }
         });
         Self { seen, watching, bin: bin.to_owned() }
