@@ -6,7 +6,9 @@ mod files;
 use std::time::Instant;
 
 use serde_json::{Value as Json, json};
-use vertskommune_tests::estate::{ACCOUNT, Cluster, Controller, NAMESPACE, condition, message, reason};
+use vertskommune_tests::estate::{
+    ACCOUNT, Cluster, Controller, NAMESPACE, condition, is_ready, message, reason,
+};
 use vertskommune_tests::flux::{FLUX, Flux, has_applied};
 use vertskommune_tests::inventory::Inventory;
 
@@ -270,6 +272,19 @@ async fn all_in_one_are_stopped_by_one(scene: &mut Scene) {
     println!("gitops: all in one Kustomization: {}", message(&all, "Ready"));
     assert!(message(&all, "Ready").contains("Tenant/lavangen dry-run failed"), "{all:#}");
     assert_eq!(scene.stage.cluster.find("bardu").await.unwrap(), None, "the good one waits as well");
+
+    // One that the API server takes and we refuse holds up none of them, but Flux tells of the good ones no more than of it.
+    scene.files.change_at("all/lavangen", |spec| {
+        spec["networks"][0]["vlan"] = json!(1340);
+        spec["servers"][0]["name"] = json!("lav-fs01");
+    });
+    let revision = scene.commit().await;
+    let failed = |it: &Json| {
+        reason(it, "Ready") == "HealthCheckFailed" && it["status"]["lastAttemptedRevision"] == revision
+    };
+    let all = scene.kustomization("all", "failed", failed).await;
+    assert!(message(&all, "Ready").contains("Tenant/lavangen status: 'Failed'"), "{all:#}");
+    scene.stage.cluster.wait_for("bardu", "Ready", is_ready).await.unwrap();
 
     // The others go on all the while.
     for tenant in TENANTS {

@@ -44,7 +44,12 @@ impl Files {
 
     /// Changes a tenant's manifest.
     pub(super) fn change(&self, tenant: &str, change: impl FnOnce(&mut Json)) {
-        self.edit(&manifest(tenant), |manifest| change(&mut manifest["spec"]));
+        self.change_at(&format!("tenants/{tenant}"), change);
+    }
+
+    /// Changes the manifest in this folder.
+    pub(super) fn change_at(&self, folder: &str, change: impl FnOnce(&mut Json)) {
+        self.edit(&format!("{folder}/tenant.yaml"), |manifest| change(&mut manifest["spec"]));
     }
 
     /// Adds a tenant like dyroy, with a Kustomization of its own.
