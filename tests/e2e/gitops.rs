@@ -1,6 +1,7 @@
 //! GitOps with Flux's own kustomize-controller, by the files of deploy/gitops/flux: what a commit brings, what a bad one harms, and that
 //! nothing real is lost by Git, neither by what is removed there nor by a cluster that is made anew from it.
 
+mod argocd;
 mod files;
 
 use std::time::Instant;
@@ -102,9 +103,9 @@ async fn the_pods_run(cluster: &Cluster) {
             holds("Available", "MinimumReplicasAvailable"), holds("Progressing", "NewReplicaSetAvailable"),
         ],
     }});
-    let patch =
+    let tell =
         ["patch", "deployment", ACCOUNT, "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p"];
-    cluster.lab.kubectl(&[&patch[..], &[&status.to_string()]].concat(), "").unwrap();
+    cluster.lab.kubectl(&[&tell[..], &[&status.to_string()]].concat(), "").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

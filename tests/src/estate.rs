@@ -1,16 +1,14 @@
 //! The whole in one test: an API server behind the proxy, a vCenter, and controllers that come and go.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use kube::client::ConfigExt as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value as Json, json};
-use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vertskommune_controller::Config;
 use vertskommune_provider::Plugins;
@@ -19,6 +17,8 @@ use vertskommune_provider_vsphere::VspherePlugin;
 use crate::lab::{Lab, VCenter, http_client, http_client_with_token};
 pub use crate::manifests::{host, server, server_name, tenant, tenant_name};
 use crate::proxy::Proxy;
+use crate::running::Life;
+pub use crate::running::{Controller, program};
 pub use crate::status::{condition, is_ready, message, of_condition, reason};
 use crate::verdicts::Verdicts;
 
@@ -379,71 +379,10 @@ impl Drop for Cluster {
     }
 }
 
-/// A running controller.
-pub struct Controller(Life);
-
-enum Life {
-    /// In this process, in a runtime of its own.
-    Task { runtime: Option<Runtime>, stop: CancellationToken, ended: Option<JoinHandle<()>> },
-    /// The real program.
-    Process(Child),
-}
-
-impl Controller {
-    /// Ends it in good order, as SIGTERM does.
-    pub async fn stop(mut self) {
-        match &mut self.0 {
-            Life::Task { stop, ended, .. } => {
-                stop.cancel();
-                if let Some(ended) = ended.take() {
-                    let _ = tokio::time::timeout(PATIENCE, ended).await;
-                }
-            }
-            Life::Process(child) => {
-                let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
-                let _ = child.wait();
-            }
-        }
-    }
-
-    /// Ends it between two instructions, with all that it remembers: a process by SIGKILL.
-    pub fn kill(self) {
-        drop(self);
-    }
-}
-
-impl Drop for Controller {
-    fn drop(&mut self) {
-        match &mut self.0 {
-            Life::Task { runtime, .. } => {
-                if let Some(runtime) = runtime.take() {
-                    runtime.shutdown_background();
-                }
-            }
-            Life::Process(child) => {
-                let _ = child.kill();
-                let _ = child.wait();
-            }
-        }
-    }
-}
-
 /// A file or folder of the source tree.
 #[must_use]
 pub fn in_tree(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path).to_string_lossy().into_owned()
-}
-
-/// The program `vertskommune`, which cargo puts two folders above the tests.
-///
-/// # Errors
-/// Where it is not built.
-pub fn program() -> anyhow::Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent).context("the folder of the build")?;
-    let program = folder.join("vertskommune");
-    ensure!(program.exists(), "{} is not built: run `make test`", program.display());
-    Ok(program)
 }
 
 /// A kubeconfig that leads to this address and says who asks to nobody.

@@ -2,12 +2,14 @@
 //! folder that is served as an archive, and of which the status of a GitRepository tells.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, ensure};
+use futures::future;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response, StatusCode};
@@ -110,7 +112,11 @@ impl Flux {
     pub async fn commit(&self, cluster: &Cluster, repository: &str, folder: &Path) -> anyhow::Result<String> {
         let archive = packed(folder)?;
         let size = archive.len();
-        let digest: String = Sha256::digest(&archive).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = Sha256::digest(&archive).iter().fold(String::new(), |mut text, byte| {
+            // Writing to a String does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
         let path = format!("/{repository}/{digest}.tar.gz");
         self.archives.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone(), archive.into());
         let there = format!("{SOURCE}/v1/namespaces/{FLUX}/gitrepositories/{repository}");
@@ -129,9 +135,9 @@ impl Flux {
                 "lastTransitionTime": now, "observedGeneration": generation,
             }],
         }});
-        let patch = ["patch", "gitrepository", repository, "-n", FLUX, "--subresource=status"];
+        let tell = ["patch", "gitrepository", repository, "-n", FLUX, "--subresource=status"];
         let change = ["--type=merge", "-p", &status.to_string()];
-        cluster.lab.kubectl(&[&patch[..], &change].concat(), "")?;
+        cluster.lab.kubectl(&[&tell[..], &change].concat(), "")?;
         Ok(revision)
     }
 
@@ -210,7 +216,8 @@ async fn serve(listener: TcpListener, archives: Archives) {
     while let Ok((stream, _)) = listener.accept().await {
         let archives = archives.clone();
         tokio::spawn(async move {
-            let service = hyper::service::service_fn(move |request| answer(archives.clone(), request));
+            let service =
+                hyper::service::service_fn(move |request| future::ready(answer(&archives, &request)));
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -218,10 +225,7 @@ async fn serve(listener: TcpListener, archives: Archives) {
     }
 }
 
-async fn answer(
-    archives: Archives,
-    request: Request<Incoming>,
-) -> hyper::http::Result<Response<Full<Bytes>>> {
+fn answer(archives: &Archives, request: &Request<Incoming>) -> hyper::http::Result<Response<Full<Bytes>>> {
     let archives = archives.lock().unwrap_or_else(PoisonError::into_inner);
     match archives.get(request.uri().path()) {
         Some(archive) => Response::builder().body(Full::new(archive.clone())),

@@ -12,5 +12,6 @@ pub mod peer;
 pub mod proxy;
 pub mod relay;
 pub mod room;
+pub mod running;
 pub mod status;
 pub mod verdicts;
