@@ -124,7 +124,7 @@ pub fn compare(bin: &Path, objects: &[Json]) -> anyhow::Result<usize> {
     for ((object, kstatus), argo_cd) in objects.iter().zip(by_kstatus).zip(by_argo_cd) {
         let meant = meant(object)?;
         *each.entry(meant).or_default() += 1;
-        if kstatus != meant.word() || argo_cd != health(meant, reason(object, READY)) {
+        if kstatus != meant.word() || argo_cd != health(meant, object) {
             differing.push(format!("{meant:?}, and kstatus says {kstatus}, Argo CD {argo_cd}: {object}"));
         }
     }
@@ -134,12 +134,13 @@ pub fn compare(bin: &Path, objects: &[Json]) -> anyhow::Result<usize> {
 }
 
 /// What Argo CD calls it.
-fn health(meant: Standing, reason: &str) -> &'static str {
+fn health(meant: Standing, object: &Json) -> &'static str {
+    let observed = object["status"]["observedGeneration"] == object["metadata"]["generation"];
     match meant {
         Standing::Current => "Healthy",
         Standing::Failed => "Degraded",
         // It tells apart what waits for nobody but whoever suspended it.
-        Standing::InProgress if reason == Reason::Suspended.word() => "Suspended",
+        Standing::InProgress if observed && reason(object, READY) == Reason::Suspended.word() => "Suspended",
         Standing::InProgress | Standing::Terminating => "Progressing",
     }
 }
