@@ -12,6 +12,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::Deserialize;
+use serde_json::{Value as Json, json};
 use vertskommune_api::{Catalogue, StatusInput, manifest, validate_host, validate_tenant};
 use vertskommune_core::backup::{Backups, JobStatus, Jobs, Known};
 use vertskommune_core::directory::Signals;
@@ -23,6 +24,7 @@ use vertskommune_provider::Plugins;
 use vertskommune_provider::context::Never;
 use vertskommune_provider::secrets::FolderSecrets;
 use vertskommune_provider::testing::{MemoryPlugin, MemorySystem, Thing};
+use vertskommune_tests::{lab, verdicts};
 
 /// The time of every story: a Tuesday at noon in Oslo.
 fn now() -> Timestamp {
@@ -163,7 +165,8 @@ fn path(mark: &Mark) -> String {
     format!("{}/{}", mark.tenant, mark.key)
 }
 
-async fn tell(case: &Path) -> String {
+/// The story of a case, and each status in it as it would stand in a cluster.
+async fn tell(case: &Path, statuses: &mut Vec<Json>) -> String {
     let read = |file: &str| std::fs::read_to_string(case.join(file)).unwrap_or_default();
     let text = read("manifests.yaml");
     let manifests = manifest::read([("manifests.yaml", text.as_str())]);
@@ -219,6 +222,10 @@ async fn tell(case: &Path) -> String {
             failed: &[],
         };
         let status = vertskommune_api::status(None, &input, now());
+        statuses.push(json!({
+            "apiVersion": "vertskommune.no/v1alpha1", "kind": "Tenant",
+            "metadata": {"name": tenant.to_string(), "generation": 1}, "status": status,
+        }));
         writeln!(out, "  status: {}", status.message.unwrap_or_default()).unwrap();
         for condition in status.conditions {
             writeln!(out, "    {}={} {}", condition.type_, condition.status, condition.reason).unwrap();
@@ -254,9 +261,9 @@ async fn every_story_ends_as_written() {
     let mut cases: Vec<_> = std::fs::read_dir(&root).unwrap().map(|case| case.unwrap().path()).collect();
     cases.sort();
     assert!(!cases.is_empty());
-    let mut wrong = Vec::new();
+    let (mut wrong, mut statuses) = (Vec::new(), Vec::new());
     for case in cases {
-        let told = tell(&case).await;
+        let told = tell(&case, &mut statuses).await;
         let expected = case.join("expected.txt");
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&expected, &told).unwrap();
@@ -265,4 +272,7 @@ async fn every_story_ends_as_written() {
         }
     }
     assert!(wrong.is_empty(), "stories that end otherwise (UPDATE=1 writes them):\n{}", wrong.join("\n"));
+    if let Some(bin) = lab::bin() {
+        verdicts::compare(&bin, &statuses).unwrap();
+    }
 }

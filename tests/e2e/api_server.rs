@@ -28,6 +28,7 @@ enum Blow {
 async fn the_api_server_and_its_store_may_be_paused_and_killed() {
     let Some(cluster) = Cluster::start_with(&["--vcenters", "1", "--restart"]).await else { return };
     let stage = Arc::new(Stage::of(cluster));
+    stage.apply_hosts();
     let kubelet = Kubelet::start(stage.clone());
     stage.onboard([1]).await;
     let neighbour = stage.settled(1).await;

@@ -29,13 +29,16 @@ async fn earlier() -> Option<Lab> {
     Some(lab)
 }
 
-/// All objects of our kinds as a version of the API shows them, but for who wrote what.
+/// All objects of our kinds as a version of the API shows them, but for who wrote what, and for a status that says only that nobody
+/// has looked: it is of the kind's making.
 fn objects(lab: &Lab, kinds: &str) -> Vec<Json> {
     let list: Json = serde_json::from_str(&lab.kubectl(&["get", kinds, "-o", "json"], "").unwrap()).unwrap();
     let mut objects = list["items"].as_array().unwrap().clone();
     for object in &mut objects {
         object["metadata"]["managedFields"].take();
         object["apiVersion"].take();
+        let nobody_looked = json!({"observedGeneration": -1});
+        object.as_object_mut().unwrap().retain(|field, value| field != "status" || *value != nobody_looked);
     }
     objects
 }

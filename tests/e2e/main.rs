@@ -7,6 +7,7 @@ mod backup;
 mod crash;
 mod deploy;
 mod drift;
+mod gitops;
 mod outage;
 mod people;
 mod reasons;

@@ -26,14 +26,19 @@ impl Stage {
 
     /// The same without any controller.
     pub(crate) async fn set_without_controller(vcenters: u16) -> Option<Self> {
+        let stage = Self::empty(vcenters).await?;
+        stage.apply_hosts();
+        Some(stage)
+    }
+
+    /// The same before anything is described in the cluster.
+    pub(crate) async fn empty(vcenters: u16) -> Option<Self> {
         Cluster::start_with(&["--vcenters", &vcenters.to_string()]).await.map(Self::of)
     }
 
     /// The same in a cluster that is there.
     pub(crate) fn of(cluster: Cluster) -> Self {
-        let stage = Self { cluster, controller: None };
-        stage.apply_hosts();
-        stage
+        Self { cluster, controller: None }
     }
 
     pub(crate) fn apply_hosts(&self) {

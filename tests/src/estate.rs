@@ -1,18 +1,14 @@
 //! The whole in one test: an API server behind the proxy, a vCenter, and controllers that come and go.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use kube::client::ConfigExt as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-pub use rustix::process::Signal;
-use rustix::process::{Pid, kill_process};
 use serde_json::{Value as Json, json};
-use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vertskommune_controller::Config;
 use vertskommune_provider::Plugins;
@@ -21,7 +17,10 @@ use vertskommune_provider_vsphere::VspherePlugin;
 use crate::lab::{Lab, VCenter, http_client, http_client_with_token};
 pub use crate::manifests::{host, server, server_name, tenant, tenant_name};
 use crate::proxy::Proxy;
+use crate::running::Life;
+pub use crate::running::{Controller, Signal, program};
 pub use crate::status::{condition, is_ready, message, of_condition, reason};
+use crate::verdicts::Verdicts;
 
 /// The namespace of the controller.
 pub const NAMESPACE: &str = "vertskommune-system";
@@ -41,6 +40,8 @@ pub struct Cluster {
     url: String,
     /// The kubeconfig of a controller that is a process of its own, by the proxy.
     kubeconfig: tempfile::NamedTempFile,
+    /// What kstatus has to say of each state that a Tenant was in.
+    verdicts: Verdicts,
 }
 
 impl Cluster {
@@ -84,7 +85,17 @@ impl Cluster {
         let theirs = http_client_with_token(theirs.rustls_client_config()?, token.trim())?;
         let proxy = Proxy::start(&url, theirs).await?;
         let kubeconfig = kubeconfig_of(&proxy.url)?;
-        Ok(Self { lab, proxy, direct: client, url, kubeconfig })
+        let verdicts = Verdicts::watch(client.clone(), &url, &lab.peers.bin);
+        Ok(Self { lab, proxy, direct: client, url, kubeconfig, verdicts })
+    }
+
+    /// Holds every state that a Tenant was in so far against what kstatus and Argo CD say of it. Gives how many that were. The end of
+    /// each test does so for the rest.
+    ///
+    /// # Errors
+    /// Where they say something else than we mean.
+    pub fn hold_verdicts(&self) -> anyhow::Result<usize> {
+        self.verdicts.compare()
     }
 
     /// Takes everything of ours out of the cluster, as if it were a new one.
@@ -115,13 +126,21 @@ impl Cluster {
     /// # Errors
     /// Where the API server refuses it.
     pub fn apply_host(&self, vcenter: &VCenter) -> anyhow::Result<()> {
+        self.apply_credentials(vcenter)?;
+        self.apply(&host(vcenter)?)
+    }
+
+    /// Puts the Secret there that the HostProvider of this vCenter names.
+    ///
+    /// # Errors
+    /// Where the API server refuses it.
+    pub fn apply_credentials(&self, vcenter: &VCenter) -> anyhow::Result<()> {
         let password = std::fs::read_to_string(&vcenter.password_file)?;
         self.apply(&json!({
             "apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": vcenter.name, "namespace": NAMESPACE},
             "stringData": {"username": vcenter.user, "password": password.trim_end()},
-        }))?;
-        self.apply(&host(vcenter)?)
+        }))
     }
 
     /// Applies one object.
@@ -214,12 +233,12 @@ impl Cluster {
     /// # Errors
     /// Where the API server does not answer.
     pub async fn find(&self, name: &str) -> anyhow::Result<Option<Json>> {
-        self.get("tenants", name).await
+        self.get(&format!("vertskommune.no/v1alpha1/tenants/{name}")).await
     }
 
-    async fn get(&self, kinds: &str, name: &str) -> anyhow::Result<Option<Json>> {
-        let url = format!("{}/apis/vertskommune.no/v1alpha1/{kinds}/{name}", self.url);
-        let answer = self.direct.get(url).send().await?;
+    /// An object by its path below `/apis`, if there is one.
+    async fn get(&self, path: &str) -> anyhow::Result<Option<Json>> {
+        let answer = self.direct.get(format!("{}/apis/{path}", self.url)).send().await?;
         if answer.status() == reqwest::StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -266,7 +285,20 @@ impl Cluster {
         what: &str,
         is: impl Fn(&Json) -> bool,
     ) -> anyhow::Result<Json> {
-        wait(name, what, is, async || Ok(self.get("hostproviders", name).await?.unwrap_or_default())).await
+        self.wait_for_object(&format!("vertskommune.no/v1alpha1/hostproviders/{name}"), what, is).await
+    }
+
+    /// Waits until the object of this path below `/apis` is as asked for. Where there is none it is null.
+    ///
+    /// # Errors
+    /// With the object as it is, where that never comes.
+    pub async fn wait_for_object(
+        &self,
+        path: &str,
+        what: &str,
+        is: impl Fn(&Json) -> bool,
+    ) -> anyhow::Result<Json> {
+        wait(path, what, is, async || Ok(self.get(path).await?.unwrap_or_default())).await
     }
 
     /// A controller that reaches the API server by the proxy. It lives in a runtime of its own.
@@ -354,69 +386,14 @@ impl Cluster {
     }
 }
 
-/// A running controller.
-pub struct Controller(Life);
-
-enum Life {
-    /// In this process, in a runtime of its own.
-    Task { runtime: Option<Runtime>, stop: CancellationToken, ended: Option<JoinHandle<()>> },
-    /// The real program.
-    Process(Child),
-}
-
-impl Controller {
-    /// Ends it in good order, as SIGTERM does.
-    pub async fn stop(mut self) {
-        match &mut self.0 {
-            Life::Task { stop, ended, .. } => {
-                stop.cancel();
-                if let Some(ended) = ended.take() {
-                    let _ = tokio::time::timeout(PATIENCE, ended).await;
-                }
-            }
-            Life::Process(child) => {
-                let _ = kill_process(Pid::from_child(child), Signal::TERM);
-                let _ = child.wait();
-            }
-        }
-    }
-
-    /// Ends it between two instructions, with all that it remembers: a process by SIGKILL.
-    pub fn kill(self) {
-        drop(self);
-    }
-
-    /// Sends a process a signal, such as `STOP`.
-    ///
-    /// # Errors
-    /// Where it is no process, or cannot be sent one.
-    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let Life::Process(child) = &self.0 else { bail!("this controller is no process of its own") };
-        Ok(kill_process(Pid::from_child(child), signal)?)
-    }
-
-    /// How a process has ended, if it has.
-    ///
-    /// # Errors
-    /// Where it is no process.
-    pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
-        let Life::Process(child) = &mut self.0 else { bail!("this controller is no process of its own") };
-        Ok(child.try_wait()?)
-    }
-}
-
-impl Drop for Controller {
+impl Drop for Cluster {
     fn drop(&mut self) {
-        match &mut self.0 {
-            Life::Task { runtime, .. } => {
-                if let Some(runtime) = runtime.take() {
-                    runtime.shutdown_background();
-                }
-            }
-            Life::Process(child) => {
-                let _ = child.kill();
-                let _ = child.wait();
-            }
+        // A test that has failed has said enough.
+        if std::thread::panicking() {
+            return;
+        }
+        if let Err(error) = self.hold_verdicts() {
+            panic!("{error:#}");
         }
     }
 }
@@ -425,18 +402,6 @@ impl Drop for Controller {
 #[must_use]
 pub fn in_tree(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path).to_string_lossy().into_owned()
-}
-
-/// The program `vertskommune`, which cargo puts two folders above the tests.
-///
-/// # Errors
-/// Where it is not built.
-pub fn program() -> anyhow::Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent).context("the folder of the build")?;
-    let program = folder.join("vertskommune");
-    ensure!(program.exists(), "{} is not built: run `make test`", program.display());
-    Ok(program)
 }
 
 /// A kubeconfig that leads to this address and says who asks to nobody.

@@ -75,11 +75,7 @@ impl Lab {
     /// # Panics
     /// Where the lab does not start, or would have to be skipped in CI.
     pub fn start(arguments: &[&str]) -> Option<Self> {
-        let Some(bin) = std::env::var_os("VERTSKOMMUNE_LAB_BIN").map(PathBuf::from) else {
-            assert!(std::env::var_os("CI").is_none(), "nothing may be skipped here: run `make test`");
-            eprintln!("skipped: VERTSKOMMUNE_LAB_BIN does not name the lab's programs: run `make test`");
-            return None;
-        };
+        let bin = bin()?;
         match Self::start_from(&bin, arguments) {
             Ok(lab) => Some(lab),
             Err(error) => panic!("the lab does not start: {error:#}"),
@@ -243,6 +239,19 @@ impl VCenter {
     }
 }
 
+/// Where the lab's programs are, or nothing where what needs them is skipped. In CI nothing may be skipped.
+///
+/// # Panics
+/// Where it would have to be skipped in CI.
+pub fn bin() -> Option<PathBuf> {
+    let bin = std::env::var_os("VERTSKOMMUNE_LAB_BIN").map(PathBuf::from);
+    if bin.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "nothing may be skipped here: run `make test`");
+        eprintln!("skipped: VERTSKOMMUNE_LAB_BIN does not name the lab's programs: run `make test`");
+    }
+    bin
+}
+
 /// An HTTP client: with this TLS configuration, or one that trusts nobody and is good for plain HTTP only.
 ///
 /// # Errors
@@ -274,7 +283,8 @@ pub fn http_client_with_token(tls: rustls::ClientConfig, token: &str) -> anyhow:
         .build()?)
 }
 
-fn run(mut command: Command, input: &str) -> anyhow::Result<String> {
+/// Runs a program that reads this, and gives what it prints.
+pub(crate) fn run(mut command: Command, input: &str) -> anyhow::Result<String> {
     use std::io::Write as _;
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {

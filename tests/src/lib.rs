@@ -1,8 +1,9 @@
-//! What the tests of the whole share: the lab, a proxy that can cut the way to the API server, and a relay that can cut the
-//! way to the second room.
+//! What the tests of the whole share: the lab, a proxy that can cut the way to the API server, a relay that can cut the
+//! way to the second room, and Flux.
 
 pub mod directories;
 pub mod estate;
+pub mod flux;
 pub mod inventory;
 pub mod lab;
 pub mod manifests;
@@ -11,4 +12,6 @@ pub mod peer;
 pub mod proxy;
 pub mod relay;
 pub mod room;
+pub mod running;
 pub mod status;
+pub mod verdicts;

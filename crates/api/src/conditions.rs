@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use vertskommune_core::reason::Reason;
 
 pub mod check;
+pub mod standing;
 
 /// All that is ours to do is done.
 pub const READY: &str = "Ready";
