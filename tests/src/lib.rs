@@ -10,5 +10,6 @@ pub mod measure;
 pub mod peer;
 pub mod proxy;
 pub mod relay;
+pub mod replay;
 pub mod room;
 pub mod status;

@@ -147,11 +147,10 @@ func (it *player) readRules(file string) error {
 		QueryFunc:  rules.EngineQueryFunc(it.engine, it.db),
 		NotifyFunc: func(context.Context, string, ...*rules.Alert) {},
 		Appendable: it.db, Queryable: it.db,
-		DefaultRuleQueryOffset:    func() time.Duration { return 0 },
-		RuleConcurrencyController: nil,
+		DefaultRuleQueryOffset: func() time.Duration { return 0 },
 	}
-	manager := rules.NewManager(options)
-	_ = manager // It fills in what options leave out.
+	// It fills in what the options leave out.
+	rules.NewManager(options)
 	for _, group := range groups.Groups {
 		var all []rules.Rule
 		for _, rule := range group.Rules {

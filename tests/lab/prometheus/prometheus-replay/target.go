@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -37,6 +38,7 @@ type sample struct {
 	labels labels.Labels
 	value  float64
 	moves  bool
+	isTime bool
 }
 
 type target struct {
@@ -63,7 +65,8 @@ func (t *target) end() time.Duration {
 }
 
 // scrape appends what the target answers at that time, or that it does not. A series that is not there any more gets the mark that
-// Prometheus gives it. A target whose times have ended is not known any more.
+// Prometheus gives it. A target whose times have ended is not known any more. What it answers is moved in time as a whole, as if it had
+// been asked when its time begins.
 func (t *target) scrape(appender storage.Appender, at time.Duration, milliseconds int64) error {
 	begun := 0.0
 	for index, it := range t.said.Times {
@@ -83,6 +86,9 @@ func (t *target) scrape(appender storage.Appender, at time.Duration, millisecond
 		now := map[string]labels.Labels{}
 		for _, sample := range samples {
 			value := sample.value
+			if sample.isTime {
+				value += begun
+			}
 			if sample.moves {
 				value += within
 			}
@@ -149,7 +155,10 @@ func (t *target) samples(index int) ([]sample, error) {
 		_, _, value := parser.Series()
 		name := series.Get(labels.MetricName)
 		t.names[name] = true
-		samples = append(samples, sample{labels: t.labelled(series), value: value, moves: slices.Contains(it.Moving, name)})
+		samples = append(samples, sample{
+			labels: t.labelled(series), value: value,
+			moves: slices.Contains(it.Moving, name), isTime: strings.HasSuffix(name, "_timestamp_seconds"),
+		})
 	}
 	t.parsed[index] = samples
 	return samples, nil
