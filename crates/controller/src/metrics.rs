@@ -1,13 +1,14 @@
 //! What is counted, for Prometheus. No label ever holds a secret, and none grows without bound but by providers and by
 //! tenants with a backup or a trust.
 
+mod endpoint;
 mod labels;
 mod passes;
 mod tenant;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -16,21 +17,19 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
-use vertskommune_core::names::{ProviderName, TenantName};
+use vertskommune_core::names::TenantName;
 use vertskommune_core::transfer::Work;
-use vertskommune_engine::{Ended, EndpointHealth, Health, Outcome, Transferred};
+use vertskommune_engine::{Ended, Outcome, Transferred};
 use vertskommune_provider::{Applied, Moved};
 
+use endpoint::Endpoints;
 use labels::{
-    BlindLabels, ByCall, ByProvider, ByReady, ByResult, ByTenant, ByWork, CallLabels, ConditionLabels,
-    ErrorLabels, RequestLabels, StepLabels, TransferLabels, WaitLabels,
+    ByReady, ByResult, ByTenant, ByWork, ConditionLabels, RequestLabels, StepLabels, TransferLabels,
+    WaitLabels,
 };
 use passes::Passes;
 pub(crate) use passes::Underway;
 use tenant::Remembered;
-
-/// How a call is told that an endpoint put off.
-const THROTTLED: &str = "Throttled";
 
 /// All that is counted. A copy counts the same.
 #[derive(Clone)]
@@ -48,15 +47,7 @@ pub(crate) struct Metrics {
     reconciles: Family<ByResult, Counter>,
     durations: Histogram,
     steps: Family<StepLabels, Counter>,
-    // Endpoints.
-    seen: Family<ByProvider, Gauge>,
-    blind: Family<BlindLabels, Gauge>,
-    blind_now: Arc<Mutex<BTreeMap<ProviderName, String>>>,
-    observed: Family<ByProvider, Gauge>,
-    errors: Family<ErrorLabels, Counter>,
-    calls: Family<CallLabels, Counter>,
-    call_durations: Family<ByCall, Histogram>,
-    throttles: Family<ByProvider, Counter>,
+    endpoints: Endpoints,
     // Tenants as they are.
     tenants: Family<ByReady, Gauge>,
     conditions: Family<ConditionLabels, Gauge>,
@@ -141,34 +132,7 @@ impl Metrics {
                 durations(),
             ),
             steps: counted(it, "steps", "Steps by what they change, by class, and by what became of them"),
-            seen: counted(it, "endpoint_seen", "Whether an endpoint was seen at the last look"),
-            blind: counted(it, "endpoint_blind", "1 for the reason why an endpoint is not seen now"),
-            blind_now: Arc::default(),
-            observed: measured(
-                it,
-                "endpoint_observed_timestamp",
-                "When an endpoint was last seen completely",
-                seconds(),
-                Family::default(),
-            ),
-            errors: counted(it, "provider_errors", "Changes to a state in which an endpoint is not seen"),
-            calls: counted(
-                it,
-                "provider_calls",
-                "Calls of a provider by their result: Ok, or why they failed",
-            ),
-            call_durations: measured(
-                it,
-                "provider_call_duration",
-                "How long a call of a provider took",
-                seconds(),
-                Family::new_with_constructor(durations),
-            ),
-            throttles: counted(
-                it,
-                "provider_throttles",
-                "Calls that an endpoint put off since it had too many",
-            ),
+            endpoints: Endpoints::registered(it),
             tenants: counted(it, "tenants", "Tenants by the status of their condition Ready"),
             conditions: counted(
                 it,
@@ -283,69 +247,6 @@ impl Metrics {
     /// A pass over a tenant has begun.
     pub(crate) fn reconciling(&self, tenant: &TenantName) -> Underway {
         self.passes.begin(tenant)
-    }
-
-    /// A call of a provider has come to its end, with that result and, where that means anything, after so long.
-    pub(crate) fn called(
-        &self,
-        provider: &ProviderName,
-        call: &'static str,
-        result: &'static str,
-        took: Option<Duration>,
-    ) {
-        let provider = provider.to_string();
-        if result == THROTTLED {
-            self.throttles.get_or_create_owned(&ByProvider { provider: provider.clone() }).inc();
-        }
-        self.calls.get_or_create(&CallLabels { provider: provider.clone(), call, result }).inc();
-        if let Some(took) = took {
-            self.call_durations.get_or_create(&ByCall { provider, call }).observe(took.as_secs_f64());
-        }
-    }
-
-    pub(crate) fn endpoint(&self, provider: &ProviderName, before: Option<&Health>, now: &EndpointHealth) {
-        let labels = ByProvider { provider: provider.to_string() };
-        let seen = self.seen.get_or_create_owned(&labels);
-        seen.set(i64::from(now.health == Health::Seen));
-        // It is there from the beginning, so that its first increase is one.
-        drop(self.throttles.get_or_create(&labels));
-        if let Some(at) = now.observed_at {
-            self.observed.get_or_create_owned(&labels).set(at.as_second());
-        }
-        let why = match &now.health {
-            Health::Seen => None,
-            Health::Blind(why) => Some(why.word()),
-        };
-        self.blind(provider, why);
-        if let Some(why) = why
-            && before != Some(&now.health)
-        {
-            let labels = ErrorLabels { provider: labels.provider, reason: why.to_owned() };
-            self.errors.get_or_create(&labels).inc();
-        }
-    }
-
-    /// Says why an endpoint is not seen, and takes back what was said before.
-    fn blind(&self, provider: &ProviderName, why: Option<&str>) {
-        let labels = |reason: &str| BlindLabels { provider: provider.to_string(), reason: reason.to_owned() };
-        let mut now = self.blind_now.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = match why {
-            Some(why) => now.insert(provider.clone(), why.to_owned()),
-            None => now.remove(provider),
-        };
-        if let Some(before) = before.filter(|before| Some(before.as_str()) != why) {
-            self.blind.remove(&labels(&before));
-        }
-        if let Some(why) = why {
-            self.blind.get_or_create(&labels(why)).set(1);
-        }
-    }
-
-    pub(crate) fn no_endpoint(&self, provider: &ProviderName) {
-        let labels = ByProvider { provider: provider.to_string() };
-        self.seen.remove(&labels);
-        self.observed.remove(&labels);
-        self.blind(provider, None);
     }
 
     pub(crate) fn requested(&self, verb: &'static str, resource: String, code: String) {

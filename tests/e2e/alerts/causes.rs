@@ -45,8 +45,7 @@ pub(super) async fn an_endpoint_is_not_seen(watch: &mut Watch, stage: &Stage) {
     stage.settled(1).await;
     let after =
         watch.tells(&["vertskommune_endpoint_seen{provider=\"vcenter-main\"} 1", "{ready=\"True\"} 2"]).await;
-    let case = Case { moving: &[], ..case(&["VertskommuneEndpointNotSeen"], cause, after) };
-    watch.fires(&case);
+    watch.fires(&Case { moving: &[], ..case(&["VertskommuneEndpointNotSeen"], cause, after) });
 }
 
 /// The same scrape, in which the last look only grows older.
@@ -69,8 +68,11 @@ pub(super) async fn credentials_are_refused(watch: &mut Watch, stage: &Stage) {
     let after =
         watch.tells(&["vertskommune_endpoint_seen{provider=\"vcenter-main\"} 1", "{ready=\"True\"} 2"]).await;
     // Held for longer than a look may be old, it is still told once.
-    let case = Case { moving: &[], longer: 5400, ..case(&["VertskommuneCredentialsRefused"], cause, after) };
-    watch.fires(&case);
+    watch.fires(&Case {
+        moving: &[],
+        longer: 5400,
+        ..case(&["VertskommuneCredentialsRefused"], cause, after)
+    });
 }
 
 pub(super) async fn something_drifts(watch: &mut Watch, stage: &Stage) {

@@ -73,9 +73,12 @@ pub(super) async fn backups_and_trusts(watch: &mut Watch, stage: &Stage) {
         (PROTECTED, Reason::NeverProven),
         (DIRECTORY_READY, Reason::WaitingForPartner),
     ];
-    for (kind, reason) in waits {
-        watch.is_silent(&well, &told(kind, Truth::False, reason), DAY);
-    }
+    let waiting: Vec<(String, TenantStatus)> = waits
+        .iter()
+        .map(|(kind, reason)| (format!("waits-{reason:?}"), with(&status, kind, Truth::False, *reason)))
+        .collect();
+    let waiting = of_statuses(waiting.iter().map(|(tenant, status)| (tenant.as_str(), status)));
+    watch.is_silent(&well, &waiting, DAY);
 }
 
 /// The same status with another condition.

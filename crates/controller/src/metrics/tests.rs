@@ -2,10 +2,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use vertskommune_api::TenantStatus;
 use vertskommune_api::conditions::{DIRECTORY_READY, PROTECTED, READY, Truth};
 use vertskommune_api::tenant::BackupStatus;
-use vertskommune_core::names::{ResourceId, ResourceKey};
+use vertskommune_core::names::{ProviderName, ResourceId, ResourceKey};
 use vertskommune_core::observation::Blindness;
 use vertskommune_core::plan::{Plan, PlannedStep};
 use vertskommune_core::step::{Class, Step, Wait};
+use vertskommune_engine::{EndpointHealth, Health};
 
 use super::*;
 
