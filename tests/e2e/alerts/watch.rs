@@ -56,8 +56,10 @@ impl Watch {
         Some(Self { prometheus, rules, begun: Instant::now(), address, well, fired, scrapes })
     }
 
-    /// Starts the stage's controller anew, with all that it had counted forgotten.
-    pub(crate) fn restart(&self, stage: &mut Stage) {
+    /// Starts the stage's controller anew, with all that it had counted forgotten. The address of the one that was killed may be taken
+    /// for a moment yet.
+    pub(crate) fn restart(&mut self, stage: &mut Stage) {
+        self.address = free_address();
         stage.restart_at(self.address);
     }
 
