@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod admission;
+mod alerts;
 mod api_server;
 mod backup;
 mod crash;

@@ -1,5 +1,6 @@
 //! What the tests of the whole share: a cluster and its vCenters, with a controller that comes and goes.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
@@ -78,6 +79,12 @@ impl Stage {
     pub(crate) fn restart(&mut self) {
         self.end();
         self.controller = Some(self.cluster.controller().unwrap());
+    }
+
+    /// The same for one that answers `/metrics` at this address.
+    pub(crate) fn restart_at(&mut self, address: SocketAddr) {
+        self.end();
+        self.controller = Some(self.cluster.controller_at("controller", address).unwrap());
     }
 
     /// The same for one of another cluster or installation.

@@ -1,6 +1,7 @@
 //! The whole in one test: an API server behind the proxy, a vCenter, and controllers that come and go.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -316,6 +317,15 @@ impl Cluster {
     pub fn controller_from(&self, installation: &str, holder: &str) -> anyhow::Result<Controller> {
         let config = Config::new(installation.into(), NAMESPACE, "controller");
         self.controller_of(Config { holder: Some(holder.to_owned()), ..config })
+    }
+
+    /// One under a name of its own in the lease that answers `/metrics` at this address.
+    ///
+    /// # Errors
+    /// Where no runtime can be had.
+    pub fn controller_at(&self, identity: &str, address: SocketAddr) -> anyhow::Result<Controller> {
+        let config = Config::new("lab".into(), NAMESPACE, identity);
+        self.controller_of(Config { listen: Some(address), ..config })
     }
 
     fn controller_of(&self, config: Config) -> anyhow::Result<Controller> {

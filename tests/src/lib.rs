@@ -11,6 +11,7 @@ pub mod measure;
 pub mod peer;
 pub mod proxy;
 pub mod relay;
+pub mod replay;
 pub mod room;
 pub mod running;
 pub mod status;

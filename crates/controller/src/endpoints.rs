@@ -12,10 +12,24 @@ use tokio_util::task::AbortOnDropHandle;
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_engine::{Changed, Sight, World};
 
+use crate::metrics::Metrics;
 use crate::reconcile::Context;
 
-/// The tenants that are to be reconciled.
-pub(crate) type Triggers = UnboundedSender<TenantName>;
+/// Takes the tenants that are to be reconciled.
+#[derive(Clone)]
+pub(crate) struct Triggers {
+    pub(crate) queue: UnboundedSender<TenantName>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Triggers {
+    /// Has a tenant reconciled.
+    pub(crate) fn ask(&self, tenant: TenantName) {
+        self.metrics.queued(&tenant);
+        // The receiver is gone when the process stops.
+        let _ = self.queue.unbounded_send(tenant);
+    }
+}
 
 /// An endpoint that is followed. Dropping it ends that.
 pub(crate) struct Followed {
@@ -71,8 +85,7 @@ async fn follow(
             concerned(&changed, &before, &sight, &world)
         };
         for tenant in tenants {
-            // The receiver is gone when the process stops.
-            let _ = triggers.unbounded_send(tenant);
+            triggers.ask(tenant);
         }
         let now = ctx.engine.health().remove(&provider);
         if let Some(now) = now {

@@ -107,7 +107,10 @@ fn respond(request: &Request<Incoming>, health: &Health, metrics: &Metrics) -> R
             why if why.is_empty() => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
             why => (StatusCode::SERVICE_UNAVAILABLE, "text/plain", format!("{}\n", why.join("\n"))),
         },
-        "/metrics" => (StatusCode::OK, Metrics::CONTENT_TYPE, metrics.text()),
+        "/metrics" => {
+            metrics.ready(health.unready().is_empty());
+            (StatusCode::OK, Metrics::CONTENT_TYPE, metrics.text())
+        }
         _ => (StatusCode::NOT_FOUND, "text/plain", "there are /healthz, /readyz and /metrics\n".to_owned()),
     };
     let mut response = Response::new(Body::from(text.into_bytes()));

@@ -140,8 +140,7 @@ impl Hosts {
 
     fn reconcile_all(&self) {
         for tenant in self.tenants.state() {
-            // The receiver is gone when the process stops.
-            let _ = self.triggers.unbounded_send(crate::tenants::name(&tenant));
+            self.triggers.ask(crate::tenants::name(&tenant));
         }
     }
 

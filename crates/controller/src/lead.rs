@@ -81,7 +81,8 @@ impl Leader {
         let (ctx, announcing) = self.context(over.clone());
         let announcing = tokio::spawn(announcing);
         let _engine = Stopped(ctx.clone());
-        let (triggers, queue) = unbounded();
+        let (sender, queue) = unbounded();
+        let triggers = Triggers { queue: sender, metrics: self.metrics.clone() };
         let news = Arc::new(Notify::new());
 
         // What stands in the cluster comes first, all of it.
@@ -300,8 +301,7 @@ async fn follow_tenants(
             news.notify_one();
         }
         for tenant in taken.changed {
-            // The receiver is gone when the process stops.
-            let _ = triggers.unbounded_send(tenant);
+            triggers.ask(tenant);
         }
     }
 }
@@ -337,8 +337,7 @@ async fn follow_rule_sets(
         let pins = |tenant: &Tenant| tenant.spec.rule_sets().any(|pin| changed.contains(pin));
         for tenant in tenants.state().iter().filter(|tenant| pins(tenant)) {
             tenants::enter(tenant, &ctx.world, &ctx.catalogue);
-            // The receiver is gone when the process stops.
-            let _ = triggers.unbounded_send(tenants::name(tenant));
+            triggers.ask(tenants::name(tenant));
         }
     }
 }
@@ -388,7 +387,8 @@ async fn reconcile_all(
     )
     .for_each(async |result| match result {
         // Not found: it was deleted while it stood in the queue.
-        Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
+        Ok(_) => {}
+        Err(controller::Error::ObjectNotFound(gone)) => ctx.metrics.not_there(&TenantName::new(gone.name)),
         Err(controller::Error::ReconcilerFailed(error, tenant)) if error.is_gone() => {
             tracing::debug!(tenant = %tenant.name, error = with_causes(&error), "the object has changed meanwhile");
         }
@@ -406,7 +406,7 @@ fn pass(
     ctx: Arc<Context>,
 ) -> impl Future<Output = Result<Action, reconcile::Error>> + Send + Unpin {
     let metrics = ctx.metrics.clone();
-    let underway = metrics.reconciling();
+    let underway = metrics.reconciling(&tenants::name(&tenant));
     let begun = Instant::now();
     let task = tokio::spawn(reconcile::reconcile(tenant, ctx).in_current_span());
     AbortOnDropHandle::new(task).map(move |joined| {

@@ -25,6 +25,7 @@ mod requeue;
 mod secrets;
 mod snapshot;
 mod tenants;
+pub mod told;
 mod traffic;
 pub mod watches;
 

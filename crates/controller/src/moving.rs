@@ -143,8 +143,7 @@ impl Moving<'_> {
     }
 
     fn trigger(&self, tenant: &TenantName) {
-        // The receiver is gone when the process stops.
-        let _ = self.triggers.unbounded_send(tenant.clone());
+        self.triggers.ask(tenant.clone());
     }
 
     fn world(&self) -> RwLockReadGuard<'_, World> {

@@ -1,0 +1,17 @@
+//! What `/metrics` says of statuses: for tests of alerts whose cause is not easily made.
+
+use vertskommune_api::TenantStatus;
+use vertskommune_core::names::TenantName;
+
+use crate::metrics::Metrics;
+
+/// What a controller that leads would answer at `/metrics` where these tenants have these statuses.
+pub fn of_statuses<'a>(statuses: impl IntoIterator<Item = (&'a str, &'a TenantStatus)>) -> String {
+    let metrics = Metrics::new();
+    metrics.leading(true);
+    metrics.ready(true);
+    for (tenant, status) in statuses {
+        metrics.reported(&TenantName::new(tenant), Some(status));
+    }
+    metrics.text()
+}
