@@ -23,21 +23,17 @@ run: install ## Starts the lab, applies tenants/ and shows the onboarding until 
 TEST = cargo test --locked --workspace --features vertskommune/testing
 # Tests of the directories wait for controllers most of the time, so they run beside the others.
 DIRECTORY_TESTS = $(TEST) --test directories --test trust
+# What runs after the tests, beside the demo.
+REST = tests/planted/run && tests/lab/smoke && (cd tests/lab/vcenter && go test ./...) && tests/clients/fortios/run
 
 # They start the program as well, which cargo builds for a test of its own package.
 test: install ## Runs every test, with the lab's real peers
 	@tests/lab/install directories
-	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) && export VERTSKOMMUNE_LAB_BIN && $(DIRECTORY_TESTS) --test plan_and_apply --no-run && \
-	  { $(DIRECTORY_TESTS) >target/directories.log 2>&1 & directories=$$!; trap 'kill $$directories 2>/dev/null || true' EXIT; \
-	  echo 'the tests of the directories run beside the others, see target/directories.log'; \
-	  $(TEST) && tests/planted/run && \
-	  { wait $$directories || { cat target/directories.log; exit 1; }; } && trap - EXIT && grep '^test ' target/directories.log; }
-	tests/lab/smoke
-	cd tests/lab/vcenter && go test ./...
-	UNTIL=protected tests/lab/demo lab
+	export VERTSKOMMUNE_LAB_BIN && VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) && $(DIRECTORY_TESTS) --test plan_and_apply --no-run && \
+	  tests/beside target/directories.log '$(DIRECTORY_TESTS)' '$(TEST)' && grep '^test ' target/directories.log
+	tests/beside target/demo.log 'UNTIL=protected tests/lab/demo lab' '$(REST)'
 	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) BENCH_PART=backup BENCH_QUICKLY=1 \
 	  cargo bench --locked --profile dev --workspace --features vertskommune/testing --bench backup
-	tests/clients/fortios/run
 	@echo 'all tests passed'
 
 verify: install format clippy generated deny shell powershell ## Format, lints, generated files, licences and bans
@@ -84,7 +80,7 @@ $(CARGO_DENY):
 	CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --quiet --debug --root $(CACHE)/cargo-deny-$(CARGO_DENY_VERSION)
 
 shell:
-	shellcheck tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room tests/lab/directories tests/lab/directory/smoke tests/lab/directory/tickets deploy/image/assemble deploy/render deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run crates/provider-ad/agents/windows/check .ci/run
+	shellcheck tests/beside tests/lab/build tests/lab/up tests/lab/smoke tests/lab/demo tests/lab/install tests/lab/second-room tests/lab/directories tests/lab/directory/smoke tests/lab/directory/tickets deploy/image/assemble deploy/render deploy/second-room/setup deploy/second-room/job-status tests/planted/run tests/clients/fortios/run crates/provider-ad/agents/windows/check .ci/run
 
 # The agent for Windows is read by grammars of PowerShell, and run in part where there is a PowerShell.
 powershell:
