@@ -129,7 +129,7 @@ reasons! {
     CredentialsRefused Person "renew the Secret that HostProvider {provider} names, or unlock the account; {program} preflight --cluster tells whether it is taken"
     NoSight Person "give the account of HostProvider {provider} back what it may not see: {program} preflight --cluster names each right that is missing"
     Incomplete Person "see why {provider} answers only in part; it is asked again by itself"
-    AllVanished Person "check the account's rights on {provider}; if the things are truly gone, kubectl annotate tenant {tenant} vertskommune.no/accept-loss=<a time soon>"
+    AllVanished Person "check the account's rights on {provider}; if the things are truly gone, kubectl annotate tenant {tenant} --field-manager=by-hand vertskommune.no/accept-loss=<a time soon>"
     Ambiguous Person "remove our mark from all but one of the things that are named"
     MaybeInProgress Nobody "nothing to do: it is looked at again until the operation has ended"
 
