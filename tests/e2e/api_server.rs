@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, kill_process};
 use serde_json::Value as Json;
-use vertskommune_tests::estate::{Cluster, Signal, of_condition, server_name, tenant};
+use vertskommune_tests::estate::{Cluster, Signal, is_ready, of_condition, server_name, tenant, tenant_name};
 
 use crate::stage::{Stage, since};
 
@@ -42,9 +42,9 @@ async fn the_api_server_and_its_store_may_be_paused_and_killed() {
         stage.written(2).await;
         let begun = Instant::now();
         strike(&stage, peer, blow).await;
-        answers(&stage).await;
+        answers(&stage, "t0001", |_| true).await;
         println!("{peer} {blow:?}: the API answers again after {}", since(begun));
-        stage.ready(number).await;
+        answers(&stage, &tenant_name(number), is_ready).await;
         println!("{peer} {blow:?}: the newcomer Ready after {}", since(begun));
     }
 
@@ -75,15 +75,15 @@ async fn strike(stage: &Stage, peer: &str, blow: Blow) {
     }
 }
 
-/// Waits until the API server answers again with what it has stored.
-async fn answers(stage: &Stage) {
+/// Waits until the API server answers with a tenant as asked for. It may answer, and then not again, before it is well.
+async fn answers(stage: &Stage, name: &str, is: impl Fn(&Json) -> bool) {
     let begun = Instant::now();
     loop {
-        let asked = tokio::time::timeout(Duration::from_secs(2), stage.cluster.find("t0001")).await;
-        if matches!(asked, Ok(Ok(Some(_)))) {
+        let asked = tokio::time::timeout(Duration::from_secs(2), stage.cluster.find(name)).await;
+        if matches!(&asked, Ok(Ok(Some(tenant))) if is(tenant)) {
             return;
         }
-        assert!(begun.elapsed() < PATIENCE, "it never answers again: {asked:?}");
+        assert!(begun.elapsed() < PATIENCE, "{name} is never so: {asked:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

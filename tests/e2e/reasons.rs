@@ -21,7 +21,7 @@ const NEWCOMERS: &[Case] = &[
         reason: "UnknownProvider",
         advice: "correct the provider's name",
         cause: |stage, number| {
-            newcomer(stage, number, |spec| spec["compute"]["provider"] = json!("vcenter-nowhere"))
+            newcomer(stage, number, |spec| spec["compute"]["provider"] = json!("vcenter-nowhere"));
         },
         remedy: |stage, number, _| {
             take_away(stage, number);
@@ -43,7 +43,7 @@ const NEWCOMERS: &[Case] = &[
         reason: "NotOffered",
         advice: "name something that HostProvider vcenter-main offers",
         cause: |stage, number| {
-            newcomer(stage, number, |spec| spec["servers"][0]["template"] = json!("plan9@4"))
+            newcomer(stage, number, |spec| spec["servers"][0]["template"] = json!("plan9@4"));
         },
         remedy: |stage, number, _| newcomer(stage, number, |_| {}),
     },
@@ -63,7 +63,7 @@ const NEWCOMERS: &[Case] = &[
         reason: "NotFound",
         advice: "correct the name in the manifest",
         cause: |stage, number| {
-            newcomer(stage, number, |spec| spec["servers"][0]["adopt"] = json!("/DC0/vm/Tenants/lost"))
+            newcomer(stage, number, |spec| spec["servers"][0]["adopt"] = json!("/DC0/vm/Tenants/lost"));
         },
         remedy: |stage, number, _| newcomer(stage, number, |_| {}),
     },
@@ -76,7 +76,7 @@ const ONBOARDED: &[Case] = &[
         reason: "CannotShrink",
         advice: "put the bigger value back",
         cause: |stage, number| {
-            anew(stage, number, |spec| spec["servers"][0]["disks"][0]["size"] = json!("5Gi"))
+            anew(stage, number, |spec| spec["servers"][0]["disks"][0]["size"] = json!("5Gi"));
         },
         remedy: |stage, number, _| as_it_was(stage, number),
     },
@@ -116,7 +116,7 @@ const ONBOARDED: &[Case] = &[
             first_server(stage, number, "disks", &json!([{"name": "data", "size": "12Gi"}]));
         },
         remedy: |stage, number, _| {
-            stage.govc(&["snapshot.remove", "-vm", &path(number, 1), "before-the-patch"])
+            stage.govc(&["snapshot.remove", "-vm", &path(number, 1), "before-the-patch"]);
         },
     },
     Case {

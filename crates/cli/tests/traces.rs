@@ -1,4 +1,5 @@
 //! Traces, to a collector that somebody names in the environment.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod run;
 
