@@ -30,9 +30,8 @@ REST = tests/planted/run && tests/lab/smoke && (cd tests/lab/vcenter && go test 
 test: install ## Runs every test, with the lab's real peers
 	@tests/lab/install directories
 	export VERTSKOMMUNE_LAB_BIN && VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) && $(DIRECTORY_TESTS) --test plan_and_apply --no-run && \
-	  tests/beside target/directories.log '$(DIRECTORY_TESTS)' '$(TEST)' && grep '^test ' target/directories.log
-	tests/beside target/demo.log 'UNTIL=protected tests/lab/demo lab' '$(REST)'
-	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) BENCH_PART=backup BENCH_QUICKLY=1 \
+	  tests/beside target/directories.log '$(DIRECTORY_TESTS)' '$(TEST)' && grep '^test ' target/directories.log && \
+	  tests/beside target/demo.log 'UNTIL=protected tests/lab/demo lab' '$(REST)' && BENCH_PART=backup BENCH_QUICKLY=1 \
 	  cargo bench --locked --profile dev --workspace --features vertskommune/testing --bench backup
 	@echo 'all tests passed'
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use vertskommune_core::host::Host;
-use vertskommune_provider::secrets::of_secret;
+use vertskommune_provider::secrets::{SecretError, of_secret};
 use vertskommune_provider::{Ctx, ProviderError};
 use vsphere_client::{Client, Config, Credentials, Error, FaultClass, Mor, Permit, Secret, TaskInfo};
 
@@ -92,7 +92,11 @@ impl Link {
 
     async fn client(&self, state: &mut State, ctx: &Ctx) -> Result<Arc<Client>, ProviderError> {
         let name = self.host.credentials.as_deref().unwrap_or_default();
-        let secret = ctx.secrets.get(name).await.map_err(|error| of_secret(name, &error))?;
+        let secret = match (ctx.secrets.get(name).await, &state.client) {
+            // What we came in with is as good as it was, and without it we would be blind for as long.
+            (Err(SecretError::Store(_)), Some(client)) => return Ok(client.clone()),
+            (secret, _) => secret.map_err(|error| of_secret(name, &error))?,
+        };
         let entry = |entry| secret.text(entry).map_err(|error| of_secret(name, &error));
         let credentials =
             Credentials { user: entry("username")?.to_owned(), password: Secret::new(entry("password")?) };
