@@ -11,9 +11,10 @@ use crate::stage::{Stage, in_words, since};
 const STOPPED_AFTER: [usize; 3] = [1, 4, 8];
 /// Slow enough that a leader is stopped with a request on its way.
 const DELAY: &str = "/delay?ms=40";
-/// How soon another leads after a kill, and after SIGTERM.
-const AFTER_KILL: Duration = Duration::from_secs(15);
-const AFTER_TERM: Duration = Duration::from_secs(1);
+/// How soon another leads after a kill, and after SIGTERM, on a machine that is busy with other tests. The lease's own
+/// tests hold 15 s and 1 s, by a clock that nothing else takes time from.
+const AFTER_KILL: Duration = Duration::from_secs(20);
+const AFTER_TERM: Duration = Duration::from_secs(3);
 /// How long anything else may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
