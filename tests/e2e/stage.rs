@@ -134,8 +134,7 @@ impl Stage {
 
     /// Waits until that reason is told of a tenant, and gives what is said of it.
     pub(crate) async fn hindered(&self, number: u16, reason: &str) -> Json {
-        let is_it = |told: &[Json]| told.iter().find(|it| it["reason"] == reason).cloned();
-        self.until(number, reason, |told| is_it(told)).await
+        self.until(number, reason, |told| told.iter().find(|it| it["reason"] == reason).cloned()).await
     }
 
     /// Waits until nothing hinders a tenant.

@@ -192,17 +192,23 @@ impl Cluster {
         Ok((output.status.code(), text(&output.stdout), text(&output.stderr)))
     }
 
-    /// Asks for a look at an object now, as `flux reconcile` does, and waits until it is answered.
+    /// Asks for a look at an object now, as `flux reconcile` does. Gives what the answer will name.
+    ///
+    /// # Errors
+    /// Where the API server refuses it.
+    pub fn request(&self, kind: &str, name: &str) -> anyhow::Result<String> {
+        let now = jiff::Timestamp::now().to_string();
+        let asked = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": now}}});
+        self.patch(kind, name, &asked)?;
+        Ok(now)
+    }
+
+    /// The same, and waits until it is answered.
     ///
     /// # Errors
     /// Where it is not.
     pub async fn ask(&self, kind: &str, name: &str) -> anyhow::Result<Json> {
-        let now = jiff::Timestamp::now().to_string();
-        self.patch(
-            kind,
-            name,
-            &json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": now}}}),
-        )?;
+        let now = self.request(kind, name)?;
         let answered = |object: &Json| object["status"]["lastHandledReconcileAt"] == json!(now);
         match kind {
             "tenant" => self.wait_for(name, "answered", answered).await,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::estate::in_tree;
+use crate::lab::bin;
 
 /// The file of rules that the chart takes.
 const RULES: &str = "deploy/chart/files/alerts.yaml";
@@ -130,12 +131,7 @@ impl Prometheus {
     /// # Panics
     /// Where it would have to be skipped in CI.
     pub fn of_the_lab() -> Option<Self> {
-        let Some(bin) = std::env::var_os("VERTSKOMMUNE_LAB_BIN") else {
-            assert!(std::env::var_os("CI").is_none(), "nothing may be skipped here: run `make test`");
-            eprintln!("skipped: VERTSKOMMUNE_LAB_BIN does not name the lab's programs: run `make test`");
-            return None;
-        };
-        Some(Self(PathBuf::from(bin).join("prometheus-replay")))
+        bin().map(|bin| Self(bin.join("prometheus-replay")))
     }
 
     /// The alerts, which have been checked as strictly as promtool does.

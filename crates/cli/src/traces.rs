@@ -1,5 +1,5 @@
 //! Traces to an OpenTelemetry collector, on request: where the environment names one, as OpenTelemetry's specification has
-//! it for every program (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/>). They tell no more than the log.
+//! it for every program (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/>). They tell no more than the log with `-v`.
 
 use std::time::Duration;
 

@@ -386,8 +386,8 @@ async fn reconcile_all(
         config,
     )
     .for_each(async |result| match result {
-        // Not found: it was deleted while it stood in the queue.
         Ok(_) => {}
+        // It was deleted while it stood in the queue.
         Err(controller::Error::ObjectNotFound(gone)) => ctx.metrics.not_there(&TenantName::new(gone.name)),
         Err(controller::Error::ReconcilerFailed(error, tenant)) if error.is_gone() => {
             tracing::debug!(tenant = %tenant.name, error = with_causes(&error), "the object has changed meanwhile");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use vertskommune_provider::testing::Cut;
-use vertskommune_tests::estate::{in_tree, is_ready, reason, server, tenant};
+use vertskommune_tests::estate::{in_tree, is_ready, reason, server, tenant, tenant_name};
 
 use super::watch::{Case, OBSERVED, Watch};
 use crate::stage::Stage;
@@ -222,7 +222,5 @@ pub(super) fn two_lead(watch: &mut Watch) {
 
 /// Asks for a look, without waiting for it.
 fn ask(stage: &Stage, number: u16) {
-    let now = jiff::Timestamp::now().to_string();
-    let asked = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": now}}});
-    stage.cluster.patch("tenant", &format!("t{number:04}"), &asked).unwrap();
+    stage.cluster.request("tenant", &tenant_name(number)).unwrap();
 }

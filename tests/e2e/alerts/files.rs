@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::Value as Json;
 use vertskommune_core::reason::Reason;
 use vertskommune_tests::estate::in_tree;
+use vertskommune_tests::lab;
 use vertskommune_tests::replay::Prometheus;
 
 const URL: &str = "https://github.com/vertskommune/vertskommune/blob/main/docs/runbooks/";
@@ -65,9 +66,9 @@ fn every_reason_that_an_alert_names_is_one() {
 
 #[test]
 fn the_chart_brings_both_files_as_they_are_where_they_are_wanted() {
-    let Some(bin) = std::env::var_os("VERTSKOMMUNE_LAB_BIN") else { return };
+    let Some(bin) = lab::bin() else { return };
     let render = |switches: &[&str]| -> Vec<Json> {
-        let mut helm = Command::new(std::path::Path::new(&bin).join("helm"));
+        let mut helm = Command::new(bin.join("helm"));
         helm.args(["template", "vertskommune", &in_tree("deploy/chart")]);
         for switch in switches {
             helm.args(["--set", switch]);
