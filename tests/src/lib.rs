@@ -16,3 +16,4 @@ pub mod room;
 pub mod running;
 pub mod status;
 pub mod verdicts;
+pub mod whys;

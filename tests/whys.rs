@@ -1,0 +1,25 @@
+//! Whether `why` was seen to be right for every reason that there is: the end of `make test`, after all that tell them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vertskommune_core::reason::{Reason, Who};
+use vertskommune_tests::whys;
+
+/// What no test can make by its real cause, and why not.
+const NEVER: &[(Reason, &str)] = &[
+    (Reason::DependencyCycle, "what plugins make of a manifest refers in no circle: the plan refuses one that would"),
+];
+
+#[test]
+fn every_reason_was_told_by_its_real_cause_and_cleared_by_its_advice() {
+    let seen = whys::all();
+    let never: BTreeMap<Reason, &str> = NEVER.iter().copied().collect();
+    let hinders = |reason: &&Reason| reason.who() != Who::Well;
+    let wanted: BTreeSet<Reason> = Reason::ALL.iter().filter(hinders).copied().collect();
+    println!("why: {} of {} reasons told by their cause and cleared", seen.len(), wanted.len());
+    let missing: Vec<&Reason> =
+        wanted.difference(&seen).filter(|reason| !never.contains_key(*reason)).collect();
+    assert!(missing.is_empty(), "no test of this run has seen {missing:?} come and go (target/whys)");
+    let made: Vec<&Reason> = never.keys().filter(|reason| seen.contains(reason)).collect();
+    assert!(made.is_empty(), "{made:?} can be made after all: take them out of NEVER");
+}
