@@ -1,6 +1,8 @@
 //! Every reason that the project gives for anything, each with what would help: one table, so that none can be added
 //! without its advice. Whatever names a reason (a finding, a wait, a blindness, a condition) takes it from here.
 
+use serde::{Deserialize, Serialize};
+
 /// Who has to do something about a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
@@ -50,7 +52,7 @@ impl About<'_> {
 macro_rules! reasons {
     ($($name:ident $who:ident $advice:literal)*) => {
         /// Every reason, by its CamelCase word. The doc of each is what would help.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum Reason {
             $(#[doc = $advice] $name,)*
         }
@@ -167,23 +169,23 @@ reasons! {
     PortsClosed Person "let the ports that are named through to the tenant's domain controllers, in both firewalls"
     ClockSkew Person "set the clock right that is wrong: both sides by the same time servers"
     SidMismatch Person "settle with the tenant which domain is the true one, and remove the other trust by hand"
-    OneSided Nobody "the agents make the missing side anew; with partnerSide Manual, the tenant's administrators do: status.directory.partnerCommands"
-    NotMirrored Person "let the side that is wrong be made anew in the direction that is named"
+    OneSided Nobody "nothing to do where the side that stands is ours: the agents make the other anew; one of others is their administrators' to remove, and with partnerSide Manual they make theirs: status.directory.partnerCommands"
+    NotMirrored Person "set spec.directory.restartBefore to a time that is yet to come, and the agents make both sides anew; with partnerSide Manual, its administrators make theirs anew in the direction that is named"
     TypeMismatch Person "settle whether it is a forest or an external trust, and remove the other by hand"
     ConflictingTrust Person "change spec.directory to what stands there, or remove that trust by hand"
     OrphanAccount Nobody "nothing to do where our agents are: they remove it; with partnerSide Manual, its administrators remove the account"
-    NamesInConflict Person "remove the suffix that is named on that side, or exclude it from the trust"
+    NamesInConflict Person "remove the suffix that is named on that side, or exclude it from the trust, and have the trust's names read anew there as the message says"
     WrongSecret Person "set spec.directory.newSecretAfter to now, and the trust gets another secret"
     StaleChannel Nobody "nothing to do: the agent makes the channel anew with its next look"
-    ChannelFailed Person "see what the message names on that side's domain controllers (Netlogon's log there tells more)"
+    ChannelFailed Person "see what the message names on the domain controllers of both sides (Netlogon's log on that side tells more)"
     TicketRefused Person "see what the message names on that side's domain controllers (the Kerberos log there tells more)"
     NobodyAllowed Person "name computers in allowedToAuthenticate, and let the administrators of that side grant them the right"
     SelectiveAuthenticationUnsupported Person "set selectiveAuthentication to false: that directory lets nobody in with it"
     PartnerNotAllowed Person "let the administrators of that side add the partner to the agent's file of partners (docs/directory-agent.md)"
-    NotPdc Person "give the address of the agent on the domain controller that is the PDC emulator now"
-    NetbiosNameTaken Person "remove the other trust with that NetBIOS name by hand, or correct it in spec.directory"
+    NotPdc Person "give the address of the agent on the domain controller that is the PDC emulator now, or move that role back"
+    NetbiosNameTaken Person "remove the other trust with that NetBIOS name by hand, and start Samba there again, which remembers it; or correct the name in spec.directory"
     SidTaken Person "remove the other trust with that SID by hand: it is with the same domain under another name"
-    OwnName Person "correct spec.directory.domain: it is the name of that directory itself"
+    OwnName Person "correct spec.directory.netbiosName or domain: it is the name of that directory itself"
     OwnSid Person "correct spec.directory.domainSid: it is that of the directory itself, as after a cloned controller"
     NameCollision Person "exclude the name from one of the two trusts, or let its owner give it up"
     NoRights Person "give the agent's account the rights of docs/directory-agent.md"

@@ -417,7 +417,9 @@ pub(crate) fn channel(verified: &Verified) -> Option<Channel> {
         Told::OneSided => Channel::NoPartner,
         Told::NoSecret => said("this side has no secret for it"),
         Told::OtherKind => said("the sides have different types of trust"),
-        Told::Unreachable => said("the partner's controllers do not answer"),
+        Told::Unreachable => said(
+            "the partner's controllers do not answer; where DNS and ports are well, start Samba or Netlogon there again",
+        ),
         Told::RestartNeeded => said("winbindd holds another direction, and has to be started again"),
         Told::Failed => said("it does not work"),
     })

@@ -507,7 +507,7 @@ fn working(wanted: &Directory, signals: &Signals) -> Vec<Problem> {
             Some(Channel::WrongSecret) => found.push(Problem::WrongSecret),
             Some(Channel::Stale) => found.push(Problem::StaleChannel(which)),
             Some(Channel::NoPartner) => {
-                let why = "the other side has no account for it".to_owned();
+                let why = "the other side has no account for it, or one that is disabled".to_owned();
                 found.push(Problem::ChannelFailed(which, why));
             }
             Some(Channel::Failed(why)) => found.push(Problem::ChannelFailed(which, why.clone())),
@@ -528,7 +528,8 @@ fn working(wanted: &Directory, signals: &Signals) -> Vec<Problem> {
     }
     for ((which, end), access) in ends.into_iter().zip([&wanted.to_host, &wanted.to_tenant]) {
         let Some(access) = access.as_ref().filter(|access| access.selective) else { continue };
-        if end.object.present().is_some() && !end.can.selects {
+        // Told before it is made, since nobody would get in.
+        if matches!(end.object, Looked::Absent | Looked::Present(_)) && !end.can.selects {
             found.push(Problem::SelectsNobody(which));
         } else if access.allowed.is_empty() {
             found.push(Problem::NobodyAllowed(which));

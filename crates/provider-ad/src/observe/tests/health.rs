@@ -79,7 +79,12 @@ fn each_word_of_a_channel_has_its_meaning() {
         (Told::OneSided, Some(Channel::NoPartner)),
         (Told::NoSecret, failed("this side has no secret for it")),
         (Told::OtherKind, failed("the sides have different types of trust")),
-        (Told::Unreachable, failed("the partner's controllers do not answer")),
+        (
+            Told::Unreachable,
+            failed(
+                "the partner's controllers do not answer; where DNS and ports are well, start Samba or Netlogon there again",
+            ),
+        ),
         (Told::RestartNeeded, failed("winbindd holds another direction, and has to be started again")),
         (Told::NotApplicable, None),
         (Told::Failed, failed("it does not work")),
