@@ -202,6 +202,7 @@ fn needs_person(blindness: &Blindness) -> bool {
         Blindness::Misidentified { .. }
         | Blindness::CredentialsRefused
         | Blindness::NoSight(_)
+        | Blindness::Refuses { .. }
         | Blindness::AllVanished
         | Blindness::Ambiguous(_) => true,
         Blindness::NotYetObserved

@@ -263,6 +263,7 @@ fn is_passing(applied: &Applied) -> bool {
         | ProviderError::Capacity(_)
         | ProviderError::Permission(_)
         | ProviderError::Refused(_)
+        | ProviderError::NotServed { .. }
         | ProviderError::Claimed { .. }
         | ProviderError::NotPermitted(_) => false,
     }

@@ -401,7 +401,7 @@ fn say_known(
                     conditions.stalled(why.word(), &text);
                     "Unknown"
                 }
-                Blindness::NoSight(_) => {
+                Blindness::NoSight(_) | Blindness::Refuses { .. } => {
                     conditions.set(READY, false, why.word(), &text);
                     conditions.stalled(why.word(), &text);
                     "True"

@@ -209,6 +209,13 @@ pub enum Blindness {
     NoSight(String),
     /// A part of the answer did not arrive.
     Incomplete(String),
+    /// It answers that it does not serve us, for a reason that has an advice of its own.
+    Refuses {
+        /// Why.
+        reason: Reason,
+        /// The same for people.
+        why: String,
+    },
     /// All things of the tenant vanished at once, which looks like lost sight and not like work.
     AllVanished,
     /// Two things carry the same mark.
@@ -229,6 +236,7 @@ impl fmt::Display for Blindness {
             Self::CredentialsRefused => write!(f, "it refuses the credentials"),
             Self::NoSight(what) => write!(f, "the account cannot see all: {what}"),
             Self::Incomplete(what) => write!(f, "a part of the answer is missing: {what}"),
+            Self::Refuses { why, .. } => write!(f, "it refuses: {why}"),
             Self::AllVanished => write!(
                 f,
                 "all things of this tenant vanished at once, which looks like lost sight: check the account's rights; if \
@@ -257,6 +265,7 @@ impl Blindness {
             Self::CredentialsRefused => Reason::CredentialsRefused,
             Self::NoSight(_) => Reason::NoSight,
             Self::Incomplete(_) => Reason::Incomplete,
+            Self::Refuses { reason, .. } => *reason,
             Self::AllVanished => Reason::AllVanished,
             Self::Ambiguous(_) => Reason::Ambiguous,
             Self::MaybeInProgress(_) => Reason::MaybeInProgress,

@@ -54,6 +54,9 @@ pub(crate) fn of_refusal(installation: &Installation, refusal: Refusal) -> Provi
         (Reason::TimedOut, _) => ProviderError::Timeout(said),
         (Reason::Protocol | Reason::Malformed, _) => ProviderError::Protocol(said),
         (Reason::NoRights, _) => ProviderError::Permission(said),
+        // Whatever it is asked, so that nothing of it is seen either.
+        (Reason::NotPdc, _) => ProviderError::NotServed { reason: Known::NotPdc, why: said },
+        (Reason::Installation, _) => ProviderError::NotServed { reason: Known::PartnerNotAllowed, why: said },
         _ => ProviderError::Refused(said),
     }
 }
@@ -84,7 +87,14 @@ mod tests {
             (json!({"reason": "timed-out", "message": "no"}), ProviderError::Timeout("no".to_owned())),
             (json!({"reason": "malformed", "message": "no"}), ProviderError::Protocol("no".to_owned())),
             (json!({"reason": "no-rights", "message": "no"}), ProviderError::Permission("no".to_owned())),
-            (json!({"reason": "not-pdc", "message": "no"}), ProviderError::Refused("no".to_owned())),
+            (
+                json!({"reason": "not-pdc", "message": "no"}),
+                ProviderError::NotServed { reason: Known::NotPdc, why: "no".to_owned() },
+            ),
+            (
+                json!({"reason": "installation", "message": "no"}),
+                ProviderError::NotServed { reason: Known::PartnerNotAllowed, why: "no".to_owned() },
+            ),
             (json!({"reason": "of tomorrow", "message": "no"}), ProviderError::Refused("no".to_owned())),
             (
                 json!({"reason": "directory", "message": "no", "code": "0xC0000035"}),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use vertskommune_core::observation::Blindness;
+use vertskommune_core::reason::Reason;
 
 /// Why a call to a real system failed. No variant ever holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -48,6 +49,14 @@ pub enum ProviderError {
     /// The system refuses the request as it is; asking again changes nothing.
     #[error("refused: {0}")]
     Refused(String),
+    /// The system does not serve us at all, for a reason that has an advice of its own.
+    #[error("refused: {why}")]
+    NotServed {
+        /// Why.
+        reason: Reason,
+        /// The same for people.
+        why: String,
+    },
     /// What must be visible is not.
     #[error("cannot see all that must be visible: {0}")]
     NoSight(String),
@@ -93,6 +102,7 @@ impl ProviderError {
             Self::Capacity(_) => "Capacity",
             Self::Permission(_) => "Permission",
             Self::Refused(_) => "Refused",
+            Self::NotServed { reason, .. } => reason.word(),
             Self::NoSight(_) => "NoSight",
             Self::Claimed { .. } => "Claimed",
             Self::NotPermitted(_) => "NotPermitted",
@@ -111,6 +121,7 @@ impl ProviderError {
             | Self::Capacity(_)
             | Self::Permission(_)
             | Self::Refused(_)
+            | Self::NotServed { .. }
             | Self::NoSight(_)
             | Self::Claimed { .. }
             | Self::NotPermitted(_) => Left::Nothing,
@@ -125,7 +136,7 @@ impl ProviderError {
             Self::Throttled { retry_after } => retry_after.unwrap_or_else(|| grow(2, 60)),
             Self::Conflict(_) | Self::NotPermitted(_) => grow(1, 30),
             Self::Unreachable { .. } | Self::Timeout(_) | Self::Protocol(_) => grow(1, 60),
-            Self::NoSight(_) | Self::Misidentified { .. } => grow(5, 120),
+            Self::NoSight(_) | Self::Misidentified { .. } | Self::NotServed { .. } => grow(5, 120),
             Self::Claimed { .. } => grow(10, 60),
             Self::Capacity(_) | Self::Permission(_) | Self::Refused(_) => grow(30, 900),
             Self::CredentialsRefused => grow(60, 900),
@@ -140,6 +151,7 @@ impl ProviderError {
             }
             Self::CredentialsRefused => Blindness::CredentialsRefused,
             Self::Permission(why) | Self::NoSight(why) => Blindness::NoSight(why.clone()),
+            Self::NotServed { reason, why } => Blindness::Refuses { reason: *reason, why: why.clone() },
             Self::Protocol(why) => Blindness::Incomplete(why.clone()),
             // It answers, and not with what was asked for.
             Self::Refused(_) | Self::Conflict(_) | Self::Capacity(_) => {
