@@ -7,7 +7,22 @@ use vertskommune_tests::whys;
 
 /// What no test can make by its real cause, and why not.
 const NEVER: &[(Reason, &str)] = &[
-    (Reason::DependencyCycle, "what plugins make of a manifest refers in no circle: the plan refuses one that would"),
+    (
+        Reason::Troubled,
+        "the word for a list of problems that is empty, and a trust is only ever judged so where there is a problem",
+    ),
+    (
+        Reason::NoRights,
+        "the agent for Windows Server alone tells it: that for Samba runs as root, to whom its directory denies nothing",
+    ),
+    (
+        Reason::PartnerUnreachable,
+        "the agent for Windows Server alone tells it: Samba asks nothing of the partner to make its own side of a trust",
+    ),
+    (
+        Reason::DependencyCycle,
+        "what plugins make of a manifest refers in no circle: the plan refuses one that would",
+    ),
 ];
 
 #[test]

@@ -116,7 +116,7 @@ async fn an_adoption_is_killed_between_its_sides() {
         assert!(is_between, "killed {cut:?} call {nth}: {left:#?}");
 
         stage.reset().await;
-        becomes_valid(&drive, &format!("the death of its adoption {cut:?} call {nth}")).await;
+        becomes_valid(&stage, &drive, &format!("the death of its adoption {cut:?} call {nth}")).await;
         assert!(drive.look().await.is_empty());
         let records = added(stage.ours().await);
         assert!(records.len() == 2 && records.iter().all(|it| it.contains("record")), "{records:#?}");

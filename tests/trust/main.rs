@@ -22,6 +22,10 @@ async fn a_trust_is_made_and_works_both_ways() {
     let Some(stage) = Stage::set().await else { return };
     let drive = stage.drive();
     looking_writes_nothing(&drive).await;
+    let mut selective = stage.drive();
+    selective.tenant.directory.as_mut().unwrap().to_host.as_mut().unwrap().selective = true;
+    let (report, plan) = stage.report(&selective).await;
+    assert_eq!(report.word(), "SelectiveAuthenticationUnsupported", "{plan:#?}");
     let (before, plan) = stage.report(&drive).await;
     assert_eq!(before.verdict, Verdict::NotMade, "{plan:#?}");
     converges(&drive).await;

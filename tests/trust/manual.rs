@@ -5,6 +5,7 @@ use vertskommune_core::directory::{Partner, Verdict};
 use vertskommune_provider::testing::conformance::{Drive, Peer as _};
 
 use super::canary::Canaries;
+use super::conflicts::is_refused;
 use super::stage::Stage;
 use super::watch::Watch;
 
@@ -19,7 +20,15 @@ async fn where_people_make_the_other_side_they_are_told_how_and_no_secret_shows(
     stage.keep_secret("ibestad-trust", Some("ibestad"), &[("trustSecret", CANARY)]);
     let directory = drive.tenant.directory.as_mut().unwrap();
     directory.partner = Partner::Manual { secret: "ibestad-trust".to_owned() };
+    directory.sid = Some(host.sid.clone());
+    is_refused(&stage, &drive, stage.provider().as_ref(), "OwnSid").await;
+    let directory = drive.tenant.directory.as_mut().unwrap();
     directory.sid = Some(tenant.sid.clone());
+    directory.to_tenant.as_mut().unwrap().selective = true;
+    let (report, plan) = stage.report(&drive).await;
+    assert_eq!(report.word(), "NobodyAllowed", "{plan:#?}");
+    let directory = drive.tenant.directory.as_mut().unwrap();
+    directory.to_tenant.as_mut().unwrap().allowed.push("IBE-FS01".to_owned());
 
     let watch = Watch::begin();
     let plan = drive.converge().await;

@@ -27,6 +27,7 @@ use vertskommune_provider::{Ctx, Plugin as _, Provider};
 use vertskommune_provider_ad::AdPlugin;
 use vertskommune_tests::directories::{self, Directories};
 use vertskommune_tests::peer::Way;
+use vertskommune_tests::whys::Told;
 
 use super::told::why_says_the_same;
 
@@ -108,6 +109,7 @@ pub(crate) struct Stage {
     ldap_way: Way,
     tenant_way: Way,
     settings: Mutex<Json>,
+    whys: Told,
     _turn: SemaphorePermit<'static>,
 }
 
@@ -136,6 +138,7 @@ impl Stage {
                 "domain": host.domain, "netbiosName": host.netbios, "domainSid": host.sid,
                 "controllers": [host.controller], "dnsServers": [lab.places.dns],
             })),
+            whys: Told::default(),
             folder,
             lab,
             _turn: turn,
@@ -353,8 +356,13 @@ impl Stage {
     /// Looks with a provider that remembers nothing.
     pub(crate) async fn report(&self, drive: &Drive<'_>) -> (Report, Plan) {
         let plan = drive.look().await;
-        why_says_the_same(&plan);
+        self.tell(&plan);
         (plan.directory.clone().unwrap(), plan)
+    }
+
+    /// Looks at what people are told of a plan.
+    pub(crate) fn tell(&self, plan: &Plan) {
+        why_says_the_same(plan, &self.whys);
     }
 }
 

@@ -1,16 +1,20 @@
 //! What people are told of a trust: its status by the plan, and by `why` each problem with what would help.
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::json;
 use vertskommune_api::Tenant;
 use vertskommune_api::conditions::{DIRECTORY_READY, find};
 use vertskommune_api::status::{Outcome, StatusInput, status};
 use vertskommune_api::why::{Asker, Hindrance, why};
 use vertskommune_core::plan::Plan;
-use vertskommune_core::reason::Reason;
+use vertskommune_core::reason::{About, Reason, Who};
+use vertskommune_tests::whys::Told;
 
-/// Every problem that the status tells is told by `why` as well, with an advice for it; and nothing of a trust that works.
-pub(crate) fn why_says_the_same(plan: &Plan) {
+const ASKER: Asker<'_> = Asker { program: "vertskommune", namespace: "vertskommune-system" };
+
+/// Every problem that the status tells is told by `why` as well, with the advice for it; and nothing of a trust that works.
+pub(crate) fn why_says_the_same(plan: &Plan, told: &Told) {
     let input = StatusInput {
         generation: Some(1),
         requested_at: None,
@@ -25,22 +29,48 @@ pub(crate) fn why_says_the_same(plan: &Plan) {
         "spec": {"displayName": "Ibestad", "networks": [], "servers": []},
     });
     let mut tenant: Tenant = serde_json::from_value(manifest).unwrap();
-    let condition = find(&status.conditions, DIRECTORY_READY).unwrap().clone();
+    tenant.status = Some(status.clone());
+    let hindrances = why(&tenant, &[], ASKER);
+    let directory = find(&status.conditions, DIRECTORY_READY).unwrap();
     let problems = status.directory.iter().flat_map(|directory| &directory.problems);
-    let mut words: Vec<String> = problems.map(|problem| problem.reason.clone()).collect();
-    if condition.status != "True" {
-        words.push(condition.reason);
+    let mut words: Vec<&str> = problems.map(|problem| problem.reason.as_str()).collect();
+    if directory.status != "True" && !words.contains(&directory.reason.as_str()) {
+        words.push(&directory.reason);
     }
-    tenant.status = Some(status);
-    let told = why(&tenant, &[], Asker { program: "vertskommune", namespace: "vertskommune-system" });
-    let of_trust: Vec<&Hindrance> = told.iter().filter(|it| it.what == DIRECTORY_READY).collect();
     if words.is_empty() {
+        let of_trust: Vec<&Hindrance> = hindrances.iter().filter(|it| it.what == DIRECTORY_READY).collect();
         assert!(of_trust.is_empty(), "it works: {of_trust:#?}");
     }
+    let about =
+        About { program: ASKER.program, tenant: "ibestad", namespace: ASKER.namespace, ..About::default() };
     for word in words {
-        let hindrance =
-            told.iter().find(|it| it.reason == word).unwrap_or_else(|| panic!("{word}: {told:#?}"));
-        assert!(Reason::of(&word).is_some(), "{word} has no advice");
+        let reason = Reason::of(word).unwrap_or_else(|| panic!("{word} has no advice"));
+        if reason.who() == Who::Other && hindrances.iter().any(|it| it.reason != word) {
+            continue;
+        }
+        let hindrance = hindrances.iter().find(|it| it.reason == word);
+        let hindrance = hindrance.unwrap_or_else(|| panic!("{word}: {hindrances:#?}"));
+        if hindrance.what == DIRECTORY_READY {
+            assert_eq!(hindrance.help, reason.advice(&about), "{word}");
+        }
         eprintln!("why: {word}: {}", hindrance.help);
+    }
+    remember(&status.conditions, &hindrances, told);
+}
+
+/// Remembers what was told. What a problem explains that was told before it goes with that one, and is none of its own cause.
+fn remember(conditions: &[Condition], hindrances: &[Hindrance], told: &Told) {
+    let first = find(conditions, DIRECTORY_READY).map(|it| it.reason.as_str());
+    for hindrance in hindrances {
+        if hindrance.what != DIRECTORY_READY || Some(hindrance.reason.as_str()) == first {
+            told.by_its_cause(&hindrance.reason);
+        }
+    }
+    let unsaid = conditions.iter().filter(|it| it.status != "True");
+    for condition in unsaid.filter(|_| !hindrances.is_empty()) {
+        told.behind_another(&condition.reason);
+    }
+    if hindrances.is_empty() {
+        told.cleared();
     }
 }
