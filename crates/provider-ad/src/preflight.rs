@@ -1,6 +1,7 @@
 //! Whether the host's directory is as this plugin needs it, a line for each.
 
 use jiff::Timestamp;
+use vertskommune_core::reason::Reason;
 use vertskommune_provider::{Checked, Ctx, ProviderError};
 
 use crate::observe::Told;
@@ -30,6 +31,8 @@ impl HostDirectory {
                     ProviderError::Misidentified { .. } => "identity",
                     ProviderError::CredentialsRefused => "credentials",
                     ProviderError::Unreachable { .. } | ProviderError::Timeout(_) => "reachability",
+                    ProviderError::NotServed { reason: Reason::NotPdc, .. } => "role",
+                    ProviderError::NotServed { .. } => "partners",
                     _ => "agent",
                 };
                 vec![Checked::new(what, Err(error.to_string()))]
