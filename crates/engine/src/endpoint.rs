@@ -169,16 +169,30 @@ impl Endpoint {
         self.state().claimed_until = until;
     }
 
-    pub(crate) fn note_destruction(&self, now: Timestamp) {
-        self.state().destroyed.push_back(now);
+    /// Takes one of the destructions that the budget allows; else why not. A plan may hold more of them than are left.
+    pub(crate) fn take_destruction(&self, now: Timestamp) -> Result<(), String> {
+        let mut state = self.state();
+        if let Some(why) = self.halted_by(&mut state, now) {
+            return Err(why);
+        }
+        state.destroyed.push_back(now);
+        Ok(())
+    }
+
+    /// Gives one back that was not carried out.
+    pub(crate) fn give_back_destruction(&self) {
+        self.state().destroyed.pop_back();
     }
 
     /// Why all destruction here is stopped, if it is.
     pub(crate) fn halted(&self, now: Timestamp) -> Option<String> {
+        self.halted_by(&mut self.state(), now)
+    }
+
+    fn halted_by(&self, state: &mut State, now: Timestamp) -> Option<String> {
         if self.host.destruction_released_until.is_some_and(|until| now < until) {
             return None;
         }
-        let mut state = self.state();
         let hour_ago = now.checked_sub(Duration::from_hours(1)).unwrap_or(Timestamp::MIN);
         while state.destroyed.front().is_some_and(|at| *at < hour_ago) {
             state.destroyed.pop_front();
