@@ -27,14 +27,18 @@ const STEP: Duration = Duration::from_secs(90);
 /// How much longer a batch may take for each further step.
 const EACH: Duration = Duration::from_secs(1);
 
+/// How often in a row a step may find that something came in its way since its plan. The next look mostly tells what that is;
+/// what none tells is told as a failure.
+const OVERTAKEN: u32 = 3;
+
 /// Steps that failed, and when they are tried again. Lost with the process, which only means an earlier try.
 #[derive(Default)]
 pub(crate) struct Retries {
     failed: Mutex<Failed>,
 }
 
-/// By tenant and step: how often it was tried again, and when it is tried next.
-type Failed = BTreeMap<TenantName, BTreeMap<StepId, (u32, Retry)>>;
+/// By tenant and step: how often it was tried again, and when it is tried next; at once where it was only overtaken.
+type Failed = BTreeMap<TenantName, BTreeMap<StepId, (u32, Option<Retry>)>>;
 
 impl Engine {
     /// Plans a tenant from what was last seen. `None` where the world has no such tenant.
@@ -99,8 +103,12 @@ impl Engine {
             let Some(endpoint) = self.endpoint(&resource.provider) else { continue };
             let applied = self.apply_turn(&endpoint, &turn).await;
             touched.insert(resource.provider.clone(), endpoint);
-            for (planned, applied) in turn.iter().zip(applied) {
-                self.retries.note(&plan.tenant, &planned.id, &applied, self.now());
+            let last = applied.len().saturating_sub(1);
+            for (index, (planned, applied)) in turn.iter().zip(applied).enumerate() {
+                // What a batch is given up for tells why the others were not sent.
+                if index == last || !matches!(applied, Applied::NotSent(_)) {
+                    self.retries.note(&plan.tenant, &planned.id, &applied, self.now());
+                }
                 outcomes.push(outcome(planned, applied));
             }
         }
@@ -146,6 +154,10 @@ impl Engine {
         if let Err(error) = self.ensure_claim(endpoint).await {
             return vec![Applied::Failed(error)];
         }
+        let destroys = turn.iter().any(|planned| planned.step.class == Class::Destroy);
+        if destroys && let Err(why) = endpoint.take_destruction(self.now()) {
+            return vec![Applied::NotSent(why)];
+        }
         let limit = STEP + EACH * u32::try_from(turn.len() - 1).unwrap_or(u32::MAX);
         let ctx = Ctx { deadline: Instant::now() + limit, ..self.ctx(endpoint) };
         let steps: Vec<Step> = turn.iter().map(|planned| planned.step.clone()).collect();
@@ -159,9 +171,9 @@ impl Engine {
             let goes = matches!(planned.step.class, Class::Remove | Class::Destroy);
             if goes && matches!(applied, Applied::Done | Applied::Started { .. }) {
                 endpoint.forget(&planned.step.resource);
-                if planned.step.class == Class::Destroy {
-                    endpoint.note_destruction(self.now());
-                }
+            }
+            if planned.step.class == Class::Destroy && matches!(applied, Applied::NotSent(_)) {
+                endpoint.give_back_destruction();
             }
         }
         tracing::info!(steps = turn.len(), applied = ?applied.last(), "applied");
@@ -249,12 +261,12 @@ impl Retries {
     fn of(&self, tenant: &TenantName) -> BTreeMap<StepId, Retry> {
         let failed = self.failed();
         let of_tenant = failed.get(tenant).into_iter().flatten();
-        of_tenant.map(|(id, (_, retry))| (id.clone(), retry.clone())).collect()
+        of_tenant.filter_map(|(id, (_, retry))| Some((id.clone(), retry.clone()?))).collect()
     }
 
     fn note(&self, tenant: &TenantName, id: &StepId, applied: &Applied, now: jiff::Timestamp) {
         let error = match applied {
-            Applied::Done | Applied::Started { .. } | Applied::NotSent(_) => {
+            Applied::Done | Applied::Started { .. } => {
                 let mut failed = self.failed();
                 if let Some(of_tenant) = failed.get_mut(tenant) {
                     of_tenant.remove(id);
@@ -264,17 +276,46 @@ impl Retries {
                 }
                 return;
             }
+            Applied::NotSent(why) => ProviderError::Conflict(why.clone()),
             Applied::Unknown(why) => ProviderError::Timeout(why.clone()),
             Applied::Failed(error) => error.clone(),
         };
+        let is_overtaken = matches!(applied, Applied::NotSent(_));
         let mut failed = self.failed();
         let of_tenant = failed.entry(tenant.clone()).or_default();
         let attempt = of_tenant.get(id).map_or(0, |(attempt, _)| attempt + 1);
         let until = now + error.backoff(attempt);
-        of_tenant.insert(id.clone(), (attempt, Retry { until, error: error.to_string() }));
+        let told = !is_overtaken || attempt + 1 >= OVERTAKEN;
+        let retry = told.then(|| Retry { until, error: error.to_string() });
+        of_tenant.insert(id.clone(), (attempt, retry));
     }
 
     fn failed(&self) -> MutexGuard<'_, Failed> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vertskommune_core::names::{ResourceId, ResourceKey};
+
+    use super::*;
+
+    #[test]
+    fn what_goes_on_to_be_in_the_way_is_told_and_tried_more_seldom() {
+        let (retries, tenant, now) =
+            (Retries::default(), TenantName::from("ibestad"), jiff::Timestamp::UNIX_EPOCH);
+        let service = ResourceId::new(&tenant, &"fortigate".into(), ResourceKey::new("service", "cases"));
+        let id = Step::new(&service, "create", Class::Create, now).id();
+        let overtaken = Applied::NotSent("something else is called t0001.cases".to_owned());
+        let mut pauses = Vec::new();
+        for _ in 0..5 {
+            retries.note(&tenant, &id, &overtaken, now);
+            pauses.push(retries.of(&tenant).get(&id).map(|retry| retry.until.duration_since(now).as_secs()));
+        }
+        assert_eq!(pauses, [None, None, Some(4), Some(8), Some(16)]);
+        assert!(retries.of(&tenant)[&id].error.contains("t0001.cases"));
+        retries.note(&tenant, &id, &Applied::Done, now);
+        assert!(retries.of(&tenant).is_empty());
     }
 }

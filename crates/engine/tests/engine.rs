@@ -457,6 +457,30 @@ async fn a_server_taken_out_is_kept_and_destroyed_only_by_a_word() {
 }
 
 #[tokio::test]
+async fn no_more_is_destroyed_than_the_budget_allows_though_all_has_its_word() {
+    let mut lab = Lab::new(&["a"]);
+    for host in lab.hosts.values_mut() {
+        host.budget.destructive_steps_per_hour = 1;
+    }
+    let engine = lab.engine();
+    let mut empty = tenant(1, "a");
+    let world = lab.world([empty.clone()]);
+    engine.observe(&world).await;
+    converge(&engine, &world, 1).await;
+    empty.servers.clear();
+    empty.compute.as_mut().unwrap().retire_after = SignedDuration::from_hours(0);
+    let plan = converge(&engine, &lab.world([empty.clone()]), 1).await;
+    let words = plan.steps.iter().filter(|step| step.wait == Some(Wait::Word));
+    empty.allow_destroy.extend(words.map(|step| step.id.short().to_owned()));
+    assert_eq!(empty.allow_destroy.len(), 2, "{plan:#?}");
+    let plan = converge(&engine, &lab.world([empty]), 1).await;
+    let halted = plan.steps.iter().filter(|step| matches!(step.wait, Some(Wait::DestructionHalted { .. })));
+    assert_eq!(halted.count(), 1, "one is gone, and the other is not: {plan:#?}");
+    let stays = |key: &String| key.starts_with("t1/server/");
+    assert_eq!(lab.systems["a"].things().keys().filter(|key| stays(key)).count(), 1);
+}
+
+#[tokio::test]
 async fn several_tenants_in_deletion_stop_all_destruction() {
     let lab = Lab::new(&["a"]);
     let engine = lab.engine();
