@@ -295,10 +295,11 @@ fn next(subject: &Subject<'_>, run: &RunReport, due: Due, ctx: &Context) -> Acti
         it.changed |= run.changed_anything();
         it.passes = if run.outcomes.is_empty() { 0 } else { it.passes.saturating_add(1) };
         it.failures = 0;
-        if !run.outcomes.is_empty() || it.under_way == run.plan.progress.is_empty() {
+        let under_way = requeue::is_under_way(&run.plan);
+        if !run.outcomes.is_empty() || it.under_way != under_way {
             it.looked = Some(Instant::now());
         }
-        it.under_way = !run.plan.progress.is_empty();
+        it.under_way = under_way;
         it.passes
     });
     requeue::after(run, due, passes, ctx.engine.next_retry(&subject.name), Timestamp::now())

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
+use vertskommune_core::observation::Blindness;
+use vertskommune_core::plan::Plan;
 use vertskommune_core::step::Wait;
 use vertskommune_engine::RunReport;
 
@@ -30,7 +32,7 @@ pub(crate) fn after(
     now: Timestamp,
 ) -> Action {
     let waits = run.plan.steps.iter().filter_map(|step| wait(step.wait.as_ref()?, now));
-    let progress = (!run.plan.progress.is_empty()).then_some(PROGRESS);
+    let progress = is_under_way(&run.plan).then_some(PROGRESS);
     let report = match due {
         Due::In(rest) => Some(rest),
         Due::Never | Due::Now => None,
@@ -39,6 +41,12 @@ pub(crate) fn after(
     let aging = run.plan.backup.as_ref().and_then(|report| Some(until(report.changes_at?, now).min(FAR)));
     let pass = (!run.outcomes.is_empty()).then(|| pass(run, passes));
     action(waits.chain(progress).chain(aging).chain(report).chain(pass).chain(retry).min())
+}
+
+/// Whether the system is at work for this tenant, or may be by the order of a controller that is no more.
+pub(crate) fn is_under_way(plan: &Plan) -> bool {
+    !plan.progress.is_empty()
+        || plan.doubts.iter().any(|doubt| matches!(doubt.why, Blindness::MaybeInProgress(_)))
 }
 
 /// An action that comes back after that time, if any.
