@@ -238,6 +238,7 @@ pub(crate) fn tenant() -> ValidatedTenant {
             max_age: SignedDuration::from_hours(26),
             proof: ProofRule { max_age: SignedDuration::from_hours(168), scope: ProofScope::EveryDisk },
             keep_after_exit: SignedDuration::from_hours(24 * 90),
+            after: None,
         }),
         directory: None,
         maintenance: Maintenance::default(),

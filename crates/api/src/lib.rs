@@ -35,6 +35,9 @@ pub const ALLOW_DESTROY: &str = "vertskommune.no/allow-destroy";
 /// The annotation on a Tenant by which an operator says, until a time, that what vanished of it is truly gone and not
 /// merely out of sight.
 pub const ACCEPT_LOSS: &str = "vertskommune.no/accept-loss";
+/// The annotation on a Tenant by which somebody asks for backups and proofs of all its servers that are younger than a time,
+/// whatever the schedule says.
+pub const BACKUP_AFTER: &str = "vertskommune.no/backup-after";
 /// The annotation that asks for a reconciliation now, as `flux reconcile` sets it.
 pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 /// The label of a Secret that says which tenant may name it.

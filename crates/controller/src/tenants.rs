@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 
 use kube::ResourceExt as _;
 use kube::runtime::watcher::Event;
-use vertskommune_api::{ACCEPT_LOSS, ALLOW_DESTROY, FINALIZER, REQUESTED_AT, Tenant};
+use vertskommune_api::{ACCEPT_LOSS, ALLOW_DESTROY, BACKUP_AFTER, FINALIZER, REQUESTED_AT, Tenant};
 use vertskommune_core::names::TenantName;
 use vertskommune_engine::World;
 
@@ -135,7 +135,7 @@ pub(crate) fn is_held(tenant: &Tenant) -> bool {
 }
 
 fn form(tenant: &Tenant) -> Form {
-    let annotations = [REQUESTED_AT, ALLOW_DESTROY, ACCEPT_LOSS];
+    let annotations = [REQUESTED_AT, ALLOW_DESTROY, ACCEPT_LOSS, BACKUP_AFTER];
     Form {
         uid: tenant.uid(),
         generation: tenant.metadata.generation,
@@ -163,11 +163,6 @@ mod tests {
         tenant
     }
 
-    fn told(mut tenant: Tenant, word: &str) -> Tenant {
-        tenant.annotations_mut().insert(word.to_owned(), "0123456789ab".to_owned());
-        tenant
-    }
-
     fn names(names: &[&str]) -> BTreeSet<TenantName> {
         names.iter().map(|name| TenantName::from(*name)).collect()
     }
@@ -189,14 +184,18 @@ mod tests {
             (tenant("ibestad", 1), names(&["ibestad"]), "the finalizer was taken off"),
             (tenant("ibestad", 2), names(&["ibestad"]), "another generation"),
             (asked.clone(), names(&["ibestad"]), "asked to look"),
-            (told(asked.clone(), ALLOW_DESTROY), names(&["ibestad"]), "a word about a step"),
-            (told(asked, ACCEPT_LOSS), names(&["ibestad"]), "a word about a loss"),
         ] {
             assert_eq!(
                 intake.take(&Event::Apply(event), &world, &SharedCatalogue::default()).changed,
                 expected,
                 "{reason}"
             );
+        }
+        for word in [ALLOW_DESTROY, ACCEPT_LOSS, BACKUP_AFTER] {
+            asked.annotations_mut().insert(word.to_owned(), "0123456789ab".to_owned());
+            let event = Event::Apply(asked.clone());
+            let taken = intake.take(&event, &world, &SharedCatalogue::default());
+            assert_eq!(taken.changed, names(&["ibestad"]), "{word}");
         }
     }
 

@@ -14,7 +14,7 @@ mod zone;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use facts::{Backups, JobStatus, Jobs, Known};
@@ -45,6 +45,9 @@ pub struct Backup {
     pub proof: ProofRule,
     /// How long everything is kept of a tenant that has left.
     pub keep_after_exit: SignedDuration,
+    /// Backups and proofs have to be younger than this, whatever the schedule says: somebody has asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Timestamp>,
 }
 
 impl Backup {

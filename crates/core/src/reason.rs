@@ -91,7 +91,7 @@ reasons! {
     OutsideGround Person "choose a value that the host grants (kubectl get hostprovider {provider} -o jsonpath='{.spec.tenants}'), or let the host extend spec.tenants of HostProvider {provider}"
     UnknownProvider Person "correct the provider's name in the manifest, or apply that HostProvider (kubectl get hostproviders lists those that there are); where the API server does not let the name change, delete the tenant and apply it anew: nothing was made for it there"
     NotOffered Person "name something that HostProvider {provider} offers, or let the host add it to spec.settings there"
-    SameSite Person "name a backup provider in another room: spec.site of the two HostProviders must differ"
+    SameSite Person "name a backup provider in another room, whose spec.site differs: take spec.backup out of the manifest and write it anew, since backups do not move"
     BackupWindowTooShort Person "give spec.backup.window a longer duration, back up fewer servers, or let the host raise spec.budget.concurrency of HostProvider {provider}"
 
     // Refusals (`step::RefusalReason`).
@@ -140,16 +140,16 @@ reasons! {
     NoJobStatus Person "see that spec.backup.external.job is the job's name, and that its post-job script runs as in deploy/second-room"
     JobStatusUnreadable Person "let the job's post-job script write what deploy/second-room/job-status writes"
     RepositoryLost Nobody "the keeper puts its copy back with its next run; where it does not, run it: systemctl start vertskommune-keeper on the host in the second room"
-    CorruptionFound Person "take a new backup ({program} backup run --cluster {tenant}), and look at the disks of the second room: what is damaged stays told until it was read again and was whole"
-    NoBackupYet Nobody "the next backup window brings it; at once: {program} backup run --cluster {tenant}"
-    BackupTooOld Person "see why none was taken (BackupReady tells what failed); at once: {program} backup run --cluster {tenant}"
-    NeverProven Nobody "the next window brings it; at once: {program} backup prove --cluster {tenant}"
-    ProofTooOld Person "see why none was made (BackupReady tells what failed); at once: {program} backup prove --cluster {tenant}"
+    CorruptionFound Person "look at the disks of the second room, and have it backed up and read anew ({program} reconcile {tenant} --backup): what is damaged stays told until it was read again and was whole"
+    NoBackupYet Nobody "the next backup window brings it; at once: {program} reconcile {tenant} --backup"
+    BackupTooOld Person "see why none was taken (BackupReady tells what failed, and the log of its job where another product takes them); at once: {program} reconcile {tenant} --backup"
+    NeverProven Nobody "the proof follows the first backup; where another product takes them, its job has to restore one"
+    ProofTooOld Person "see why none was made (BackupReady tells what failed, and the log of its job where another product makes them); at once: {program} reconcile {tenant} --backup"
     NotEverythingCanBeBackedUp Person "exclude what is named in spec.backup, and back it up from within the guest, or change it so that a snapshot can hold it"
     ClockAhead Person "set the clocks right, of the controller's nodes and of the second room; the next backup then counts again"
-    BackupFailed Person "mend what the message names; it is tried again within the window, at once with {program} backup run --cluster {tenant}"
-    ProofFailed Person "mend what the message names; it is tried again within the window, at once with {program} backup prove --cluster {tenant}"
-    BackupDamaged Person "take a new backup ({program} backup run --cluster {tenant}), and look at the disks of the second room"
+    BackupFailed Person "mend what the message names; it is tried again within the window, at once with {program} reconcile {tenant} --backup"
+    ProofFailed Person "mend what the message names; it is tried again by itself, at once with {program} reconcile {tenant} --backup"
+    BackupDamaged Person "look at the disks of the second room, and have it backed up and read anew: {program} reconcile {tenant} --backup"
 
     // Why something cannot be backed up (`backup::facts::Hindrance`).
     QuiesceFailed Person "see in the guest why it does not hold still (VMware Tools, VSS writers): the backup is one of a machine whose power was cut"

@@ -196,7 +196,7 @@ impl Engine {
         let stopped = turn.cancel.is_cancelled();
         let ended = match result {
             Err(error @ ProviderError::NotPermitted(_)) if stopped => Ended::Stopped(error.to_string()),
-            result => match (self.moving.turns.note(&turn.transfer, &result, self.now()), result) {
+            result => match (self.moving.turns.note(&turn.transfer, &result, begun, self.now()), result) {
                 (_, Ok(Carried { moved, damage: Some(what) })) => Ended::Damaged(moved, what),
                 (_, Ok(Carried { moved, damage: None })) => Ended::Done(moved),
                 (again, Err(error)) => Ended::Failed { error, again: again.unwrap_or_default() },

@@ -39,15 +39,17 @@ pub(crate) fn due(
     };
     let schedule = Schedule::new(window, installation, &tenant.name);
     let mut due = Due { now: Vec::new(), next: schedule.next(now).map(|turn| turn.begins) };
-    if let Some(turn) = schedule.turn(now) {
-        for server in tenant.servers.iter().filter(|server| backup.selection.covers(server)) {
-            let good = known.servers.get(&server.name).and_then(|known| known.last_good);
-            // What cannot be backed up now will hardly be a minute later: it has had its turn.
-            let attempt = repository.fields.get(&format!("{}{}", field::ATTEMPTS, server.name));
-            let attempt = attempt.and_then(|begun| begun.as_str()?.parse().ok());
-            if schedule.is_due(good.into_iter().chain(attempt), now) {
-                due.now.push(transfer(turn.begins, &server.name, Work::Backup));
-            }
+    let asked = backup.after.filter(|after| *after <= now);
+    for server in tenant.servers.iter().filter(|server| backup.selection.covers(server)) {
+        let good = known.servers.get(&server.name).and_then(|known| known.last_good);
+        // What cannot be backed up now will hardly be a minute later: it has had its turn.
+        let attempt = repository.fields.get(&format!("{}{}", field::ATTEMPTS, server.name));
+        let attempt: Option<Timestamp> = attempt.and_then(|begun| begun.as_str()?.parse().ok());
+        let begun = || good.into_iter().chain(attempt);
+        let turn = schedule.turn(now).filter(|_| schedule.is_due(begun(), now));
+        let order = asked.filter(|after| begun().all(|begun| begun < *after || begun > now));
+        if let Some(due_at) = order.or(turn.map(|turn| turn.begins)) {
+            due.now.push(transfer(due_at, &server.name, Work::Backup));
         }
     }
     for target in next_proofs(backup, &tenant.servers, known, now) {
@@ -119,6 +121,27 @@ mod tests {
         assert_eq!(ask(&tried, turn + SignedDuration::from_hours(24) + minute).0, ["backing up ibe-fs01"]);
         let done = seen(taken(turn, Some(turn)), &[]);
         assert_eq!(ask(&done, turn + minute).0, [""; 0]);
+    }
+
+    #[test]
+    fn who_asks_for_a_backup_gets_one_whatever_the_hour() {
+        let (turn, hour) = (turn(), SignedDuration::from_hours(1));
+        let noon = turn + hour * 12;
+        let ask = |seen: &Observation, after: Timestamp, now: Timestamp| {
+            let mut tenant = tenant();
+            tenant.backup.as_mut().unwrap().after = Some(after);
+            let due = due(&"room-2".into(), &INSTALLATION.into(), &tenant, seen, now);
+            due.now.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let last_night = seen(taken(turn, Some(turn)), &[]);
+        let both = ["backing up ibe-fs01", "proving ibe-fs01/data"];
+        assert_eq!(ask(&last_night, noon, noon), both);
+        assert_eq!(ask(&last_night, noon + hour, noon), [""; 0], "it is yet to come");
+        assert_eq!(ask(&last_night, turn - hour, noon), [""; 0], "there is one already");
+        let done = seen(taken(noon + hour, Some(noon + hour)), &[]);
+        assert_eq!(ask(&done, noon, noon + hour * 2), [""; 0]);
+        let tried = seen(taken(turn, Some(noon + hour)), &[("ibe-fs01", noon + hour)]);
+        assert_eq!(ask(&tried, noon, noon + hour * 2), [""; 0], "it came to nothing");
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub(crate) fn tenant() -> ValidatedTenant {
             max_age: SignedDuration::from_hours(26),
             proof: ProofRule { max_age: SignedDuration::from_hours(168), scope: ProofScope::OneDisk },
             keep_after_exit: SignedDuration::from_hours(24 * 90),
+            after: None,
         }),
         maintenance: Maintenance::default(),
         drift_policy: vertskommune_core::tenant::DriftPolicy::Heal,

@@ -52,6 +52,7 @@ pub(super) fn backup(
         max_age: max_age?,
         proof: ProofRule { max_age: proof_age?, scope },
         keep_after_exit: keep?,
+        after: None,
     })
 }
 

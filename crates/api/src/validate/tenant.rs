@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use vertskommune_core::backup::Backup;
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::tenant::{
     Compute, Deletion, DeletionPolicy, DriftPolicy, Quota, Server, ValidatedTenant,
@@ -18,7 +19,7 @@ use super::network::networks;
 use super::server::{self, servers};
 use crate::quantity::Quantity;
 use crate::rule_set::Catalogue;
-use crate::{ACCEPT_LOSS, ALLOW_DESTROY, Tenant, tenant};
+use crate::{ACCEPT_LOSS, ALLOW_DESTROY, BACKUP_AFTER, Tenant, tenant};
 
 /// The tenant that this manifest describes, with the rules of the rule sets that it pins.
 ///
@@ -30,7 +31,8 @@ pub fn validate_tenant(manifest: &Tenant, catalogue: &Catalogue) -> Result<Valid
     let name = manifest.metadata.name.as_deref().unwrap_or_default();
     fields.label("metadata.name", name, 32);
     let allow_destroy = allow_destroy(manifest, &mut fields);
-    let accept_loss = accept_loss(manifest, &mut fields);
+    let accept_loss = time_annotated(manifest, ACCEPT_LOSS, &mut fields);
+    let backup_after = time_annotated(manifest, BACKUP_AFTER, &mut fields);
     fields.text("spec.displayName", &spec.display_name, 128);
     municipality_number(spec.municipality_number.as_deref(), &mut fields);
     let networks = networks(&spec.networks, &mut fields);
@@ -52,6 +54,7 @@ pub fn validate_tenant(manifest: &Tenant, catalogue: &Catalogue) -> Result<Valid
     let firewall = spec.firewall.as_ref().map(|written| firewall(written, &known, &mut fields));
     let backup =
         spec.backup.as_ref().and_then(|written| backup(written, &spec.servers, &servers, &mut fields));
+    let backup = backup.map(|backup| Backup { after: backup_after, ..backup });
     let directory = spec.directory.as_ref().and_then(|written| directory(written, &mut fields));
     let maintenance = maintenance(spec.maintenance.as_ref(), "spec.maintenance", &mut fields);
     fields.finish(Some(ValidatedTenant {
@@ -163,9 +166,9 @@ fn allow_destroy(manifest: &Tenant, fields: &mut Fields) -> BTreeSet<String> {
     ids
 }
 
-/// Until when the annotation takes what vanished for gone.
-fn accept_loss(manifest: &Tenant, fields: &mut Fields) -> Option<Timestamp> {
-    fields.time(&format!("metadata.annotations[{ACCEPT_LOSS}]"), annotation(manifest, ACCEPT_LOSS)?)
+/// The time that an annotation names.
+fn time_annotated(manifest: &Tenant, name: &str, fields: &mut Fields) -> Option<Timestamp> {
+    fields.time(&format!("metadata.annotations[{name}]"), annotation(manifest, name)?)
 }
 
 fn annotation<'a>(manifest: &'a Tenant, name: &str) -> Option<&'a str> {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use vertskommune_api::conditions::{READY, find};
-use vertskommune_api::{REQUESTED_AT, Tenant};
+use vertskommune_api::{BACKUP_AFTER, REQUESTED_AT, Tenant};
 use vertskommune_controller::Cluster;
 use vertskommune_core::names::TenantName;
 
@@ -23,7 +23,8 @@ const BEAT: Duration = Duration::from_millis(250);
 /// Asks the controller to look at a tenant now, and waits until it has
 ///
 /// It sets the annotation `reconcile.fluxcd.io/requestedAt`, as `flux reconcile` does, and waits for the controller's
-/// answer, `status.lastHandledReconcileAt`. What the tenant then waits for tells `vertskommune why`.
+/// answer, `status.lastHandledReconcileAt`. What the tenant then waits for tells `vertskommune why`. With `--backup` it sets
+/// `vertskommune.no/backup-after` as well: the controller takes a backup and a proof that are younger than that.
 #[derive(Args)]
 pub(crate) struct Reconcile {
     /// The tenant
@@ -31,6 +32,9 @@ pub(crate) struct Reconcile {
     tenant: TenantName,
     #[command(flatten)]
     cluster: InCluster,
+    /// Have its servers backed up and the backups proven now, whatever is due
+    #[arg(long)]
+    backup: bool,
     /// Ask, and do not wait for the answer
     #[arg(long)]
     no_wait: bool,
@@ -47,8 +51,14 @@ impl Reconcile {
     async fn reconcile(&self) -> anyhow::Result<Exit> {
         let name = self.tenant.as_str();
         let cluster = self.cluster.access.connect().await?;
-        let asked = Timestamp::now().to_string();
-        let patch = json!({"metadata": {"annotations": {REQUESTED_AT: asked}}});
+        let now = Timestamp::now();
+        let asked = now.to_string();
+        let mut patch = json!({"metadata": {"annotations": {REQUESTED_AT: asked}}});
+        if self.backup {
+            // A run is named by its second.
+            let second = Timestamp::from_second(now.as_second())?;
+            patch["metadata"]["annotations"][BACKUP_AFTER] = json!(second.to_string());
+        }
         cluster.change(name, |_| Some(patch.clone())).await?;
         if self.no_wait {
             output::write(|out| writeln!(out, "tenant {name}: asked for at {asked}"))?;

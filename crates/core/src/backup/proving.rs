@@ -99,22 +99,27 @@ impl Group<'_> {
         self.disks.iter().filter_map(|disk| disk.proof?.intact()).max()
     }
 
-    /// The one that is proven next: what was found damaged, then what was never proven, then the oldest proof.
-    fn target(&self, rule: &ProofRule) -> Option<Target> {
+    /// The one that is proven next: what was found damaged, then what was never proven, then the oldest proof. Where
+    /// somebody has asked for a proof it is due as long as none is younger than that.
+    fn target(&self, rule: &ProofRule, asked: Option<Timestamp>) -> Option<Target> {
         let target = |disk: &GroupDisk<'_>, due| Target {
             due,
             server: disk.server.to_owned(),
             disk: disk.name.to_owned(),
         };
+        let sooner = |proven: Timestamp, again: Timestamp| {
+            asked.filter(|asked| proven < *asked).map_or(again, |asked| asked.min(again))
+        };
         let damaged = self.disks.iter().filter_map(|disk| {
             let proof = disk.proof.filter(|proof| matches!(proof.outcome, Outcome::Damaged(_)))?;
-            Some(target(disk, proof.at.checked_add(AGAIN).unwrap_or(Timestamp::MAX)))
+            let again = proof.at.checked_add(AGAIN).unwrap_or(Timestamp::MAX);
+            Some(target(disk, sooner(proof.at, again)))
         });
         let sound = self.disks.iter().filter(|disk| disk.proof.is_none_or(|it| it.intact().is_some()));
         let oldest = sound.min_by_key(|disk| (disk.proof.map(|it| it.at), disk.server, disk.name));
         let next = oldest.map(|disk| {
             // The first proof is due with the first backup.
-            let due = self.proven().map_or(disk.taken, |proven| rule.again(proven));
+            let due = self.proven().map_or(disk.taken, |proven| sooner(proven, rule.again(proven)));
             target(disk, due)
         });
         damaged.chain(next).min()
@@ -125,7 +130,8 @@ impl Group<'_> {
 /// no other. Each is to be done once its `due` is past, and then this is asked again. Of a tenant's disks each gets its turn.
 pub fn next_proofs(backup: &Backup, servers: &[Server], backups: &Backups, now: Timestamp) -> Vec<Target> {
     let groups = backup.proof.groups(backup, servers, backups, now);
-    let mut targets: Vec<_> = groups.iter().filter_map(|(_, group)| group.target(&backup.proof)).collect();
+    let mut targets: Vec<_> =
+        groups.iter().filter_map(|(_, group)| group.target(&backup.proof, backup.after)).collect();
     targets.sort();
     targets
 }
@@ -230,6 +236,26 @@ mod tests {
         let logs = backups.servers.get_mut("fs01").unwrap().disks.get_mut("logs").unwrap();
         logs.proof = Some(Proof { at: at("2026-11-25T10:00:00Z"), outcome: Outcome::Intact });
         assert_eq!(next(ProofScope::OneDiskPerServer, &backups), "fs01/data 2026-11-26T09:00:00Z");
+    }
+
+    #[test]
+    fn who_asks_for_a_proof_gets_one_unless_there_is_a_younger() {
+        let mut backup = backup();
+        let servers = [server("fs01", &["data"])];
+        backup.proof = ProofRule { max_age: hours(168), scope: ProofScope::OneDiskPerServer };
+        let mut due = |backups: &Backups, asked: &str| {
+            backup.after = Some(at(asked));
+            first(&backup, &servers, backups).unwrap().due
+        };
+        let (proven, later) = ("2026-11-25T08:00:00Z", "2026-11-25T12:00:00Z");
+        let mut backups = known(&[("fs01", &[("data", Some(proven))])]);
+        assert_eq!(due(&backups, later), at(later));
+        assert_eq!(due(&backups, proven), at(proven) + hours(112), "there is one already");
+        assert_eq!(due(&backups, "2027-01-01T00:00:00Z"), at(proven) + hours(112), "that is sooner");
+        let damaged = Proof { at: at(proven), outcome: Outcome::Damaged("byte 7".to_owned()) };
+        backups.servers.get_mut("fs01").unwrap().disks.get_mut("data").unwrap().proof = Some(damaged);
+        assert_eq!(due(&backups, later), at(later), "nobody has to wait for a day");
+        assert_eq!(due(&backups, proven), at(proven) + AGAIN);
     }
 
     #[test]

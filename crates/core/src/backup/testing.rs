@@ -51,6 +51,7 @@ pub(crate) fn backup() -> Backup {
         max_age: hours(26),
         proof: ProofRule { max_age: hours(168), scope: ProofScope::OneDiskPerServer },
         keep_after_exit: hours(90 * 24),
+        after: None,
     }
 }
 

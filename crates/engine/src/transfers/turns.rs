@@ -46,6 +46,8 @@ struct Running {
 
 /// What became of something the last time.
 struct Past {
+    /// When it began.
+    begun: Timestamp,
     /// Not tried before.
     until: Instant,
     /// How often it failed in a row.
@@ -101,8 +103,8 @@ impl Turns {
         first.map(|(index, _)| index)
     }
 
-    /// Whether this may be begun by itself: it does not run, and what became of it the last time is long enough ago.
-    /// Else for how long it has to wait, where that is known.
+    /// Whether this may be begun by itself: it does not run, and what became of it the last time is long enough ago, or was
+    /// before it became due, as where somebody asks for it anew. Else for how long it has to wait, where that is known.
     pub(super) fn rest(&self, transfer: &Transfer) -> Result<(), Option<Duration>> {
         let state = self.state();
         if state.running.contains_key(&place(transfer)) {
@@ -110,6 +112,7 @@ impl Turns {
         }
         let of_tenant = state.past.get(&transfer.tenant);
         let past = of_tenant.and_then(|past| past.get(&(transfer.server.clone(), transfer.work.clone())));
+        let past = past.filter(|past| transfer.due <= past.begun);
         let rest = past.map(|past| past.until.saturating_duration_since(Instant::now())).unwrap_or_default();
         if rest.is_zero() { Ok(()) } else { Err(Some(rest)) }
     }
@@ -119,6 +122,7 @@ impl Turns {
         &self,
         transfer: &Transfer,
         result: &Result<Carried, ProviderError>,
+        begun: Timestamp,
         at: Timestamp,
     ) -> Option<Duration> {
         let now = Instant::now();
@@ -139,7 +143,7 @@ impl Turns {
             why: error.to_string(),
             again: at.checked_add(pause).unwrap_or(Timestamp::MAX),
         });
-        of_tenant.insert(key, Past { until: now + pause, failures, failed });
+        of_tenant.insert(key, Past { begun, until: now + pause, failures, failed });
         result.is_err().then_some(pause)
     }
 
