@@ -1,7 +1,7 @@
 //! What a tenant waits for and what would help: one block for each hindrance, from what its status and those of its
 //! HostProviders say. Nothing is looked at here, so it costs the real systems nothing and needs no rights there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ use crate::conditions::{
     BACKUP_READY, DIRECTORY_READY, FIREWALL_READY, PROTECTED, READY, RECONCILING, SERVERS_READY, STALLED,
     find,
 };
-use crate::tenant::{StepStatus, WaitingStatus};
+use crate::tenant::{ServerBackupStatus, StepStatus, WaitingStatus};
 use crate::{HostProvider, Tenant};
 
 /// Something that hinders a tenant.
@@ -266,23 +266,25 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// What is wrong with single servers' backups, where Protected names something worse.
+    /// What is wrong with single servers' backups, where Protected names something worse or says less of it.
     fn backups(&mut self) {
         let backup = self.tenant.status.as_ref().and_then(|status| status.backup.as_ref());
         let Some(protected) = find(self.conditions_said(), PROTECTED).filter(|it| it.status != "True") else {
             return;
         };
-        for server in backup.map(|backup| backup.servers.as_slice()).unwrap_or_default() {
-            let Some(problem) = server.problem.as_deref().filter(|problem| !self.is_told(problem)) else {
-                continue;
-            };
-            let same = |it: &&crate::tenant::ServerBackupStatus| it.problem.as_deref() == Some(problem);
-            let servers = backup.iter().flat_map(|backup| &backup.servers).filter(same);
-            let names: Vec<&str> = servers.map(|server| server.name.as_str()).collect();
-            let message = format!("of {}: see Protected", names.join(", "));
-            let since = Some(protected.last_transition_time.0);
-            let about = Names { thing: Some(&server.name), ..Names::default() };
-            self.say(PROTECTED, problem, since, &message, about);
+        let since = Some(protected.last_transition_time.0);
+        let servers = backup.map(|backup| backup.servers.as_slice()).unwrap_or_default();
+        let words = |server: &'a ServerBackupStatus| server.problem.iter().chain(&server.hindered_by);
+        let mut of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for server in servers {
+            for word in words(server).filter(|word| !self.is_told(word)) {
+                of.entry(word).or_default().push(&server.name);
+            }
+        }
+        for (word, servers) in of {
+            let message = format!("of {}: see Protected", servers.join(", "));
+            let names = Names { thing: servers.first().copied(), ..Names::default() };
+            self.say(PROTECTED, word, since, &message, names);
         }
     }
 

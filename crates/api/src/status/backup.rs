@@ -126,6 +126,7 @@ fn known(report: &Report) -> BackupStatus {
                 last_proof: time(server.last_proof),
                 size: size(server.bytes),
                 problem: problem(&server.name),
+                hindered_by: server.hindered_by.iter().map(|why| why.word().to_owned()).collect(),
             })
             .collect(),
     }

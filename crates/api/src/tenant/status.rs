@@ -94,6 +94,9 @@ pub struct ServerBackupStatus {
     /// What is wrong with its backups, the worst first; the conditions tell more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Why something of it cannot be backed up this way, such as RawDeviceMapping.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hindered_by: Vec<String>,
 }
 
 /// What is known of a tenant's trust with the host's directory.

@@ -180,6 +180,35 @@ fn every_reason_that_a_condition_can_give_gets_its_advice() {
 }
 
 #[test]
+fn each_thing_that_cannot_be_backed_up_is_told_with_its_own_advice() {
+    let mut hindered = tenant(|it| {
+        well(it);
+        it.set(PROTECTED, false, "NotEverythingCanBeBackedUp", "ibe-db01: disk data: it has no snapshot");
+    });
+    let server = |name: &str, why: &[Reason]| ServerBackupStatus {
+        name: name.to_owned(),
+        problem: Some("NotEverythingCanBeBackedUp".to_owned()),
+        hindered_by: why.iter().map(|reason| reason.word().to_owned()).collect(),
+        ..ServerBackupStatus::default()
+    };
+    let servers = vec![
+        server("ibe-db01", &[Reason::RawDeviceMapping, Reason::SharedDisk]),
+        server("ibe-db02", &[Reason::SharedDisk]),
+    ];
+    if let Some(status) = &mut hindered.status {
+        status.backup = Some(crate::tenant::BackupStatus { servers, ..Default::default() });
+    }
+    let told: Vec<(String, String)> =
+        why(&hindered, &[seen()], ASKER).into_iter().map(|it| (it.reason, it.message)).collect();
+    let expected = [
+        ("NotEverythingCanBeBackedUp", "ibe-db01: disk data: it has no snapshot"),
+        ("RawDeviceMapping", "of ibe-db01: see Protected"),
+        ("SharedDisk", "of ibe-db01, ibe-db02: see Protected"),
+    ];
+    assert_eq!(told, expected.map(|(reason, message)| (reason.to_owned(), message.to_owned())));
+}
+
+#[test]
 fn a_reason_of_another_version_is_told_as_it_is() {
     let strange = tenant(|it| it.set(READY, false, "Tomorrow", "a sentence"));
     let found = why(&strange, &[seen()], ASKER);

@@ -1,13 +1,14 @@
 //! Whether a tenant is protected: a fresh backup of every server in the other room, proven by restoring it. From what is
 //! known, what is asked for, and the time; nothing is remembered.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Backup;
-use super::facts::{Backups, JOB, JobStatus, Outcome, REPOSITORY, ServerBackups, believed};
+use super::facts::{Backups, Hindrance, JOB, JobStatus, Outcome, REPOSITORY, ServerBackups, believed};
 use crate::names::{Kind, ResourceKey, TenantName};
 use crate::observation::{Blindness, Observation, Seen};
 use crate::reason;
@@ -58,6 +59,9 @@ pub struct ServerReport {
     pub last_proof: Option<Timestamp>,
     /// Bytes of its disks.
     pub bytes: u64,
+    /// Why something of it cannot be backed up this way.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub hindered_by: BTreeSet<Hindrance>,
 }
 
 /// Something that is wrong.
@@ -328,6 +332,11 @@ impl<'a> Draft<'a> {
                 last_backup: taken.min(),
                 last_proof: disks().filter_map(|(_, disk)| disk.proof_by(now)?.intact()).max(),
                 bytes: disks().map(|(_, disk)| disk.bytes).fold(0, u64::saturating_add),
+                hindered_by: known
+                    .into_iter()
+                    .flat_map(|known| known.hindered(server, &self.backup.selection))
+                    .map(|obstacle| obstacle.why)
+                    .collect(),
             };
             self.report.bytes = self.report.bytes.saturating_add(one.bytes);
             self.report.servers.push(one);
