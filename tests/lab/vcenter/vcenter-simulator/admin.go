@@ -111,6 +111,17 @@ func newAdmin(w *world, d *door) http.Handler {
 		done(out, err)
 	})
 
+	mux.HandleFunc("POST /guest", func(out http.ResponseWriter, r *http.Request) {
+		query := r.URL.Query()
+		deaf, err := strconv.ParseBool(query.Get("deaf"))
+		if err == nil {
+			_, err = vmNamed(w.registry, query.Get("vm"))
+		}
+		if err == nil {
+			w.guests.set(query.Get("vm"), deaf)
+		}
+		done(out, err)
+	})
 	mux.HandleFunc("POST /sessions/expire", func(out http.ResponseWriter, _ *http.Request) {
 		n, err := w.expireSessions()
 		if err != nil {

@@ -129,6 +129,7 @@ func run() error {
 	world.hidden = newSight(world.registry)
 	world.faults = &faultRules{service: service, quiescing: world.quiescing}
 	world.clones = newCloning(world.registry, *cloneTime)
+	world.guests = newGuests(world.registry)
 	world.searches = newSearching(world.registry)
 	world.filters = newFiltering(world.registry)
 	world.contents = newContents(world.registry, *longestDisk, *filledDisk)

@@ -85,6 +85,7 @@ type obstacle struct {
 	Disk      int32  `json:"disk"`      // device key; 0 for the first one
 	Mode      string `json:"mode"`      // the disk's mode, such as independent_persistent
 	RDM       string `json:"rdm"`       // the disk is a LUN: physicalMode or virtualMode
+	Sharing   string `json:"sharing"`   // the disk's sharing, such as sharingMultiWriter
 	Encrypted bool   `json:"encrypted"` // the VM and the disk are
 	TPM       bool   `json:"tpm"`       // the VM has one, and is encrypted
 }
@@ -99,7 +100,7 @@ func (o *obstacle) put(registry *simulator.Registry) error {
 	ctx.WithLock(vm, func() {
 		key := &types.CryptoKeyId{KeyId: "lab-key", ProviderId: &types.KeyProviderId{Id: "lab"}}
 		var devices []types.BaseVirtualDevice
-		found := o.Mode == "" && o.RDM == "" && !o.Encrypted
+		found := o.Mode == "" && o.RDM == "" && o.Sharing == "" && !o.Encrypted
 		for _, device := range vm.Config.Hardware.Device {
 			d, ok := device.(*types.VirtualDisk)
 			if !ok || found || o.Disk != 0 && o.Disk != d.Key {
@@ -140,6 +141,9 @@ func (o *obstacle) backing(old types.BaseVirtualDeviceBackingInfo, key *types.Cr
 	changed := *flat
 	if o.Mode != "" {
 		changed.DiskMode = o.Mode
+	}
+	if o.Sharing != "" {
+		changed.Sharing = o.Sharing
 	}
 	if o.Encrypted {
 		changed.KeyId = key

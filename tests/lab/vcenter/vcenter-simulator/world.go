@@ -16,6 +16,7 @@ type world struct {
 	hidden    *sight
 	faults    *faultRules
 	clones    *cloning
+	guests    *guests
 	searches  *searching
 	filters   *filtering
 	traffic   *traffic
@@ -47,6 +48,7 @@ func (w *world) onCall(ctx *simulator.Context, method *simulator.Method) (mo.Ref
 	if method.Name == "CloneVM_Task" {
 		w.clones.divert(ctx, method)
 	}
+	w.guests.divert(ctx, method)
 	w.exports.divert(ctx, method)
 	w.searches.divert(method)
 	w.filters.divert(ctx, method)
