@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(4);
 /// A cluster, a vCenter and a second room.
 pub(crate) struct Scene {
     pub(crate) cluster: Cluster,
-    room: Arc<Room>,
+    pub(crate) room: Arc<Room>,
     controller: Option<Controller>,
 }
 
@@ -74,7 +74,7 @@ impl Scene {
     }
 
     /// Kills the program where it runs, and starts it anew.
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill();
         self.controller = Some(self.cluster.process().unwrap());
     }
@@ -85,11 +85,11 @@ impl Scene {
         }
     }
 
-    fn vcenter(&self) -> &VCenter {
+    pub(crate) fn vcenter(&self) -> &VCenter {
         &self.cluster.lab.peers.vcenters[0]
     }
 
-    async fn ask(&self, path: &str) -> Json {
+    pub(crate) async fn ask(&self, path: &str) -> Json {
         self.vcenter().admin("GET", path, Json::Null).await.unwrap()
     }
 
@@ -121,7 +121,7 @@ impl Scene {
     }
 
     /// Waits until bytes of a disk flow.
-    async fn is_read(&self) {
+    pub(crate) async fn is_read(&self) {
         let begun = Instant::now();
         loop {
             let leases = self.ask("/leases").await;
@@ -154,12 +154,12 @@ impl Scene {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn repository(&self, number: u16) -> String {
+    pub(crate) fn repository(&self, number: u16) -> String {
         format!("{}/lab/{}/repository", self.room.place.root.display(), tenant_name(number))
     }
 
     /// The tenant's own password.
-    fn password(&self, number: u16) -> String {
+    pub(crate) fn password(&self, number: u16) -> String {
         let name = format!("backup-{}", tenant_name(number));
         let template = "go-template={{.data.password|base64decode}}";
         self.cluster.lab.kubectl(&["get", "secret", &name, "-n", NAMESPACE, "-o", template], "").unwrap()
@@ -188,7 +188,7 @@ pub(crate) fn backed_up(number: u16) -> Json {
 }
 
 /// A small tenant with this night.
-fn backed_up_from(number: u16, start: Timestamp) -> Json {
+pub(crate) fn backed_up_from(number: u16, start: Timestamp) -> Json {
     let mut tenant = tenant(number);
     tenant["spec"]["backup"] = json!({
         "provider": "second-room",

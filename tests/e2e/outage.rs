@@ -87,7 +87,8 @@ async fn a_clone_fails(stage: &Stage) -> Instant {
     let failed = stage.tenant(7, "failed with the reason", failed).await;
     println!("clone: failed seen after {}: {}", since(begun), message(&failed, "Ready"));
     assert_eq!(condition(&failed, "Ready"), "False", "{failed:#}");
-    let told = stage.hindered(7, "RetryLater").await;
+    let told = stage.hindered(7, "RetryLater", "mend what the error names").await;
+    stage.cluster.told_by_an_event(&tenant_name(7), "StepFailed").await;
     assert!(told["message"].as_str().unwrap().contains("NoDiskSpace"), "{told:#}");
     onboard_elsewhere(stage, 8).await;
     stage.main().admin("DELETE", "/fault", Json::Null).await.unwrap();

@@ -82,9 +82,10 @@ async fn suspended_until_resumed(stage: &Stage) {
     let things = tree["branches"][0]["things"].as_array().unwrap().clone();
     let server = things.iter().find(|it| it["name"] == json!(server_name(1, 2))).unwrap();
     assert_eq!((&server["state"], &server["reason"]), (&json!("Differs"), &json!("Suspended")));
+    stage.hindered(1, "Suspended", "kubectl vertskommune resume t0001").await;
     kubectl(stage, 0, &["resume", "t0001"]);
     stage.settled(1).await;
-    kubectl(stage, 0, &["why", "t0001"]);
+    stage.unhindered(1).await;
 }
 
 fn what_files_would_change_is_told_without_applying_them(stage: &Stage) {
@@ -113,9 +114,10 @@ async fn a_collision_is_told_with_what_would_help(stage: &Stage) {
         "{why:#}"
     );
     // The advice is followed, and it clears.
+    stage.hindered(2, "Collision", "choose another value").await;
     stage.change(2, &json!({"networks": [tenant(2)["spec"]["networks"][0]]}));
     stage.settled(2).await;
-    kubectl(stage, 0, &["why", "t0002"]);
+    stage.unhindered(2).await;
 }
 
 async fn a_destruction_waits_for_the_word_that_is_shown(stage: &Stage) {
@@ -135,10 +137,11 @@ async fn a_destruction_waits_for_the_word_that_is_shown(stage: &Stage) {
     kubectl(stage, 2, &["why", "t0001"]);
     kubectl(stage, 2, &["approve", "t0001"]);
     kubectl(stage, 1, &["approve", "t0001", "000000000000", "--apply"]);
+    stage.hindered(1, "ApprovalNeeded", &id).await;
     kubectl(stage, 0, &["approve", "t0001", &id, "--apply"]);
     let gone = stage.tenant(1, "without it", |it| is_ready(it) && it["status"]["plan"] == Json::Null).await;
     assert_eq!(gone["status"]["servers"]["total"], 1, "{gone:#}");
-    kubectl(stage, 0, &["why", "t0001"]);
+    stage.unhindered(1).await;
 }
 
 /// The password is wrong, which the HostProvider tells, and not each tenant in its own words.
@@ -157,8 +160,9 @@ async fn refused_credentials_are_told_once_and_by_the_endpoint(stage: &Stage) {
         "{why:#}"
     );
     kubectl(stage, 2, &["why", "t0001"]);
+    stage.hindered(1, "CredentialsRefused", "renew the Secret").await;
     // The advice is followed, and it clears.
     stage.cluster.apply_host(stage.main()).unwrap();
     stage.settled(1).await;
-    kubectl(stage, 0, &["why", "t0001"]);
+    stage.unhindered(1).await;
 }

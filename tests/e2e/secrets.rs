@@ -20,7 +20,7 @@ async fn a_mounted_secret_serves_and_is_changed_without_a_restart() {
 
     project(mount.path(), 2, &stage.main().user, "wrong");
     stage.tenant(1, "blind", |it| reason(it, "Ready") == "CredentialsRefused").await;
-    stage.hindered(1, "CredentialsRefused").await;
+    stage.hindered(1, "CredentialsRefused", "renew the Secret").await;
 
     project(mount.path(), 3, &stage.main().user, &password);
     stage.settled(1).await;

@@ -28,6 +28,8 @@ async fn what_cannot_be_seen_is_unknown_and_nothing_is_done_about_it() {
 struct Loss {
     what: &'static str,
     reason: &'static str,
+    /// What its advice says.
+    advice: &'static str,
     order: Order,
 }
 
@@ -50,6 +52,7 @@ fn all_is_lost(stage: &Stage) -> [Loss; 4] {
         Loss {
             what: "the right on the root of tenants",
             reason: "NoSight",
+            advice: "give the account of HostProvider vcenter-main back what it may not see",
             order: Order::Admin([
                 ("POST", "/hide?folder=Tenants", Json::Null),
                 ("DELETE", "/hide?folder=Tenants", Json::Null),
@@ -58,16 +61,19 @@ fn all_is_lost(stage: &Stage) -> [Loss; 4] {
         Loss {
             what: "half of each sweep",
             reason: "Incomplete",
+            advice: "it is asked again by itself",
             order: Order::Admin([("POST", "/fault", half), ("DELETE", "/fault", Json::Null)]),
         },
         Loss {
             what: "the address, which leads to a vCenter with another certificate",
             reason: "Unreachable",
+            advice: "bring vcenter-main back",
             order: swapped(&["endpoint"]),
         },
         Loss {
             what: "the address, which leads to another vCenter that we may enter",
             reason: "Misidentified",
+            advice: "see who answers at the address",
             order: swapped(&["endpoint", "caBundle", "credentials"]),
         },
     ]
@@ -123,7 +129,7 @@ async fn a_loss_of_all(stage: &mut Stage, loss: &Loss, wanted: u16) {
     let _ = stage.cluster.ask("hostprovider", "vcenter-main").await.unwrap();
     is_unknown(stage, 1, loss.reason).await;
     is_unknown(stage, 2, loss.reason).await;
-    let told = stage.hindered(2, loss.reason).await;
+    let told = stage.hindered(2, loss.reason, loss.advice).await;
     assert_eq!(told["what"], "HostProvider/vcenter-main", "the endpoint tells it: {told:#}");
     println!("sight: {} seen lost after {}", loss.what, since(begun));
     want_servers(stage, wanted);

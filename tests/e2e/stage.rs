@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 use vertskommune_tests::estate::{Cluster, Controller, condition, is_ready, tenant, tenant_name};
-use vertskommune_tests::inventory::Inventory;
+use vertskommune_tests::inventory::{Inventory, place};
 use vertskommune_tests::lab::VCenter;
 
 /// How long anything may take before a test says that it never came.
@@ -122,36 +122,19 @@ impl Stage {
         self.cluster.wait_for(&tenant_name(number), what, is).await.unwrap()
     }
 
-    /// All that hinders a tenant, as `kubectl vertskommune why` tells it.
-    pub(crate) fn why(&self, number: u16) -> Vec<Json> {
-        let (code, out, err) = self.cluster.plugin(&["why", &tenant_name(number), "-o", "json"]).unwrap();
-        let told: Json = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
-        let hindrances = told["hindrances"].as_array().cloned().unwrap_or_default();
-        // Scripts see by the code whether something hinders.
-        assert_eq!(code, Some(if hindrances.is_empty() { 0 } else { 2 }), "{told:#}");
-        hindrances
+    /// Waits until that reason is told of a tenant with an advice that says this, and gives what is said of it.
+    pub(crate) async fn hindered(&self, number: u16, reason: &str, advice: &str) -> Json {
+        self.cluster.hindered(&tenant_name(number), reason, advice).await
     }
 
-    /// Waits until that reason is told of a tenant, and gives what is said of it.
-    pub(crate) async fn hindered(&self, number: u16, reason: &str) -> Json {
-        self.until(number, reason, |told| told.iter().find(|it| it["reason"] == reason).cloned()).await
+    /// Waits until that reason is not told of a tenant any more, whatever else is.
+    pub(crate) async fn not_hindered_by(&self, number: u16, reason: &str) {
+        self.cluster.not_hindered_by(&tenant_name(number), reason).await;
     }
 
     /// Waits until nothing hinders a tenant.
     pub(crate) async fn unhindered(&self, number: u16) {
-        self.until(number, "nothing", |told| told.is_empty().then_some(())).await;
-    }
-
-    async fn until<T>(&self, number: u16, what: &str, found: impl Fn(&[Json]) -> Option<T>) -> T {
-        let begun = Instant::now();
-        loop {
-            let told = self.why(number);
-            if let Some(found) = found(&told) {
-                return found;
-            }
-            assert!(begun.elapsed() < PATIENCE, "{} is hindered by {what}: {told:#?}", tenant_name(number));
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        self.cluster.unhindered(&tenant_name(number)).await;
     }
 
     /// Changes a tenant's manifest.
@@ -190,20 +173,34 @@ impl Stage {
 
     /// Waits until the first vCenter's journal has a write of that method and name that has come to its end.
     pub(crate) async fn carried_out(&self, write: (&str, &str)) -> Written {
+        let seen = self.in_the_journal(write, |_| true).await;
+        let done = self.in_the_journal(write, |entry| entry["task_state"] == "success").await;
+        Written { seen, done }
+    }
+
+    /// Waits until the first vCenter's journal has a write of that method and name that is as asked for, and gives when.
+    pub(crate) async fn in_the_journal(&self, write: (&str, &str), is: impl Fn(&Json) -> bool) -> Instant {
         let begun = Instant::now();
-        let mut seen = None;
         loop {
             let journal = self.main().journal().await.unwrap();
-            let is_it = |entry: &&Json| entry["method"] == write.0 && entry["name"] == write.1;
-            if let Some(entry) = journal.iter().find(is_it) {
-                let seen = *seen.get_or_insert_with(Instant::now);
-                if entry["task_state"] == "success" {
-                    return Written { seen, done: Instant::now() };
-                }
+            let is_it = |entry: &Json| entry["method"] == write.0 && entry["name"] == write.1;
+            // The first of them is meant.
+            if journal.iter().find(|entry| is_it(entry)).is_some_and(&is) {
+                return Instant::now();
             }
             assert!(begun.elapsed() < PATIENCE, "{write:?} never came: {journal:#?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// The references of what is named after a tenant in the first vCenter, beside its servers.
+    pub(crate) fn references(&self, number: u16) -> Vec<String> {
+        let (inventory, name) = (self.inventory(), tenant_name(number));
+        let of_kind = |kind: &str| inventory[kind].as_array().cloned().unwrap_or_default();
+        let all = ["portGroups", "pools", "folders"].into_iter().flat_map(of_kind);
+        let theirs =
+            all.filter(|thing| place(thing).rsplit('/').next().is_some_and(|it| it.starts_with(&name)));
+        theirs.map(|thing| thing["ref"].as_str().unwrap().to_owned()).collect()
     }
 }
 

@@ -22,6 +22,7 @@ use crate::running::Life;
 pub use crate::running::{Controller, Signal, program};
 pub use crate::status::{condition, is_ready, message, of_condition, reason};
 use crate::verdicts::Verdicts;
+use crate::whys::Whys;
 
 /// The namespace of the controller.
 pub const NAMESPACE: &str = "vertskommune-system";
@@ -43,6 +44,8 @@ pub struct Cluster {
     kubeconfig: tempfile::NamedTempFile,
     /// What kstatus has to say of each state that a Tenant was in.
     verdicts: Verdicts,
+    /// What `why` has told so far.
+    pub(crate) whys: Whys,
 }
 
 impl Cluster {
@@ -87,7 +90,7 @@ impl Cluster {
         let proxy = Proxy::start(&url, theirs).await?;
         let kubeconfig = kubeconfig_of(&proxy.url)?;
         let verdicts = Verdicts::watch(client.clone(), &url, &lab.peers.bin);
-        Ok(Self { lab, proxy, direct: client, url, kubeconfig, verdicts })
+        Ok(Self { lab, proxy, direct: client, url, kubeconfig, verdicts, whys: Whys::default() })
     }
 
     /// Holds every state that a Tenant was in so far against what kstatus and Argo CD say of it. Gives how many that were. The end of
@@ -244,7 +247,7 @@ impl Cluster {
     }
 
     /// An object by its path below `/apis`, if there is one.
-    async fn get(&self, path: &str) -> anyhow::Result<Option<Json>> {
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Option<Json>> {
         let answer = self.direct.get(format!("{}/apis/{path}", self.url)).send().await?;
         if answer.status() == reqwest::StatusCode::NOT_FOUND {
             return Ok(None);

@@ -104,7 +104,9 @@ fn without_uuids(text: &str) -> String {
     out
 }
 
-fn place(thing: &Json) -> String {
+/// Where a thing lies, with its name.
+#[must_use]
+pub fn place(thing: &Json) -> String {
     let part = |name: &str| thing[name].as_str().unwrap_or_default();
     match part("path") {
         "" => part("name").to_owned(),

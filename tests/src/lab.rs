@@ -153,6 +153,14 @@ impl Lab {
     /// # Errors
     /// Where it fails, with what it said.
     pub fn govc(&self, vcenter: &VCenter, arguments: &[&str]) -> anyhow::Result<String> {
+        run(self.govc_command(vcenter, arguments)?, "")
+    }
+
+    /// The same as a command, for who does not want to wait for its end.
+    ///
+    /// # Errors
+    /// Where the password cannot be read.
+    pub fn govc_command(&self, vcenter: &VCenter, arguments: &[&str]) -> anyhow::Result<Command> {
         let mut govc = Command::new(self.peers.bin.join("govc"));
         govc.env("GOVC_URL", &vcenter.url)
             .env("GOVC_USERNAME", &vcenter.user)
@@ -160,7 +168,7 @@ impl Lab {
             .env("GOVC_TLS_CA_CERTS", &vcenter.ca)
             .env("GOVMOMI_HOME", self.peers.bin.parent().unwrap_or(Path::new("/tmp")))
             .args(arguments);
-        run(govc, "")
+        Ok(govc)
     }
 
     /// The whole inventory as a program that shares no code with ours sees it.
