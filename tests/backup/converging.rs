@@ -200,6 +200,15 @@ fn a_secret_that_is_gone_is_not_made_anew_over_what_it_opened() {
         // The keeper puts it back.
         stage.keep();
         assert!(stage.drive(tenant()).look().await.refusals.is_empty());
+        // Nor where its folder is gone.
+        stage.room.inside("rm -rf /srv/vertskommune/lab/ibestad/repository").unwrap();
+        let plan = stage.drive(tenant()).look().await;
+        assert!(!plan.refusals.is_empty(), "{plan:#?}");
+        stage.drive(tenant()).converge().await;
+        stage.keep();
+        let plan = stage.drive(tenant()).converge().await;
+        assert!(plan.refusals.is_empty() && plan.steps.is_empty(), "{plan:#?}");
+        stage.restic(&stage.password(), "check --read-data");
     });
 }
 
