@@ -15,7 +15,7 @@ use vertskommune_tests::estate::{tenant, tenant_name};
 use stage::{Death, Order, Point, Run, Scenario, Stage};
 
 /// How often the real program is killed in each of the three scenarios.
-const KILLED: usize = 10;
+const KILLED: usize = 5;
 /// How often a point is tried that was not come by: how often progress is written depends on the clock.
 const TRIES: usize = 3;
 

@@ -39,7 +39,7 @@ pub(super) async fn becomes_valid(stage: &Stage, drive: &Drive<'_>, after: &str)
             return;
         }
         assert!(begun.elapsed() < MENDED, "after {after}: {}: {plan:#?}", report.line());
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
     }
 }
 
