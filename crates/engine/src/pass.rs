@@ -172,9 +172,10 @@ impl Engine {
             if goes && matches!(applied, Applied::Done | Applied::Started { .. }) {
                 endpoint.forget(&planned.step.resource);
             }
-            if planned.step.class == Class::Destroy && matches!(applied, Applied::NotSent(_)) {
-                endpoint.give_back_destruction();
-            }
+        }
+        // What was refused has destroyed nothing, however often it is tried.
+        if destroys && !applied.iter().any(Applied::may_have_changed) {
+            endpoint.give_back_destruction();
         }
         tracing::info!(steps = turn.len(), applied = ?applied.last(), "applied");
         applied

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use vertskommune_core::names::ResourceId;
 use vertskommune_core::plan::Plan;
 use vertskommune_core::step::{Class, StepId};
-use vertskommune_provider::{Applied, Left};
+use vertskommune_provider::Applied;
 
 /// What one pass over a tenant did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,11 +35,7 @@ pub struct Outcome {
 impl RunReport {
     /// Whether anything may have changed, so that another look is needed.
     pub fn changed_anything(&self) -> bool {
-        self.outcomes.iter().any(|outcome| match &outcome.applied {
-            Applied::Done | Applied::Started { .. } | Applied::Unknown(_) => true,
-            Applied::Failed(error) => error.left() == Left::Unknown,
-            Applied::NotSent(_) => false,
-        })
+        self.outcomes.iter().any(|outcome| outcome.applied.may_have_changed())
     }
 
     /// The first step that failed.

@@ -11,7 +11,7 @@ use vertskommune_core::check::FindingReason;
 use vertskommune_core::firewall::{Adopted, Firewall, Vdom};
 use vertskommune_core::host::{Budget, Ground, Host, Mode};
 use vertskommune_core::names::{ProviderName, ResourceKey, TenantName};
-use vertskommune_core::plan::Plan;
+use vertskommune_core::plan::{Plan, PlannedStep};
 use vertskommune_core::step::{RefusalReason, Wait};
 use vertskommune_core::tenant::{
     Compute, DeletionPolicy, DriftPolicy, Interface, Network, Quota, Server, ValidatedTenant,
@@ -473,9 +473,21 @@ async fn no_more_is_destroyed_than_the_budget_allows_though_all_has_its_word() {
     let words = plan.steps.iter().filter(|step| step.wait == Some(Wait::Word));
     empty.allow_destroy.extend(words.map(|step| step.id.short().to_owned()));
     assert_eq!(empty.allow_destroy.len(), 2, "{plan:#?}");
-    let plan = converge(&engine, &lab.world([empty]), 1).await;
-    let halted = plan.steps.iter().filter(|step| matches!(step.wait, Some(Wait::DestructionHalted { .. })));
-    assert_eq!(halted.count(), 1, "one is gone, and the other is not: {plan:#?}");
+    // What was refused has destroyed nothing.
+    let world = lab.world([empty.clone()]);
+    let (plan, things) = (engine.plan(&world, &"t1".into()).unwrap(), lab.systems["a"].things());
+    lab.systems["a"].by_hand(|things| things.values_mut().for_each(|thing| thing.mark = None));
+    let report = engine.apply(&world, plan, &|_| true).await;
+    assert!(matches!(report.outcomes[0].applied, Applied::Failed(_)), "{report:#?}");
+    lab.systems["a"].by_hand(|changed| *changed = things);
+    let plan = engine.plan(&world, &"t1".into()).unwrap();
+    let halted = |step: &&PlannedStep| matches!(step.wait, Some(Wait::DestructionHalted { .. }));
+    assert_eq!(plan.steps.iter().filter(halted).count(), 0, "{plan:#?}");
+
+    let engine = lab.engine();
+    engine.observe(&world).await;
+    let plan = converge(&engine, &world, 1).await;
+    assert_eq!(plan.steps.iter().filter(halted).count(), 1, "one is gone, and the other is not: {plan:#?}");
     let stays = |key: &String| key.starts_with("t1/server/");
     assert_eq!(lab.systems["a"].things().keys().filter(|key| stays(key)).count(), 1);
 }

@@ -147,6 +147,17 @@ pub enum Applied {
     Failed(ProviderError),
 }
 
+impl Applied {
+    /// Whether anything may have changed by it.
+    pub fn may_have_changed(&self) -> bool {
+        match self {
+            Self::Done | Self::Started { .. } | Self::Unknown(_) => true,
+            Self::Failed(error) => error.left() == Left::Unknown,
+            Self::NotSent(_) => false,
+        }
+    }
+}
+
 /// Carries out steps one after the other, for a system without transactions: the first that is not done ends it.
 pub async fn one_by_one<'a, F: Future<Output = Applied>>(
     steps: &'a [Step],
