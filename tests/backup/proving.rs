@@ -31,10 +31,9 @@ async fn prove(stage: &Stage, provider: &dyn Provider, disk: &str) -> Result<Mov
 
 /// Flips a bit of a disk, or flips it back.
 fn flip(stage: &Stage) {
-    let flip = "cd /srv/vertskommune/lab/ibestad/repository/data && pack=$(find . -type f -size +4M | sort | head -1) &&
-        byte=$(dd if=$pack bs=1 skip=1000000 count=1 status=none | od -An -tu1) &&
-        printf \"\\\\x$(printf %02x $((byte ^ 1)))\" | dd of=$pack bs=1 seek=1000000 conv=notrunc status=none";
-    stage.room.inside(flip).unwrap();
+    let packs = "find /srv/vertskommune/lab/ibestad/repository/data -type f -size +4M | sort | head -1";
+    let pack = stage.room.inside(packs).unwrap();
+    stage.room.flip_bit(pack.trim(), 1_000_000).unwrap();
 }
 
 /// The verdict on the tenant, as its status shows it.
@@ -125,13 +124,7 @@ fn by_a_clock_that_is_a_day_off_nothing_is_taken_or_proven() {
         let servers = Servers::new(&[("data", MIB)]);
         stage.take(provider, &servers).await.unwrap();
         // The agent tells another time from now on.
-        let wrong =
-            "cd /usr/local/bin && mv vertskommune told && cat >vertskommune <<'END' && chmod 755 vertskommune
-#!/bin/bash
-set -o pipefail
-/usr/local/bin/told \"$@\" | sed \"s/\\(\\\"clock\\\": *\\\"\\)[^\\\"]*/\\1$(date -u -d '1 day' +%FT%TZ)/\"
-END";
-        stage.room.inside(wrong).unwrap();
+        stage.room.tell_tomorrow(true).unwrap();
         for refused in [stage.take(provider, &servers).await, prove(&stage, provider, "data").await] {
             assert!(
                 matches!(&refused, Err(ProviderError::Refused(why)) if why.contains("set the clock right")),
@@ -139,7 +132,7 @@ END";
             );
         }
         assert_eq!(servers.state().closed.len(), 1, "no server was touched");
-        stage.room.inside("cd /usr/local/bin && mv told vertskommune").unwrap();
+        stage.room.tell_tomorrow(false).unwrap();
         assert_eq!(proof(&stage, provider, "data").await, None);
         prove(&stage, provider, "data").await.unwrap();
         assert_eq!(proof(&stage, provider, "data").await.unwrap().outcome, Outcome::Intact);

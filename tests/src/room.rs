@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use second_room::{AuthorizedKey, Label};
 use serde::Deserialize;
 use ssh_session::{Cancel, Limits, PrivateKey, Session, Target};
 
+use crate::estate::in_tree;
 use crate::peer::{Peer, Way, can_be_had};
 
 /// The agent's account.
@@ -102,6 +103,44 @@ impl Room {
     /// Where there is no port.
     pub fn way(self: &Arc<Self>) -> anyhow::Result<Way> {
         Way::open(self, |room| &room.peer, &self.place.host, self.place.port)
+    }
+
+    /// Has the agent tell a time from now on that is a day ahead, or the true one again.
+    ///
+    /// # Errors
+    /// Where the room cannot be entered.
+    pub fn tell_tomorrow(&self, tomorrow: bool) -> anyhow::Result<()> {
+        let script = if tomorrow {
+            "cd /usr/local/bin && mv vertskommune told && cat >vertskommune <<'END' && chmod 755 vertskommune
+#!/bin/bash
+set -o pipefail
+/usr/local/bin/told \"$@\" | sed \"s/\\(\\\"clock\\\": *\\\"\\)[^\\\"]*/\\1$(date -u -d '1 day' +%FT%TZ)/\"
+END"
+        } else {
+            "cd /usr/local/bin && mv told vertskommune"
+        };
+        self.inside(script).map(drop)
+    }
+
+    /// Flips a bit of a file there, or flips it back.
+    ///
+    /// # Errors
+    /// Where there is no such byte.
+    pub fn flip_bit(&self, file: &str, at: u64) -> anyhow::Result<()> {
+        let script = format!(
+            "byte=$(dd if={file} bs=1 skip={at} count=1 status=none | od -An -tu1) &&
+             printf \"\\\\x$(printf %02x $((byte ^ 1)))\" | dd of={file} bs=1 seek={at} conv=notrunc status=none"
+        );
+        self.inside(&script).map(drop)
+    }
+
+    /// Runs the script by which another product's job leaves its status there.
+    ///
+    /// # Errors
+    /// Where the room cannot be entered.
+    pub fn job_status(&self, status: &str) -> anyhow::Result<Output> {
+        let script = format!("{} --installation lab", in_tree("deploy/second-room/job-status"));
+        self.inside_with(&script, status.as_bytes())
     }
 
     /// A file of this test.

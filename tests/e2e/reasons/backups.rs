@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
-use vertskommune_tests::estate::{Cluster, in_tree, server, server_name, tenant_name};
+use vertskommune_tests::estate::{Cluster, server, server_name, tenant_name};
 
 use crate::backup::{Scene, backed_up_from};
 
@@ -113,14 +113,13 @@ async fn another_products_job(scene: &Scene) {
     let leave = |told: &Json| {
         let status =
             json!({"version": 1, "job": job, "servers": {server_name(OTHERS_JOB, 1): told}}).to_string();
-        let script = format!("{} --installation lab", in_tree("deploy/second-room/job-status"));
-        let output = scene.room.inside_with(&script, status.as_bytes()).unwrap();
+        let output = scene.room.job_status(&status).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         look_at_the_room(cluster);
     };
     let ago = |hours: i64| Timestamp::now() - SignedDuration::from_hours(hours);
-    let proven = |hours: i64, outcome: &str| json!({"at": ago(hours), "outcome": outcome});
-    let well = json!({"lastGood": ago(3), "proof": proven(3, "intact")});
+    let proven = |hours: i64| json!({"at": ago(hours), "outcome": "intact"});
+    let well = json!({"lastGood": ago(3), "proof": proven(3)});
     leave(&well);
     cluster.unhindered(&name).await;
 
@@ -129,25 +128,13 @@ async fn another_products_job(scene: &Scene) {
     look_at_the_room(cluster);
     let cases = [
         ("JobStatusUnreadable", "write what deploy/second-room/job-status writes", None),
-        (
-            "BackupTooOld",
-            "see why none was taken",
-            Some(json!({"lastGood": ago(72), "proof": proven(3, "intact")})),
-        ),
-        (
-            "ProofTooOld",
-            "see why none was made",
-            Some(json!({"lastGood": ago(3), "proof": proven(900, "intact")})),
-        ),
-        (
-            "ClockAhead",
-            "set the clocks right",
-            Some(json!({"lastGood": ago(-48), "proof": proven(3, "intact")})),
-        ),
+        ("BackupTooOld", "see why none was taken", Some(json!({"lastGood": ago(72), "proof": proven(3)}))),
+        ("ProofTooOld", "see why none was made", Some(json!({"lastGood": ago(3), "proof": proven(900)}))),
+        ("ClockAhead", "set the clocks right", Some(json!({"lastGood": ago(-48), "proof": proven(3)}))),
         (
             "JobReports",
             "see the log of that job",
-            Some(json!({"lastGood": ago(3), "proof": proven(3, "intact"), "obstacle": "no snapshot"})),
+            Some(json!({"lastGood": ago(3), "proof": proven(3), "obstacle": "no snapshot"})),
         ),
     ];
     for (reason, advice, status) in cases {
@@ -181,39 +168,27 @@ async fn what_is_yet_to_come(scene: &Scene) {
 /// A backup and a proof that both fail: the agent tells another time than ours from now on.
 async fn a_clock_that_is_wrong(scene: &Scene) {
     let (cluster, name) = (&scene.cluster, tenant_name(NIGHTS));
-    let wrong =
-        "cd /usr/local/bin && mv vertskommune told && cat >vertskommune <<'END' && chmod 755 vertskommune
-#!/bin/bash
-set -o pipefail
-/usr/local/bin/told \"$@\" | sed \"s/\\(\\\"clock\\\": *\\\"\\)[^\\\"]*/\\1$(date -u -d '1 day' +%FT%TZ)/\"
-END";
-    scene.room.inside(wrong).unwrap();
+    scene.room.tell_tomorrow(true).unwrap();
     back_up_now(cluster, NIGHTS);
     cluster.hindered(&name, "BackupFailed", "mend what the message names").await;
     cluster.hindered(&name, "ProofFailed", "mend what the message names").await;
-    scene.room.inside("cd /usr/local/bin && mv told vertskommune").unwrap();
+    scene.room.tell_tomorrow(false).unwrap();
     back_up_now(cluster, NIGHTS);
     cluster.unhindered(&name).await;
 }
 
 async fn what_lies_there_is_lost_or_damaged(scene: &Scene) {
     let (cluster, name) = (&scene.cluster, tenant_name(NIGHTS));
-    // Flips a bit, or flips it back.
-    let find = format!("cd {}/data && find . -type f -size +1M | sort | head -1", scene.repository(NIGHTS));
-    let pack = scene.room.inside(&find).unwrap();
-    let flip = format!(
-        "cd {}/data && pack={} &&
-         byte=$(dd if=$pack bs=1 skip=500000 count=1 status=none | od -An -tu1) &&
-         printf \"\\\\x$(printf %02x $((byte ^ 1)))\" | dd of=$pack bs=1 seek=500000 conv=notrunc status=none",
-        scene.repository(NIGHTS),
-        pack.trim()
-    );
+    // The same one back again, since the next backup brings others.
+    let packs = format!("find {}/data -type f -size +1M | sort | head -1", scene.repository(NIGHTS));
+    let pack = scene.room.inside(&packs).unwrap();
+    let flip = || scene.room.flip_bit(pack.trim(), 500_000).unwrap();
     scene.room.order("keep").unwrap();
-    scene.room.inside(&flip).unwrap();
+    flip();
     back_up_now(cluster, NIGHTS);
     cluster.hindered(&name, "CorruptionFound", "look at the disks of the second room").await;
     cluster.told_by_an_event(&name, "BackupDamaged").await;
-    scene.room.inside(&flip).unwrap();
+    flip();
     back_up_now(cluster, NIGHTS);
     cluster.unhindered(&name).await;
 

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 use vertskommune_tests::estate::{server, server_name, tenant, tenant_name};
 
-use super::{first_server, newcomer, of_host, path};
+use super::{clears, first_server, newcomer, of_host, path};
 use crate::stage::Stage;
 
 const FOR_EVER: &str = "2100-01-01T00:00:00Z";
@@ -69,28 +69,20 @@ async fn somebody_else_is_at_it(stage: &Stage) {
     stage.hindered(1, "TaskRunning", "its step runs when the task has ended").await;
     assert!(theirs.wait().unwrap().success());
     clears(stage, 1).await;
-    as_it_was_but_for_the_disk(stage, &[]);
-    clears(stage, 1).await;
-}
-
-/// A disk never shrinks.
-fn as_it_was_but_for_the_disk(stage: &Stage, change: &[(&str, Json)]) {
-    let servers = [1, 2].map(|index| {
-        let mut server = server(1, index);
-        server["disks"][0]["size"] = json!(if index == 1 { "12Gi" } else { "10Gi" });
-        for (field, value) in change {
-            server[*field] = value.clone();
-        }
-        server
-    });
-    stage.change(1, &json!({ "servers": servers }));
 }
 
 async fn a_guest_does_not_go_down(stage: &Stage) {
     let name = server_name(1, 1);
     stage.main().admin("POST", &format!("/guest?vm={name}&deaf=true"), Json::Null).await.unwrap();
     // Both are of one group, of which one goes down at a time.
-    as_it_was_but_for_the_disk(stage, &[("vcpus", json!(1)), ("restartBefore", json!(FOR_EVER))]);
+    let servers = [(1, "12Gi"), (2, "10Gi")].map(|(index, size)| {
+        let mut smaller = server(1, index);
+        // A disk never shrinks.
+        smaller["disks"][0]["size"] = json!(size);
+        (smaller["vcpus"], smaller["restartBefore"]) = (json!(1), json!(FOR_EVER));
+        smaller
+    });
+    stage.change(1, &json!({ "servers": servers }));
     stage.hindered(1, "InProgress", "the system is at work").await;
     stage.hindered(1, "OneAtATime", "it follows when the other of its group is back").await;
     // As it stands after the quarter of an hour in which it is asked again and again.
@@ -204,9 +196,4 @@ async fn approve_all(stage: &Stage, number: u16, count: usize) {
     let arguments: Vec<&str> = ["approve", &name].into_iter().chain(ids).chain(["--apply"]).collect();
     let (code, out, err) = stage.cluster.plugin(&arguments).unwrap();
     assert_eq!(code, Some(0), "{out}{err}");
-}
-
-async fn clears(stage: &Stage, number: u16) {
-    stage.settled(number).await;
-    stage.unhindered(number).await;
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use vertskommune_core::backup::proving::{ProofRule, ProofScope};
 use vertskommune_core::backup::{Backup, Item, Mode, Retention, SYSTEM, Selection, Window, Zone};
 use vertskommune_core::names::ProviderName;
@@ -15,12 +15,13 @@ use crate::tenant::{self, backup::Proven};
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-/// The backup that is written; what is wrong with it is noted. `names` are the servers as written, and `servers` those
-/// of them that could be read.
+/// The backup that is written; what is wrong with it is noted. `names` are the servers as written, `servers` those of them
+/// that could be read, and `after` is what somebody has asked for.
 pub(super) fn backup(
     written: &written::Backup,
     names: &[tenant::Server],
     servers: &[Server],
+    after: Option<Timestamp>,
     fields: &mut Fields,
 ) -> Option<Backup> {
     fields.label(&at("provider"), &written.provider, 63);
@@ -52,7 +53,7 @@ pub(super) fn backup(
         max_age: max_age?,
         proof: ProofRule { max_age: proof_age?, scope },
         keep_after_exit: keep?,
-        after: None,
+        after,
     })
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use vertskommune_core::backup::Backup;
 use vertskommune_core::names::{ProviderName, TenantName};
 use vertskommune_core::tenant::{
     Compute, Deletion, DeletionPolicy, DriftPolicy, Quota, Server, ValidatedTenant,
@@ -52,9 +51,10 @@ pub fn validate_tenant(manifest: &Tenant, catalogue: &Catalogue) -> Result<Valid
         catalogue,
     };
     let firewall = spec.firewall.as_ref().map(|written| firewall(written, &known, &mut fields));
-    let backup =
-        spec.backup.as_ref().and_then(|written| backup(written, &spec.servers, &servers, &mut fields));
-    let backup = backup.map(|backup| Backup { after: backup_after, ..backup });
+    let backup = spec
+        .backup
+        .as_ref()
+        .and_then(|written| backup(written, &spec.servers, &servers, backup_after, &mut fields));
     let directory = spec.directory.as_ref().and_then(|written| directory(written, &mut fields));
     let maintenance = maintenance(spec.maintenance.as_ref(), "spec.maintenance", &mut fields);
     fields.finish(Some(ValidatedTenant {
