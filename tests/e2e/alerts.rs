@@ -1,10 +1,10 @@
 //! Alerts: each is silent while all is well, fires when its cause is made with the lab's real peers and held for as long as it asks for,
-//! and clears after the remedy that its runbook names. Prometheus' own code judges what the running controller has answered; only its
-//! clock is counted, since some alerts wait for days. What cannot be made cheaply is in `told`.
+//! and clears after the remedy that its runbook names (`vertskommune_tests::alerts`). Those of backups fire in `reasons::backups` and those
+//! of trusts in `tests/trust`, where their causes are made.
 
 mod causes;
 mod files;
-mod told;
+mod waits;
 mod watch;
 
 use crate::stage::Stage;
@@ -17,25 +17,23 @@ async fn every_alert_fires_at_its_cause_and_clears_after_the_remedy() {
     stage.onboard([1, 2]).await;
     stage.settled(1).await;
     stage.settled(2).await;
-    watch
-        .is_well(&["vertskommune_leader 1", "vertskommune_ready 1", "vertskommune_tenants{ready=\"True\"} 2"])
+    watch.well = watch
+        .tells(&["vertskommune_leader 1", "vertskommune_ready 1", "vertskommune_tenants{ready=\"True\"} 2"])
         .await;
-    watch.is_silent_while_all_is_well();
+    watch.alerts.are_silent_while_all_is_well(&watch.well);
 
     causes::the_controller_is_gone(&mut watch, &mut stage).await;
-    causes::an_endpoint_is_not_seen(&mut watch, &stage).await;
-    causes::an_endpoint_is_not_looked_at(&mut watch);
-    causes::credentials_are_refused(&mut watch, &stage).await;
-    causes::something_drifts(&mut watch, &stage).await;
-    causes::a_server_is_lost(&mut watch, &stage).await;
-    causes::a_manifest_collides(&mut watch, &stage).await;
-    causes::a_step_fails_again_and_again(&mut watch, &stage).await;
-    causes::a_pass_hangs(&mut watch, &stage).await;
+    causes::an_endpoint_is_not_seen(&watch, &stage).await;
+    causes::an_endpoint_is_not_looked_at(&watch);
+    causes::credentials_are_refused(&watch, &stage).await;
+    causes::something_drifts(&watch, &stage).await;
+    causes::a_server_is_lost(&watch, &stage).await;
+    causes::a_manifest_collides(&watch, &stage).await;
+    causes::a_step_fails_again_and_again(&watch, &stage).await;
+    causes::a_pass_hangs(&watch, &stage).await;
     causes::the_cluster_refuses_what_passes_write(&mut watch, &stage).await;
     causes::a_destruction_waits(&mut watch, &stage).await;
     causes::the_api_server_is_not_heard(&mut watch, &mut stage).await;
-    causes::two_lead(&mut watch);
-    told::backups_and_trusts(&mut watch, &stage).await;
-
-    watch.has_seen_all();
+    causes::two_lead(&watch);
+    waits::wake_nobody(&watch, &stage).await;
 }

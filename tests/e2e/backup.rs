@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
+use vertskommune_tests::alerts::Metrics;
 use vertskommune_tests::estate::{
     Cluster, Controller, NAMESPACE, condition, server_name, tenant, tenant_name,
 };
@@ -20,6 +21,7 @@ const PATIENCE: Duration = Duration::from_mins(4);
 pub(crate) struct Scene {
     pub(crate) cluster: Cluster,
     pub(crate) room: Arc<Room>,
+    pub(crate) metrics: Metrics,
     controller: Option<Controller>,
 }
 
@@ -64,7 +66,7 @@ impl Scene {
                 },
             }))
             .unwrap();
-        Some(Self { cluster, room, controller: None })
+        Some(Self { cluster, room, metrics: Metrics::at_a_free_address(), controller: None })
     }
 
     fn kill(&mut self) {
@@ -76,7 +78,8 @@ impl Scene {
     /// Kills the program where it runs, and starts it anew.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        self.controller = Some(self.cluster.process().unwrap());
+        self.metrics = Metrics::at_a_free_address();
+        self.controller = Some(self.cluster.process_at(self.metrics.0).unwrap());
     }
 
     async fn stop(&mut self) {

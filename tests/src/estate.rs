@@ -1,7 +1,7 @@
 //! The whole in one test: an API server behind the proxy, a vCenter, and controllers that come and go.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -361,14 +361,20 @@ impl Cluster {
         self.process_named("controller")
     }
 
+    /// The same, answering `/metrics` at this address.
+    ///
+    /// # Errors
+    /// Where it cannot be started.
+    pub fn process_at(&self, address: SocketAddr) -> anyhow::Result<Controller> {
+        self.start_process("lab", "controller", address, |it| it.stderr(log()))
+    }
+
     /// The same with a name of its own in the lease, as another replica has it.
     ///
     /// # Errors
     /// Where it cannot be started.
     pub fn process_named(&self, identity: &str) -> anyhow::Result<Controller> {
-        let is_told = std::env::var_os("RUST_LOG").is_some();
-        let to = if is_told { Stdio::inherit() } else { Stdio::null() };
-        self.start_process("lab", identity, |it| it.stderr(to))
+        self.start_process("lab", identity, ANYWHERE, |it| it.stderr(log()))
     }
 
     /// The same with Secrets that are mounted there.
@@ -376,7 +382,9 @@ impl Cluster {
     /// # Errors
     /// Where it cannot be started.
     pub fn process_with_secrets(&self, mount: &Path) -> anyhow::Result<Controller> {
-        self.start_process("lab", "controller", |it| it.arg("--secrets").arg(mount).stderr(Stdio::null()))
+        self.start_process("lab", "controller", ANYWHERE, |it| {
+            it.arg("--secrets").arg(mount).stderr(Stdio::null())
+        })
     }
 
     /// The same for another installation, with all that it can say in a file.
@@ -384,25 +392,34 @@ impl Cluster {
     /// # Errors
     /// Where it cannot be started.
     pub fn process_saying_all(&self, installation: &str, log: File) -> anyhow::Result<Controller> {
-        self.start_process(installation, "controller", |it| it.env("RUST_LOG", "trace").stderr(log))
+        self.start_process(installation, "controller", ANYWHERE, |it| it.env("RUST_LOG", "trace").stderr(log))
     }
 
     fn start_process(
         &self,
         installation: &str,
         identity: &str,
+        listen: SocketAddr,
         with: impl FnOnce(&mut Command) -> &mut Command,
     ) -> anyhow::Result<Controller> {
         let mut command = Command::new(program()?);
         command
             .args(["controller", "--installation", installation, "--namespace", NAMESPACE])
-            .args(["--identity", identity, "--listen", "127.0.0.1:0"])
+            .args(["--identity", identity, "--listen", &listen.to_string()])
             .env("KUBECONFIG", self.kubeconfig.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null());
         let child = with(&mut command).spawn().context("the controller as a process")?;
         Ok(Controller(Life::Process(child)))
     }
+}
+
+/// Any free port of this machine.
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Where a controller's log goes: nowhere unless it is asked for.
+fn log() -> Stdio {
+    if std::env::var_os("RUST_LOG").is_some() { Stdio::inherit() } else { Stdio::null() }
 }
 
 impl Drop for Cluster {

@@ -1,6 +1,7 @@
 //! What the tests of the whole share: the lab, a proxy that can cut the way to the API server, a relay that can cut the
 //! way to the second room, and Flux.
 
+pub mod alerts;
 pub mod directories;
 pub mod estate;
 pub mod flux;

@@ -1,5 +1,5 @@
 //! Which reasons the tests have seen: told by their real cause, with the advice followed, and cleared. Each is a file in
-//! `target/whys`, so that `--test whys` finds at the end of `make test` which were not.
+//! `target/seen`, so that `--test seen` finds at the end of `make test` which were not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -79,7 +79,7 @@ pub fn all() -> BTreeSet<Reason> {
 }
 
 fn folder() -> PathBuf {
-    in_tree("target/whys").into()
+    in_tree("target/seen/whys").into()
 }
 
 /// What was told of each thing in a cluster.

@@ -9,26 +9,32 @@ use vertskommune_core::directory::Verdict;
 use vertskommune_core::plan::Plan;
 use vertskommune_core::step::{RefusalReason, Wait};
 use vertskommune_provider::testing::conformance::{Drive, Peer as _};
+use vertskommune_tests::alerts::{Alerts, Case};
 use vertskommune_tests::directories::Directory;
 
 use super::stage::Stage;
+use super::told::metrics;
 
 /// How long a look may take, whatever is broken: the engine gives it two minutes.
 const LOOK: Duration = Duration::from_secs(100);
 /// How long until a trust is valid again whose way is mended: controllers look for each other anew.
 const MENDED: Duration = Duration::from_secs(120);
 
-/// The word for it, and how long that took.
-async fn word(stage: &Stage, drive: &Drive<'_>) -> String {
+/// The word for it, what else is told, and how long that took.
+async fn told(stage: &Stage, drive: &Drive<'_>) -> (String, Plan) {
     let begun = Instant::now();
-    let (report, _) = stage.report(drive).await;
+    let (report, plan) = stage.report(drive).await;
     eprintln!("told {} in {:?}", report.word(), begun.elapsed());
     assert!(begun.elapsed() < LOOK, "{} after {:?}", report.word(), begun.elapsed());
-    report.word().to_owned()
+    (report.word().to_owned(), plan)
 }
 
-/// Passes until it is valid, without a hand.
-pub(super) async fn becomes_valid(stage: &Stage, drive: &Drive<'_>, after: &str) {
+async fn word(stage: &Stage, drive: &Drive<'_>) -> String {
+    told(stage, drive).await.0
+}
+
+/// Passes until it is valid, without a hand, and gives the plan that says so.
+pub(super) async fn becomes_valid(stage: &Stage, drive: &Drive<'_>, after: &str) -> Plan {
     let begun = Instant::now();
     loop {
         let plan = drive.converge().await;
@@ -36,7 +42,7 @@ pub(super) async fn becomes_valid(stage: &Stage, drive: &Drive<'_>, after: &str)
         if report.verdict == Verdict::Valid {
             eprintln!("valid {:?} after {after}", begun.elapsed());
             stage.tell(&plan);
-            return;
+            return plan;
         }
         assert!(begun.elapsed() < MENDED, "after {after}: {}: {plan:#?}", report.line());
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -55,7 +61,8 @@ fn act(stage: &Stage, what: &str) {
 async fn what_is_in_the_way_is_told_and_when_it_is_gone_all_is_well() {
     let Some(stage) = Stage::set().await else { return };
     let drive = stage.drive();
-    becomes_valid(&stage, &drive, "its creation").await;
+    let Some(alerts) = Alerts::of_the_lab() else { return };
+    let mut well = metrics(&becomes_valid(&stage, &drive, "its creation").await);
     let record = "127.0.0.1 _msdcs.ibestad.test _ldap._tcp.dc SRV 'ibedc.ibestad.test 389 0 100' -P";
     let [no_record, recorded] =
         ["delete", "add"].map(|what| format!("there: samba-tool dns {what} {record}"));
@@ -79,11 +86,29 @@ async fn what_is_in_the_way_is_told_and_when_it_is_gone_all_is_well() {
         for what in broken {
             act(&stage, what);
         }
-        assert_eq!(word(&stage, &drive).await, expected, "{broken:?}");
+        let (word, plan) = told(&stage, &drive).await;
+        assert_eq!(word, expected, "{broken:?}");
         for what in mended {
             act(&stage, what);
         }
-        becomes_valid(&stage, &drive, &broken.join(", ")).await;
+        let before = well;
+        well = metrics(&becomes_valid(&stage, &drive, &broken.join(", ")).await);
+        let fired = alerts_of(expected);
+        if !fired.is_empty() {
+            let (cause, after) = (vec![Some(metrics(&plan))], well.clone());
+            alerts.fire(&before, &Case { alerts: fired, cause, moving: &[], longer: 0, after });
+        }
+    }
+}
+
+/// Which fire where that is held for as long as they ask for. Some of the causes will do to see it.
+fn alerts_of(reason: &str) -> &'static [&'static str] {
+    match reason {
+        "DnsSilent" => &["VertskommuneTrustBroken"],
+        "ClockSkew" => &["VertskommuneTrustBroken", "VertskommuneTrustNotValid"],
+        // Whether it works nobody can tell, and nobody is woken for that.
+        "Unreachable" => &["VertskommuneTrustNotValid"],
+        _ => &[],
     }
 }
 

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::json;
-use vertskommune_api::Tenant;
 use vertskommune_api::conditions::{DIRECTORY_READY, find};
 use vertskommune_api::status::{Outcome, StatusInput, status};
 use vertskommune_api::why::{Asker, Hindrance, why};
+use vertskommune_api::{Tenant, TenantStatus};
+use vertskommune_controller::told::of_statuses;
 use vertskommune_core::plan::Plan;
 use vertskommune_core::reason::{About, Reason, Who};
 use vertskommune_tests::whys::Told;
@@ -15,15 +16,7 @@ const ASKER: Asker<'_> = Asker { program: "vertskommune", namespace: "vertskommu
 
 /// Every problem that the status tells is told by `why` as well, with the advice for it; and nothing of a trust that works.
 pub(crate) fn why_says_the_same(plan: &Plan, told: &Told) {
-    let input = StatusInput {
-        generation: Some(1),
-        requested_at: None,
-        outcome: Outcome::Planned(plan),
-        changed: false,
-        underway: &[],
-        failed: &[],
-    };
-    let status = status(None, &input, Timestamp::now());
+    let status = status_of(plan);
     let manifest = json!({
         "metadata": {"name": "ibestad", "generation": 1},
         "spec": {"displayName": "Ibestad", "networks": [], "servers": []},
@@ -56,6 +49,23 @@ pub(crate) fn why_says_the_same(plan: &Plan, told: &Told) {
         eprintln!("why: {word}: {}", hindrance.help);
     }
     remember(&status.conditions, &hindrances, told);
+}
+
+/// What a controller would answer at `/metrics` of such a plan.
+pub(crate) fn metrics(plan: &Plan) -> String {
+    of_statuses([("ibestad", &status_of(plan))])
+}
+
+fn status_of(plan: &Plan) -> TenantStatus {
+    let input = StatusInput {
+        generation: Some(1),
+        requested_at: None,
+        outcome: Outcome::Planned(plan),
+        changed: false,
+        underway: &[],
+        failed: &[],
+    };
+    status(None, &input, Timestamp::now())
 }
 
 /// Remembers what was told. What a problem explains that was told before it goes with that one, and is none of its own cause.

@@ -2,9 +2,10 @@
 
 use serde_json::{Value as Json, json};
 use vertskommune_provider::testing::Cut;
+use vertskommune_tests::alerts::{Case, OBSERVED};
 use vertskommune_tests::estate::{in_tree, is_ready, reason, server, tenant, tenant_name};
 
-use super::watch::{Case, OBSERVED, Watch};
+use super::watch::Watch;
 use crate::stage::Stage;
 
 const SERVER: &str = "/DC0/vm/Tenants/t0001/t0001-srv01";
@@ -36,7 +37,7 @@ pub(super) async fn the_controller_is_gone(watch: &mut Watch, stage: &mut Stage)
     watch.well = after;
 }
 
-pub(super) async fn an_endpoint_is_not_seen(watch: &mut Watch, stage: &Stage) {
+pub(super) async fn an_endpoint_is_not_seen(watch: &Watch, stage: &Stage) {
     stage.main().admin("POST", "/pause", Json::Null).await.unwrap();
     let blind = "vertskommune_endpoint_blind{provider=\"vcenter-main\",reason=\"Unreachable\"} 1";
     stage.tenant(1, "blind", |it| reason(it, "Ready") == "Unreachable").await;
@@ -49,14 +50,14 @@ pub(super) async fn an_endpoint_is_not_seen(watch: &mut Watch, stage: &Stage) {
 }
 
 /// The same scrape, in which the last look only grows older.
-pub(super) fn an_endpoint_is_not_looked_at(watch: &mut Watch) {
+pub(super) fn an_endpoint_is_not_looked_at(watch: &Watch) {
     let well = watch.well.clone();
     let case =
         Case { moving: &[], longer: 3600, ..case(&["VertskommuneEndpointNotSeen"], well.clone(), well) };
     watch.fires(&case);
 }
 
-pub(super) async fn credentials_are_refused(watch: &mut Watch, stage: &Stage) {
+pub(super) async fn credentials_are_refused(watch: &Watch, stage: &Stage) {
     let wrong = json!({"stringData": {"password": "wrong"}});
     stage.cluster.patch_in_namespace("secret", "vcenter-main", &wrong).unwrap();
     stage.tenant(1, "blind", |it| reason(it, "Ready") == "CredentialsRefused").await;
@@ -75,7 +76,7 @@ pub(super) async fn credentials_are_refused(watch: &mut Watch, stage: &Stage) {
     });
 }
 
-pub(super) async fn something_drifts(watch: &mut Watch, stage: &Stage) {
+pub(super) async fn something_drifts(watch: &Watch, stage: &Stage) {
     stage.govc(&["vm.power", "-off", SERVER]);
     let cause = watch.tells(&["vertskommune_differences_shown{tenant=\"t0001\"} 1"]).await;
     stage.govc(&["vm.power", "-on", SERVER]);
@@ -84,7 +85,7 @@ pub(super) async fn something_drifts(watch: &mut Watch, stage: &Stage) {
     watch.fires(&case(&["VertskommuneDriftNotHealed"], cause, after));
 }
 
-pub(super) async fn a_server_is_lost(watch: &mut Watch, stage: &Stage) {
+pub(super) async fn a_server_is_lost(watch: &Watch, stage: &Stage) {
     let uuid = stage.vm(SERVER)["instanceUuid"].as_str().unwrap().to_owned();
     stage.govc(&["vm.destroy", SERVER]);
     let cause =
@@ -97,7 +98,7 @@ pub(super) async fn a_server_is_lost(watch: &mut Watch, stage: &Stage) {
     watch.fires(&case(&["VertskommuneThingsLost"], cause, after));
 }
 
-pub(super) async fn a_manifest_collides(watch: &mut Watch, stage: &Stage) {
+pub(super) async fn a_manifest_collides(watch: &Watch, stage: &Stage) {
     let mut next = tenant(3);
     next["spec"]["networks"][0]["vlan"] = json!(1);
     next["spec"]["servers"] = json!([]);
@@ -110,7 +111,7 @@ pub(super) async fn a_manifest_collides(watch: &mut Watch, stage: &Stage) {
     watch.fires(&case(&["VertskommuneTenantStalled"], cause, after));
 }
 
-pub(super) async fn a_step_fails_again_and_again(watch: &mut Watch, stage: &Stage) {
+pub(super) async fn a_step_fails_again_and_again(watch: &Watch, stage: &Stage) {
     let fault = json!({"method": "CloneVM_Task", "type": "SystemError", "in_task": true});
     stage.main().admin("POST", "/fault", fault).await.unwrap();
     stage.cluster.apply(&tenant(4)).unwrap();
@@ -127,7 +128,7 @@ pub(super) async fn a_step_fails_again_and_again(watch: &mut Watch, stage: &Stag
 }
 
 /// A vCenter that answers late holds a pass up; for longer than any answer takes, only the replay does.
-pub(super) async fn a_pass_hangs(watch: &mut Watch, stage: &Stage) {
+pub(super) async fn a_pass_hangs(watch: &Watch, stage: &Stage) {
     stage.main().admin("POST", "/delay?ms=1500", Json::Null).await.unwrap();
     ask(stage, 1);
     let is_under_way = |text: &str| {
@@ -214,7 +215,7 @@ pub(super) async fn the_api_server_is_not_heard(watch: &mut Watch, stage: &mut S
 }
 
 /// Two processes say what one has said.
-pub(super) fn two_lead(watch: &mut Watch) {
+pub(super) fn two_lead(watch: &Watch) {
     let well = Some(watch.well.clone());
     let (cause, after) = (vec![well.clone(), well], watch.well.clone());
     watch.fires(&Case { alerts: &["VertskommuneManyLeaders"], cause, moving: &[OBSERVED], longer: 0, after });

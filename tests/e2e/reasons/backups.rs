@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
+use vertskommune_tests::alerts::{Alerts, Case, OBSERVED, without_others};
 use vertskommune_tests::estate::{Cluster, server, server_name, tenant_name};
 
 use crate::backup::{Scene, backed_up_from};
@@ -14,19 +15,23 @@ const OTHERS_JOB: u16 = 4;
 const OBSTACLES: u16 = 5;
 const NIGHTS: u16 = 6;
 
+/// In seconds.
+const DAY: u32 = 24 * 3600;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn why_names_what_keeps_a_tenant_from_being_protected() {
     let Some(mut scene) = Scene::set_with(&[]).await else { return };
+    let Some(alerts) = Alerts::of_the_lab() else { return };
     scene.restart();
     // While the others are made.
     for number in [OBSTACLES, NIGHTS] {
         scene.cluster.apply(&small(number)).unwrap();
     }
     what_cannot_be_as_it_is_written(&scene).await;
-    another_products_job(&scene).await;
-    what_is_yet_to_come(&scene).await;
+    another_products_job(&scene, &alerts).await;
+    what_is_yet_to_come(&scene, &alerts).await;
     a_clock_that_is_wrong(&scene).await;
-    what_lies_there_is_lost_or_damaged(&scene).await;
+    what_lies_there_is_lost_or_damaged(&scene, &alerts).await;
     what_is_of_another_version(&scene).await;
     what_has_no_snapshot(&scene).await;
 }
@@ -45,6 +50,19 @@ fn change(scene: &Scene, number: u16, spec: &Json) {
 /// Changes there are noticed within half a minute by themselves.
 fn look_at_the_room(cluster: &Cluster) {
     cluster.request("hostprovider", "second-room").unwrap();
+}
+
+/// What the controller tells of a tenant that is or is not protected for this reason, as if there were no other.
+async fn told(scene: &Scene, number: u16, reason: &str) -> String {
+    let name = tenant_name(number);
+    let is_it = |line: &str| {
+        let of_it = line.starts_with(&format!(
+            "vertskommune_tenant_condition{{tenant=\"{name}\",condition=\"Protected\""
+        ));
+        of_it && line.ends_with(&format!("reason=\"{reason}\"}} 1"))
+    };
+    let told = scene.metrics.tells_that(reason, |text| text.lines().any(is_it)).await;
+    without_others(&told, &name)
 }
 
 /// As people ask for it: `kubectl vertskommune reconcile TENANT --backup`.
@@ -102,7 +120,7 @@ async fn what_cannot_be_as_it_is_written(scene: &Scene) {
     }
 }
 
-async fn another_products_job(scene: &Scene) {
+async fn another_products_job(scene: &Scene, alerts: &Alerts) {
     let (cluster, name, job) = (&scene.cluster, tenant_name(OTHERS_JOB), "nightly");
     let mut watched = small(OTHERS_JOB);
     watched["spec"]["backup"] = json!({
@@ -122,6 +140,7 @@ async fn another_products_job(scene: &Scene) {
     let well = json!({"lastGood": ago(3), "proof": proven(3)});
     leave(&well);
     cluster.unhindered(&name).await;
+    let protected = told(scene, OTHERS_JOB, "FreshAndProven").await;
 
     let file = scene.room.place.root.join(".external/lab/nightly.json");
     scene.room.inside(&format!("echo '{{' >{}", file.display())).unwrap();
@@ -142,14 +161,23 @@ async fn another_products_job(scene: &Scene) {
             leave(&status);
         }
         cluster.hindered(&name, reason, advice).await;
+        // What is too old is told at night as well.
+        let too_old = ["BackupTooOld", "ProofTooOld"].contains(&reason);
+        let cause = if too_old { Some(told(scene, OTHERS_JOB, reason).await) } else { None };
         leave(&well);
         cluster.unhindered(&name).await;
+        if let Some(cause) = cause {
+            let after = told(scene, OTHERS_JOB, "FreshAndProven").await;
+            let (fired, cause) = (&["VertskommuneTenantNotProtected"], vec![Some(cause)]);
+            alerts.fire(&protected, &Case { alerts: fired, cause, moving: &[OBSERVED], longer: 0, after });
+        }
     }
 }
 
-async fn what_is_yet_to_come(scene: &Scene) {
+async fn what_is_yet_to_come(scene: &Scene, alerts: &Alerts) {
     let (cluster, name) = (&scene.cluster, tenant_name(NIGHTS));
     cluster.hindered(&name, "NoBackupYet", "the next backup window brings it").await;
+    let none_yet = told(scene, NIGHTS, "NoBackupYet").await;
     // So slowly that there is a middle.
     scene.vcenter().admin("POST", "/export", json!({"rate": 500_000, "max": 1})).await.unwrap();
     back_up_now(cluster, NIGHTS);
@@ -163,6 +191,11 @@ async fn what_is_yet_to_come(scene: &Scene) {
     scene.vcenter().admin("DELETE", "/export", Json::Null).await.unwrap();
     cluster.hindered(&name, "NeverProven", "the proof follows the first backup").await;
     cluster.unhindered(&name).await;
+    // A newcomer's windows pass, and none brings a backup.
+    let after = told(scene, NIGHTS, "FreshAndProven").await;
+    let (fired, cause) = (&["VertskommuneTenantNotProtected"], vec![Some(none_yet)]);
+    let before = without_others(&after, "");
+    alerts.fire(&before, &Case { alerts: fired, cause, moving: &[OBSERVED], longer: 2 * DAY, after });
 }
 
 /// A backup and a proof that both fail: the agent tells another time than ours from now on.
@@ -177,7 +210,7 @@ async fn a_clock_that_is_wrong(scene: &Scene) {
     cluster.unhindered(&name).await;
 }
 
-async fn what_lies_there_is_lost_or_damaged(scene: &Scene) {
+async fn what_lies_there_is_lost_or_damaged(scene: &Scene, alerts: &Alerts) {
     let (cluster, name) = (&scene.cluster, tenant_name(NIGHTS));
     // The same one back again, since the next backup brings others.
     let packs = format!("find {}/data -type f -size +1M | sort | head -1", scene.repository(NIGHTS));
@@ -193,13 +226,18 @@ async fn what_lies_there_is_lost_or_damaged(scene: &Scene) {
     cluster.unhindered(&name).await;
 
     // Whoever has the tenant's credentials can do that.
+    let before = told(scene, NIGHTS, "FreshAndProven").await;
     let gone = format!("cd {} && rm -rf config keys snapshots index data", scene.repository(NIGHTS));
     scene.room.inside(&gone).unwrap();
     look_at_the_room(cluster);
     cluster.hindered(&name, "RepositoryLost", "the keeper puts its copy back").await;
+    let cause = vec![Some(told(scene, NIGHTS, "RepositoryLost").await)];
     scene.room.order("keep").unwrap();
     look_at_the_room(cluster);
     cluster.unhindered(&name).await;
+    let after = told(scene, NIGHTS, "FreshAndProven").await;
+    let fired = &["VertskommuneBackupsLost"];
+    alerts.fire(&before, &Case { alerts: fired, cause, moving: &[OBSERVED], longer: 0, after });
 }
 
 /// A newer version wrote down what this one has no word for.

@@ -1,8 +1,10 @@
-//! Whether `why` was seen to be right for every reason that there is: the end of `make test`, after all that tell them.
+//! Whether `why` was seen to be right for every reason that there is, and every alert to fire and clear: the end of `make test`, after all
+//! that make them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use vertskommune_core::reason::{Reason, Who};
+use vertskommune_tests::alerts::Alerts;
 use vertskommune_tests::peer::can_be_had;
 use vertskommune_tests::whys;
 
@@ -39,7 +41,16 @@ fn every_reason_was_told_by_its_real_cause_and_cleared_by_its_advice() {
     println!("why: {} of {} reasons told by their cause and cleared", seen.len(), wanted.len());
     let missing: Vec<&Reason> =
         wanted.difference(&seen).filter(|reason| !never.contains_key(*reason)).collect();
-    assert!(missing.is_empty(), "no test of this run has seen {missing:?} come and go (target/whys)");
+    assert!(missing.is_empty(), "no test of this run has seen {missing:?} come and go (target/seen)");
     let made: Vec<&Reason> = never.keys().filter(|reason| seen.contains(reason)).collect();
     assert!(made.is_empty(), "{made:?} can be made after all: take them out of NEVER");
+}
+
+#[test]
+fn every_alert_fired_at_its_cause_and_cleared_after_the_remedy() {
+    if !can_be_had("the causes of alerts about backups and trusts") {
+        return;
+    }
+    let Some(alerts) = Alerts::of_the_lab() else { return };
+    alerts.were_all_seen();
 }
