@@ -24,17 +24,17 @@ TEST = cargo test --locked --workspace --features vertskommune/testing
 # Tests of the directories wait for controllers most of the time, so they run beside the others.
 DIRECTORY_TESTS = $(TEST) --test directories --test trust
 # What runs after the tests, beside the demo.
-REST = tests/planted/run && tests/lab/smoke && (cd tests/lab/vcenter && go test ./...) && tests/clients/fortios/run
+REST = tests/planted/run && tests/lab/smoke && tests/lab/build --test vcenter && tests/clients/fortios/run
 
-# They start the program as well, which cargo builds for a test of its own package. What they saw `why` tell lies in target/whys.
+# They start the program as well, which cargo builds for a test of its own package. What they saw `why` tell and alerts fire at lies in target/seen.
 test: install ## Runs every test, with the lab's real peers
 	@tests/lab/install directories
-	@rm -rf target/whys
+	@rm -rf target/seen
 	export VERTSKOMMUNE_LAB_BIN && VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) && $(DIRECTORY_TESTS) --test plan_and_apply --no-run && \
 	  tests/beside target/directories.log '$(DIRECTORY_TESTS)' '$(TEST)' && grep '^test ' target/directories.log && \
-	  tests/beside target/demo.log 'UNTIL=protected tests/lab/demo lab' '$(REST)' && BENCH_PART=backup BENCH_QUICKLY=1 \
+	  tests/beside target/demo.log 'UNTIL=protected tests/lab/demo lab' '$(REST)' && BENCH_PART=backup BENCH_QUICKLY=1 BENCH_TURNS=1 \
 	  cargo bench --locked --profile dev --workspace --features vertskommune/testing --bench backup
-	$(TEST) --test whys
+	VERTSKOMMUNE_LAB_BIN=$$(tests/lab/build) $(TEST) --test seen
 	@echo 'all tests passed'
 
 verify: install format clippy generated deny shell powershell ## Format, lints, generated files, licences and bans
@@ -60,7 +60,7 @@ format:
 
 clippy:
 	cargo clippy --locked --workspace --all-targets --features vertskommune/testing -- --deny warnings
-	cargo clippy --locked --workspace --test directories --test trust --test whys --features vertskommune/testing -- --deny warnings
+	cargo clippy --locked --workspace --test directories --test trust --test seen --features vertskommune/testing -- --deny warnings
 
 # What is generated is checked in, and must be what would be generated now.
 generated:

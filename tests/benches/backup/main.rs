@@ -21,7 +21,7 @@ use watch::Watched;
 
 /// The larger disk in GiB, unless `BENCH_GIB` says otherwise; with `BENCH_QUICKLY` it is 1.
 const LARGER: u64 = 10;
-/// How often each way is gone.
+/// How often each way is gone, unless `BENCH_TURNS` says otherwise.
 const TURNS: usize = 5;
 /// The same with `BENCH_QUICKLY`.
 const FEW: usize = 3;
@@ -38,7 +38,12 @@ fn main() -> anyhow::Result<()> {
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
     let is_quick = std::env::var_os("BENCH_QUICKLY").is_some();
-    let turns = if is_quick { FEW } else { TURNS };
+    let turns = match std::env::var("BENCH_TURNS") {
+        Ok(turns) => turns.parse()?,
+        Err(_) if is_quick => FEW,
+        Err(_) => TURNS,
+    };
+    ensure!(turns > 0, "BENCH_TURNS has to be 1 or more");
     let larger = match std::env::var("BENCH_GIB") {
         Ok(gib) => gib.parse()?,
         Err(_) if is_quick => 1,
