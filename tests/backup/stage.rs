@@ -26,7 +26,7 @@ use vertskommune_core::windows::Maintenance;
 use vertskommune_provider::context::{Always, Fenced};
 use vertskommune_provider::secrets::{FolderSecrets, SecretStore};
 use vertskommune_provider::testing::Cut;
-use vertskommune_provider::testing::conformance::{Drive, Peer};
+use vertskommune_provider::testing::conformance::{Drive, Peer, Things};
 use vertskommune_provider::{Around, Ctx, Moved, Permit, Plugin as _, Provider, ProviderError};
 use vertskommune_provider_backup::BackupPlugin;
 use vertskommune_tests::room::Room;
@@ -354,20 +354,13 @@ impl Peer for Stage {
         unreachable!("crashes here are by time, see crashing.rs")
     }
 
-    fn ours(&self) -> BoxFuture<'_, Vec<String>> {
+    fn things(&self) -> BoxFuture<'_, Things> {
         Box::pin(async {
             let script = "cd /srv/vertskommune && find lab/ibestad .agent/lab/ibestad.json .kept/lab/ibestad* -maxdepth 2 \
                           -printf '%p %y %u %m\\n' | sort; ls lab/ibestad/repository/keys | wc -l";
-            self.room.inside(script).unwrap().lines().map(str::to_owned).collect()
-        })
-    }
-
-    fn foreign(&self) -> BoxFuture<'_, String> {
-        Box::pin(async {
-            self.everything()
-                .lines()
-                .filter(|line| !line.contains("ibestad") && !line.contains("etc/passwd"))
-                .collect()
+            let ours = self.room.inside(script).unwrap().lines().map(str::to_owned).collect();
+            let is_foreign = |line: &&str| !line.contains("ibestad") && !line.contains("etc/passwd");
+            Things { ours, foreign: self.everything().lines().filter(is_foreign).collect() }
         })
     }
 

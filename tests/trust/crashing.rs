@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::json;
-use vertskommune_provider::testing::conformance::{Drive, Peer as _, survives_a_crash_at_every_write};
+use vertskommune_provider::testing::conformance::{
+    Drive, Peer as _, Things, survives_a_crash_at_every_write,
+};
 use vertskommune_provider::{Claim, ProviderError};
 
 use vertskommune_provider::testing::system::Cut;
@@ -103,7 +105,8 @@ async fn an_adoption_is_killed_between_its_sides() {
             stage.ensure(side, "sor", "a-secret-that-others-agreed-on", &json!({}));
             stage.run(side, RECORDS_GONE, &[]);
         }
-        let theirs = (stage.ours().await, stage.foreign().await, written());
+        let Things { ours: before, foreign } = stage.things().await;
+        let theirs = (before, foreign, written());
         let added = |now: Vec<String>| -> Vec<String> {
             assert!(theirs.0.iter().all(|line| now.contains(line)), "{now:#?} and not {:#?}", theirs.0);
             now.into_iter().filter(|line| !theirs.0.contains(line)).collect()
@@ -118,9 +121,10 @@ async fn an_adoption_is_killed_between_its_sides() {
         stage.reset().await;
         becomes_valid(&stage, &drive, &format!("the death of its adoption {cut:?} call {nth}")).await;
         assert!(drive.look().await.is_empty());
-        let records = added(stage.ours().await);
+        let Things { ours, foreign } = stage.things().await;
+        let records = added(ours);
         assert!(records.len() == 2 && records.iter().all(|it| it.contains("record")), "{records:#?}");
-        assert_eq!((stage.foreign().await, written()), (theirs.1, theirs.2), "what others made was changed");
+        assert_eq!((foreign, written()), (theirs.1, theirs.2), "what others made was changed");
         let calls = stage.journal().await;
         assert!(!calls.iter().any(|call| call.starts_with("hostdc adopt")), "adopted twice: {calls:?}");
     }

@@ -21,7 +21,7 @@ use vertskommune_core::tenant::{Deletion, DeletionPolicy, DriftPolicy, Validated
 use vertskommune_core::windows::Maintenance;
 use vertskommune_provider::context::Always;
 use vertskommune_provider::secrets::{FolderSecrets, SecretStore};
-use vertskommune_provider::testing::conformance::{Drive, Peer};
+use vertskommune_provider::testing::conformance::{Drive, Peer, Things};
 use vertskommune_provider::testing::system::Cut;
 use vertskommune_provider::{Ctx, Plugin as _, Provider};
 use vertskommune_provider_ad::AdPlugin;
@@ -310,8 +310,8 @@ impl Stage {
     }
 
     /// All that is there, on both sides.
-    fn told(&self) -> (Vec<String>, String) {
-        let (mut ours, mut others) = (Vec::new(), String::new());
+    fn told(&self) -> Things {
+        let (mut ours, mut foreign) = (Vec::new(), String::new());
         let sides = [self.host_side(), self.tenant_side()];
         let told: Vec<String> = std::thread::scope(|scope| {
             let reads: Vec<_> =
@@ -322,10 +322,10 @@ impl Stage {
             let told: BTreeMap<String, Vec<String>> = serde_json::from_str(&told).unwrap();
             ours.extend(told["ours"].iter().map(|line| format!("{}: {line}", side.name)));
             for line in &told["others"] {
-                writeln!(others, "{}: {line}", side.name).unwrap();
+                writeln!(foreign, "{}: {line}", side.name).unwrap();
             }
         }
-        (ours, others)
+        Things { ours, foreign }
     }
 
     /// Removes all trusts and what tells of them.
@@ -413,12 +413,8 @@ impl Peer for Stage {
         Box::pin(async {})
     }
 
-    fn ours(&self) -> BoxFuture<'_, Vec<String>> {
-        Box::pin(async { self.told().0 })
-    }
-
-    fn foreign(&self) -> BoxFuture<'_, String> {
-        Box::pin(async { self.told().1 })
+    fn things(&self) -> BoxFuture<'_, Things> {
+        Box::pin(async { self.told() })
     }
 
     fn let_time_pass(&self) -> BoxFuture<'_, ()> {

@@ -14,7 +14,7 @@ use vertskommune_core::tenant::{
 use vertskommune_core::windows::Maintenance;
 use vertskommune_provider::Provider;
 use vertskommune_provider::secrets::{FolderSecrets, SecretStore};
-use vertskommune_provider::testing::conformance::{self, Drive, Peer};
+use vertskommune_provider::testing::conformance::{self, Drive, Peer, Things};
 use vertskommune_provider::testing::memory::Memory;
 use vertskommune_provider::testing::{Cut, MemorySystem, Thing};
 
@@ -67,17 +67,15 @@ impl Peer for MemoryPeer {
     fn cut(&self, nth: usize, cut: Cut) -> BoxFuture<'_, ()> {
         Box::pin(async move { self.0.cut(nth, cut) })
     }
-    fn ours(&self) -> BoxFuture<'_, Vec<String>> {
-        let ours = self.0.things().into_iter().filter(|(_, thing)| thing.mark.is_some());
+    fn things(&self) -> BoxFuture<'_, Things> {
+        let (ours, foreign): (Vec<_>, Vec<_>) =
+            self.0.things().into_iter().partition(|(_, thing)| thing.mark.is_some());
         // The time of a retirement is not the same in two runs.
         let line = |(path, thing): (String, Thing)| {
             format!("{path} {:?} {}", thing.fields, thing.retired_at.is_some())
         };
-        Box::pin(async move { ours.map(line).collect() })
-    }
-    fn foreign(&self) -> BoxFuture<'_, String> {
-        let foreign: Vec<_> = self.0.things().into_iter().filter(|(_, thing)| thing.mark.is_none()).collect();
-        Box::pin(async move { format!("{foreign:?}") })
+        let ours = ours.into_iter().map(line).collect();
+        Box::pin(async move { Things { ours, foreign: format!("{foreign:?}") } })
     }
     fn clear(&self) -> BoxFuture<'_, ()> {
         self.0.by_hand(|things| things.retain(|_, thing| thing.mark.is_none()));

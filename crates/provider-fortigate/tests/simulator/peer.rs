@@ -16,7 +16,7 @@ use vertskommune_core::names::Installation;
 use vertskommune_core::tenant::ValidatedTenant;
 use vertskommune_provider::secrets::{Secret, SecretError, SecretStore};
 use vertskommune_provider::testing::Cut;
-use vertskommune_provider::testing::conformance::Peer;
+use vertskommune_provider::testing::conformance::{Peer, Things};
 use vertskommune_provider::{Plugin as _, Provider};
 use vertskommune_provider_fortigate::FortigatePlugin;
 
@@ -322,20 +322,14 @@ impl Peer for FortiGate {
         })
     }
 
-    fn ours(&self) -> BoxFuture<'_, Vec<String>> {
+    fn things(&self) -> BoxFuture<'_, Things> {
         Box::pin(async {
             let export = self.export().await;
-            let (ours, _) = parted(&export);
-            ours.iter().map(|edit| format!("{} {}", edit.vdom, lasting(&edit.table, &edit.text))).collect()
-        })
-    }
-
-    fn foreign(&self) -> BoxFuture<'_, String> {
-        Box::pin(async {
-            let export = self.export().await;
-            let (_, others) = parted(&export);
+            let (ours, others) = parted(&export);
+            let line = |edit: &Edit| format!("{} {}", edit.vdom, lasting(&edit.table, &edit.text));
             let text = |edit: &Edit| format!("{} {}\n{}", edit.vdom, edit.table, edit.text);
-            others.iter().map(text).collect::<Vec<_>>().join("\n")
+            let foreign = others.iter().map(text).collect::<Vec<_>>().join("\n");
+            Things { ours: ours.iter().map(line).collect(), foreign }
         })
     }
 

@@ -23,7 +23,7 @@ use vertskommune_core::violation::Violation;
 use vertskommune_provider::context::{Always, Never};
 use vertskommune_provider::secrets::SecretStore;
 use vertskommune_provider::testing::Cut;
-use vertskommune_provider::testing::conformance::{self, Drive, Peer};
+use vertskommune_provider::testing::conformance::{self, Drive, Peer, Things};
 use vertskommune_provider::{
     Applied, Changes, Checked, Claim, Ctx, Permit, Provider, ProviderError, Record, Recorded,
 };
@@ -78,11 +78,8 @@ impl Peer for Back<'_> {
     fn cut(&self, nth: usize, cut: Cut) -> BoxFuture<'_, ()> {
         self.peer.cut(nth, cut)
     }
-    fn ours(&self) -> BoxFuture<'_, Vec<String>> {
-        self.peer.ours()
-    }
-    fn foreign(&self) -> BoxFuture<'_, String> {
-        self.peer.foreign()
+    fn things(&self) -> BoxFuture<'_, Things> {
+        self.peer.things()
     }
     fn let_time_pass(&self) -> BoxFuture<'_, ()> {
         self.peer.let_time_pass()

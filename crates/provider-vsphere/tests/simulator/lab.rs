@@ -14,7 +14,7 @@ use vertskommune_core::names::Installation;
 use vertskommune_core::windows::Maintenance;
 use vertskommune_provider::secrets::{FolderSecrets, SecretStore};
 use vertskommune_provider::testing::Cut;
-use vertskommune_provider::testing::conformance::Peer;
+use vertskommune_provider::testing::conformance::{Peer, Things};
 use vertskommune_provider::{Plugin as _, Provider};
 use vertskommune_provider_vsphere::VspherePlugin;
 
@@ -229,25 +229,16 @@ impl Peer for TestPeer {
         })
     }
 
-    fn ours(&self) -> BoxFuture<'_, Vec<String>> {
+    fn things(&self) -> BoxFuture<'_, Things> {
         Box::pin(async {
-            let mut lines = Vec::new();
-            for (kind, thing) in things(&self.0.inventory()) {
-                if is_ours(&thing) {
-                    lines.push(format!("{kind} {}", lasting(kind, thing)));
-                }
-            }
-            lines.sort();
-            lines
-        })
-    }
-
-    fn foreign(&self) -> BoxFuture<'_, String> {
-        Box::pin(async {
-            let all = things(&self.0.inventory());
-            let others = all.into_iter().filter(|(_, thing)| !is_ours(thing) && !is_root(thing));
-            let lines: Vec<_> = others.map(|(kind, thing)| format!("{kind} {thing}")).collect();
-            lines.join("\n")
+            let all = things(&self.0.inventory()).into_iter();
+            let (ours, others): (Vec<_>, Vec<_>) = all.partition(|(_, thing)| is_ours(thing));
+            let ours = ours.into_iter().map(|(kind, thing)| format!("{kind} {}", lasting(kind, thing)));
+            let mut ours: Vec<_> = ours.collect();
+            ours.sort();
+            let others = others.into_iter().filter(|(_, thing)| !is_root(thing));
+            let others: Vec<_> = others.map(|(kind, thing)| format!("{kind} {thing}")).collect();
+            Things { ours, foreign: others.join("\n") }
         })
     }
 

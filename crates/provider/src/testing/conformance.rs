@@ -28,6 +28,15 @@ use crate::{Applied, Claim, Ctx, Permit, Provider, ProviderError};
 /// How many passes a tenant may take; more means that it never converges.
 const PASSES: usize = 600;
 
+/// What is on a peer.
+#[derive(Clone, Debug)]
+pub struct Things {
+    /// Everything that carries a mark of ours, one line each.
+    pub ours: Vec<String>,
+    /// Everything else, as text that changes with the smallest change.
+    pub foreign: String,
+}
+
 /// The real peer of a plugin, with what a test can do to it.
 pub trait Peer: Send + Sync {
     /// The endpoint.
@@ -44,10 +53,16 @@ pub trait Peer: Send + Sync {
     fn reset(&self) -> BoxFuture<'_, ()>;
     /// Cuts the connection at the `nth` write from now on.
     fn cut(&self, nth: usize, cut: Cut) -> BoxFuture<'_, ()>;
-    /// Everything that carries a mark of ours, one line each, read without any code of ours.
-    fn ours(&self) -> BoxFuture<'_, Vec<String>>;
-    /// Everything else, as text that changes with the smallest change.
-    fn foreign(&self) -> BoxFuture<'_, String>;
+    /// Everything that is there, read without any code of ours.
+    fn things(&self) -> BoxFuture<'_, Things>;
+    /// Of that what carries a mark of ours.
+    fn ours(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(async { self.things().await.ours })
+    }
+    /// Of that all else.
+    fn foreign(&self) -> BoxFuture<'_, String> {
+        Box::pin(async { self.things().await.foreign })
+    }
     /// Lets time pass while nothing can be done but wait.
     fn let_time_pass(&self) -> BoxFuture<'_, ()> {
         Box::pin(tokio::time::sleep(Duration::from_millis(5)))
@@ -242,11 +257,10 @@ pub async fn survives_a_crash_at_every_write(
     let before = drive.peer.foreign().await;
     drive.peer.reset().await;
     drive.converge().await;
-    let foreign = drive.peer.foreign().await;
+    let Things { ours: wanted, foreign } = drive.peer.things().await;
     // What is adopted is foreign no more.
     let adopts = !drive.tenant.adoptions(&drive.peer.host().name).is_empty();
     assert!(adopts || foreign == before, "foreign things without a crash");
-    let wanted = drive.peer.ours().await;
     let mut figures = CrashFigures { writes: drive.peer.journal().await.len(), visited: 0 };
     for nth in 0..figures.writes {
         for cut in [Cut::Before, Cut::After] {
@@ -255,13 +269,9 @@ pub async fn survives_a_crash_at_every_write(
             drive.converge().await;
             drive.peer.reset().await;
             drive.converge().await;
-            let found = drive.peer.ours().await;
-            assert_eq!(found, wanted, "after a crash {cut:?} write {nth}");
-            assert_eq!(
-                drive.peer.foreign().await,
-                foreign,
-                "foreign things after a crash {cut:?} write {nth}"
-            );
+            let found = drive.peer.things().await;
+            assert_eq!(found.ours, wanted, "after a crash {cut:?} write {nth}");
+            assert_eq!(found.foreign, foreign, "foreign things after a crash {cut:?} write {nth}");
             figures.visited += 1;
         }
     }
