@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -112,7 +113,13 @@ type contents struct {
 	stored map[types.ManagedObjectReference]map[int32]map[int64][]byte
 	frozen map[types.ManagedObjectReference][]*disk
 	// prepared has streams that were made beforehand, by what is on the disk.
-	prepared map[string]*os.File
+	prepared map[string]*prepared
+}
+
+// prepared is a stream that was made beforehand, with its hash.
+type prepared struct {
+	file *os.File
+	sha1 string
 }
 
 func newContents(registry *simulator.Registry, longest, filled int64) *contents {
@@ -123,7 +130,7 @@ func newContents(registry *simulator.Registry, longest, filled int64) *contents 
 		stored:  map[types.ManagedObjectReference]map[int32]map[int64][]byte{},
 		frozen:  map[types.ManagedObjectReference][]*disk{},
 
-		prepared: map[string]*os.File{},
+		prepared: map[string]*prepared{},
 	}
 	registry.AddHandler(c)
 	return c
@@ -285,7 +292,8 @@ func (c *contents) prepare(d *disk) error {
 	if err = os.Remove(file.Name()); err != nil {
 		return err
 	}
-	buffered := bufio.NewWriterSize(file, 1<<20)
+	sum := sha1.New()
+	buffered := bufio.NewWriterSize(io.MultiWriter(file, sum), 1<<20)
 	if err = d.stream(buffered); err == nil {
 		err = buffered.Flush()
 	}
@@ -295,22 +303,25 @@ func (c *contents) prepare(d *disk) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.prepared[d.content()] = file
+	c.prepared[d.content()] = &prepared{file, hex.EncodeToString(sum.Sum(nil))}
 	return nil
 }
 
-// stream writes a disk's stream, the one that was prepared where there is one.
-func (c *contents) stream(d *disk, out io.Writer) error {
+// stream writes a disk's stream, the one that was prepared where there is one,
+// and gives its SHA-1.
+func (c *contents) stream(d *disk, out io.Writer) (string, error) {
 	c.mu.Lock()
-	file := c.prepared[d.content()]
+	made := c.prepared[d.content()]
 	c.mu.Unlock()
-	if file == nil {
-		return d.stream(out)
+	if made == nil {
+		sum := sha1.New()
+		err := d.stream(io.MultiWriter(out, sum))
+		return hex.EncodeToString(sum.Sum(nil)), err
 	}
 	// Each piece has TLS records of its own, and the last of them is small: of
 	// large pieces there are fewer. A real host is a machine of its own.
-	_, err := io.CopyBuffer(struct{ io.Writer }{out}, io.NewSectionReader(file, 0, math.MaxInt64), make([]byte, 1<<20))
-	return err
+	_, err := io.CopyBuffer(struct{ io.Writer }{out}, io.NewSectionReader(made.file, 0, math.MaxInt64), make([]byte, 1<<20))
+	return made.sha1, err
 }
 
 // content tells one disk's bytes from all others; empty for what an import has

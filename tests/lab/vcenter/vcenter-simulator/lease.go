@@ -3,10 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/sha1"
-	"encoding/hex"
 	"fmt"
-	"hash"
 	"net/http"
 	"strings"
 	"time"
@@ -189,9 +186,9 @@ func (l *lease) send(w http.ResponseWriter, r *http.Request, f *exported) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-vnd.vmware-streamVmdk")
-	s := &sender{lease: l, file: f, out: w, asked: r.Context(), sha1: sha1.New(), begun: time.Now()}
+	s := &sender{lease: l, file: f, out: w, asked: r.Context(), begun: time.Now()}
 	buffered := bufio.NewWriterSize(s, 64<<10)
-	err := l.exports.contents.stream(f.disk, buffered)
+	sum, err := l.exports.contents.stream(f.disk, buffered)
 	if err == nil {
 		err = buffered.Flush()
 	}
@@ -201,7 +198,7 @@ func (l *lease) send(w http.ResponseWriter, r *http.Request, f *exported) {
 		panic(http.ErrAbortHandler)
 	default:
 		l.exports.mu.Lock()
-		f.sha1 = hex.EncodeToString(s.sha1.Sum(nil))
+		f.sha1 = sum
 		l.exports.mu.Unlock()
 	}
 }
@@ -217,7 +214,6 @@ type sender struct {
 	file  *exported
 	out   http.ResponseWriter
 	asked context.Context
-	sha1  hash.Hash
 	begun time.Time
 	sent  int64
 }
@@ -244,7 +240,6 @@ func (s *sender) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := s.out.Write(b)
-	_, _ = s.sha1.Write(b[:n])
 	s.sent += int64(n)
 	s.lease.exports.mu.Lock()
 	s.file.sent = s.sent
