@@ -81,6 +81,11 @@ async fn an_upgrade_of_the_kinds_loses_no_object_and_no_field() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn helm_upgrades_the_kinds_and_leaves_them_and_all_objects_when_it_goes() {
     let Some(lab) = earlier().await else { return };
+    for kind in ["servicemonitors", "prometheusrules"] {
+        let file = lab.peers.bin.join(kind).with_extension("yaml");
+        lab.kubectl(&["apply", "--server-side", "-f", &file.to_string_lossy()], "").unwrap();
+    }
+    lab.established().await.unwrap();
     let before = objects(&lab, KINDS);
     let chart = in_tree("deploy/chart");
     let into = ["--namespace", NAMESPACE, "--set", "installation=lab"];
@@ -94,18 +99,37 @@ async fn helm_upgrades_the_kinds_and_leaves_them_and_all_objects_when_it_goes() 
     assert!(schema["properties"]["spec"]["properties"]["directory"].is_object(), "the kinds are today's");
 
     // Once more changes nothing, and what is set is there.
-    let values =
-        ["--set", "networkPolicy.providers[0].cidrs={10.0.0.0/8},networkPolicy.providers[0].ports={443}"];
+    let values = [
+        "--set",
+        "networkPolicy.providers[0].cidrs={10.0.0.0/8},networkPolicy.providers[0].ports={443}",
+        "--set",
+        "metrics.serviceMonitor.enabled=true,metrics.alerts.enabled=true",
+    ];
     lab.helm(&[&["upgrade", "vertskommune", &chart][..], &into, &values].concat()).unwrap();
     assert_eq!(objects(&lab, KINDS), before);
     let egress = "jsonpath={.spec.egress[2].to[0].ipBlock.cidr}";
     let network = ["get", "networkpolicy", "vertskommune", "-n", NAMESPACE, "-o", egress];
     assert_eq!(lab.kubectl(&network, "").unwrap(), "10.0.0.0/8");
+    is_watched(&lab);
 
     lab.helm(&["uninstall", "vertskommune", "--namespace", NAMESPACE]).unwrap();
     assert_eq!(objects(&lab, KINDS), before, "the kinds stay, and what they hold");
     let left = lab.kubectl(&["get", "clusterroles,validatingadmissionpolicies", "-o", "name"], "").unwrap();
     assert!(!left.contains("vertskommune"), "all else goes: {left}");
+}
+
+/// The Prometheus operator's own kinds take what the chart makes of them, and know every field of it: what a kind does not know, the API
+/// server forgets.
+fn is_watched(lab: &Lab) {
+    let spec = |kind: &str| -> Json {
+        let get = ["get", kind, "vertskommune", "-n", NAMESPACE, "-o", "jsonpath={.spec}"];
+        serde_json::from_str(&lab.kubectl(&get, "").unwrap()).unwrap()
+    };
+    let alerts = std::fs::read_to_string(in_tree("deploy/chart/files/alerts.yaml")).unwrap();
+    assert_eq!(spec("prometheusrule"), serde_saphyr::from_str::<Json>(&alerts).unwrap());
+    let endpoint = json!({"port": "http", "path": "/metrics", "interval": "30s"});
+    let selector = json!({"matchLabels": {"app.kubernetes.io/name": "vertskommune"}});
+    assert_eq!(spec("servicemonitor"), json!({"selector": selector, "endpoints": [endpoint]}));
 }
 
 /// The way to v1beta1 in docs/adr/0011-deploy.md, gone on a real API server.
