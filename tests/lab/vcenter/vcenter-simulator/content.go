@@ -10,10 +10,11 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -116,10 +117,10 @@ type contents struct {
 	prepared map[string]*prepared
 }
 
-// prepared is a stream that was made beforehand, with its hash.
+// prepared is a stream that was made beforehand, a file in memory, with its hash.
 type prepared struct {
-	file *os.File
-	sha1 string
+	bytes []byte
+	sha1  string
 }
 
 func newContents(registry *simulator.Registry, longest, filled int64) *contents {
@@ -297,14 +298,27 @@ func (c *contents) prepare(d *disk) error {
 	if err = d.stream(buffered); err == nil {
 		err = buffered.Flush()
 	}
+	var mapped []byte
+	if err == nil {
+		mapped, err = mapFile(file)
+	}
+	// What is mapped stays.
+	_ = file.Close()
 	if err != nil {
-		_ = file.Close()
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.prepared[d.content()] = &prepared{file, hex.EncodeToString(sum.Sum(nil))}
+	c.prepared[d.content()] = &prepared{mapped, hex.EncodeToString(sum.Sum(nil))}
 	return nil
+}
+
+func mapFile(file *os.File) ([]byte, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return syscall.Mmap(int(file.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
 }
 
 // stream writes a disk's stream, the one that was prepared where there is one,
@@ -318,10 +332,14 @@ func (c *contents) stream(d *disk, out io.Writer) (string, error) {
 		err := d.stream(io.MultiWriter(out, sum))
 		return hex.EncodeToString(sum.Sum(nil)), err
 	}
-	// Each piece has TLS records of its own, and the last of them is small: of
-	// large pieces there are fewer. A real host is a machine of its own.
-	_, err := io.CopyBuffer(struct{ io.Writer }{out}, io.NewSectionReader(made.file, 0, math.MaxInt64), make([]byte, 1<<20))
-	return made.sha1, err
+	// In large pieces: each has TLS records of its own, of which the last is
+	// small. A real host is a machine of its own.
+	for piece := range slices.Chunk(made.bytes, 1<<20) {
+		if _, err := out.Write(piece); err != nil {
+			return "", err
+		}
+	}
+	return made.sha1, nil
 }
 
 // content tells one disk's bytes from all others; empty for what an import has
