@@ -14,8 +14,8 @@ use vertskommune_core::reason::{Reason, Who};
 
 use crate::estate::{Cluster, NAMESPACE, in_tree};
 
-/// How long anything may take until it is told, or not any more.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// How long anything may take until it is told, or not any more: backups and proofs of seven servers on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The reasons that were told of one thing and have not cleared yet.
 #[derive(Debug, Default)]
