@@ -1,5 +1,7 @@
 //! What keeps a tenant from being protected, by disks of the vCenter and a second room that are as they are told to be.
 
+use std::time::{Duration, Instant};
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 use vertskommune_tests::alerts::{Alerts, Case, OBSERVED, without_others};
@@ -14,6 +16,9 @@ const NOBODY: u16 = 3;
 const OTHERS_JOB: u16 = 4;
 const OBSTACLES: u16 = 5;
 const NIGHTS: u16 = 6;
+
+/// How long somebody else's work on a repository may take.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// In seconds.
 const DAY: u32 = 24 * 3600;
@@ -240,6 +245,18 @@ async fn what_lies_there_is_lost_or_damaged(scene: &Scene, alerts: &Alerts) {
     alerts.fire(&before, &Case { alerts: fired, cause, moving: &[OBSERVED], longer: 0, after });
 }
 
+/// Runs that in the room. While the controller has the repository locked, nobody else gets in.
+async fn once_unlocked(scene: &Scene, script: &str) -> String {
+    let begun = Instant::now();
+    loop {
+        match scene.room.inside(script) {
+            Ok(said) => return said,
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error:#}"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 /// A newer version wrote down what this one has no word for.
 async fn what_is_of_another_version(scene: &Scene) {
     let (cluster, name) = (&scene.cluster, tenant_name(NIGHTS));
@@ -248,7 +265,7 @@ async fn what_is_of_another_version(scene: &Scene) {
         scene.password(NIGHTS),
         scene.repository(NIGHTS)
     );
-    let listed = scene.room.inside(&format!("{restic} snapshots --json")).unwrap();
+    let listed = once_unlocked(scene, &format!("{restic} snapshots --json")).await;
     let listed: Vec<Json> = serde_json::from_str(&listed).unwrap();
     // What a run came to stands with its configuration.
     let tells = |it: &&Json| {
@@ -259,7 +276,7 @@ async fn what_is_of_another_version(scene: &Scene) {
     // What root writes there the account could not read.
     let repository = scene.repository(NIGHTS);
     let given = format!("chown --recursive --reference={repository}/config {repository}");
-    scene.room.inside(&format!("{restic} tag --add obstacle=OnTheMoon {id} && {given}")).unwrap();
+    once_unlocked(scene, &format!("{restic} tag --add obstacle=OnTheMoon {id} && {given}")).await;
     look_at_the_room(cluster);
     cluster.hindered(&name, "Other", "update vertskommune to a version that knows this word").await;
     back_up_now(cluster, NIGHTS);
