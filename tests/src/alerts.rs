@@ -5,15 +5,13 @@
 //! What has fired and what was answered are files in `target/seen`, so that `--test seen` finds at the end of `make test` what was not.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::estate::in_tree;
 use crate::lab::http_client;
 use crate::replay::{Answer, Prometheus, Rule, Target, Time};
+use crate::seen;
 
 /// How long anything may take before a test says that it never came.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -102,6 +100,14 @@ pub struct Case<'a> {
     pub after: String,
 }
 
+impl<'a> Case<'a> {
+    /// One whose endpoints are all seen.
+    #[must_use]
+    pub fn of(alerts: &'a [&'a str], cause: String, after: String) -> Self {
+        Self { alerts, cause: vec![Some(cause)], moving: &[OBSERVED], longer: 0, after }
+    }
+}
+
 impl Alerts {
     /// The lab's, or `None` where there is none.
     ///
@@ -168,10 +174,9 @@ impl Alerts {
         are_for_people(&answer, &expected);
         let texts = case.cause.iter().flatten().map(String::as_str);
         for text in texts.chain([before, &case.after]).filter(|text| !text.is_empty()) {
-            write_down("scrapes", &hash(text), text);
+            seen::write_down("scrapes", &hash(text), text);
         }
-        let test = std::thread::current().name().unwrap_or_default().to_owned();
-        case.alerts.iter().for_each(|alert| write_down("alerts", alert, &test));
+        case.alerts.iter().for_each(|alert| seen::write_down_who("alerts", alert));
         println!(
             "alerts: {expected:?} fire within {hold} s and clear, replayed in {:.1} s",
             begun.elapsed().as_secs_f64()
@@ -185,11 +190,11 @@ impl Alerts {
     /// Where one has not.
     pub fn were_all_seen(&self) {
         let all: BTreeSet<&str> = self.rules.iter().map(|rule| rule.alert.as_str()).collect();
-        let fired: BTreeSet<String> = read("alerts").into_iter().map(|(name, _)| name).collect();
-        let missing: Vec<_> = all.iter().filter(|alert| !fired.contains(**alert)).collect();
+        let fired = seen::all("alerts");
+        let missing: Vec<_> = all.iter().filter(|alert| !fired.contains_key(**alert)).collect();
         assert!(missing.is_empty(), "no test of this run has seen {missing:?} fire and clear (target/seen)");
-        let scrapes = read("scrapes");
-        let times = scrapes.iter().map(|(_, text)| time(600, Some(text), &[])).collect();
+        let scrapes = seen::all("scrapes");
+        let times = scrapes.values().map(|text| time(600, Some(text), &[])).collect();
         let answer = self.prometheus.replay(&[Target::new("a", times)], true);
         let answer = answer.unwrap_or_else(|error| panic!("{error:#}"));
         let exists = |metric: &String| metric == "up" || answer.metrics.contains(metric);
@@ -239,26 +244,4 @@ fn hash(text: &str) -> String {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
-}
-
-fn folder(of: &str) -> PathBuf {
-    in_tree(&format!("target/seen/{of}")).into()
-}
-
-fn write_down(of: &str, name: &str, text: &str) {
-    let folder = folder(of);
-    fs::create_dir_all(&folder)
-        .and_then(|()| fs::write(folder.join(name), text))
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-}
-
-fn read(of: &str) -> Vec<(String, String)> {
-    let files = fs::read_dir(folder(of)).into_iter().flatten().flatten();
-    let mut all: Vec<_> = files
-        .filter_map(|file| {
-            Some((file.file_name().into_string().ok()?, fs::read_to_string(file.path()).ok()?))
-        })
-        .collect();
-    all.sort();
-    all
 }

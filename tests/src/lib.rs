@@ -15,6 +15,7 @@ pub mod relay;
 pub mod replay;
 pub mod room;
 pub mod running;
+mod seen;
 pub mod status;
 pub mod verdicts;
 pub mod whys;

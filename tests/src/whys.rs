@@ -2,8 +2,6 @@
 //! `target/seen`, so that `--test seen` finds at the end of `make test` which were not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,8 +10,11 @@ use vertskommune_api::why::{Asker, why};
 use vertskommune_api::{HostProvider, Tenant};
 use vertskommune_core::reason::{Reason, Who};
 
-use crate::estate::{Cluster, NAMESPACE, in_tree};
+use crate::estate::{Cluster, NAMESPACE};
+use crate::seen;
 
+/// Where it is written down.
+const SEEN: &str = "whys";
 /// How long anything may take until it is told, or not any more: backups and proofs of seven servers on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -64,22 +65,13 @@ impl Told {
 }
 
 fn write_down(reason: Reason) {
-    let (folder, file) = (folder(), folder().join(reason.word()));
-    let test = std::thread::current().name().unwrap_or_default().to_owned();
-    fs::create_dir_all(&folder)
-        .and_then(|()| fs::write(&file, test))
-        .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    seen::write_down_who(SEEN, reason.word());
 }
 
 /// All reasons that have cleared since the folder was emptied.
 #[must_use]
 pub fn all() -> BTreeSet<Reason> {
-    let files = fs::read_dir(folder()).into_iter().flatten().flatten();
-    files.filter_map(|file| Reason::of(file.file_name().to_str()?)).collect()
-}
-
-fn folder() -> PathBuf {
-    in_tree("target/seen/whys").into()
+    seen::all(SEEN).keys().filter_map(|word| Reason::of(word)).collect()
 }
 
 /// What was told of each thing in a cluster.

@@ -95,8 +95,7 @@ async fn what_is_in_the_way_is_told_and_when_it_is_gone_all_is_well() {
         well = metrics(&becomes_valid(&stage, &drive, &broken.join(", ")).await);
         let fired = alerts_of(expected);
         if !fired.is_empty() {
-            let (cause, after) = (vec![Some(metrics(&plan))], well.clone());
-            alerts.fire(&before, &Case { alerts: fired, cause, moving: &[], longer: 0, after });
+            alerts.fire(&before, &Case::of(fired, metrics(&plan), well.clone()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What `/metrics` says of statuses: for tests of alerts whose cause is not easily made.
+//! What `/metrics` says of statuses: for tests of alerts where no controller runs, or whose cause is a wait.
 
 use vertskommune_api::TenantStatus;
 use vertskommune_core::names::TenantName;

@@ -12,11 +12,6 @@ const SERVER: &str = "/DC0/vm/Tenants/t0001/t0001-srv01";
 /// How long the oldest pass has been under way.
 const AGE: &str = "vertskommune_reconcile_oldest_age_seconds";
 
-/// A case whose endpoints are all seen.
-fn case<'a>(alerts: &'a [&'a str], cause: String, after: String) -> Case<'a> {
-    Case { alerts, cause: vec![Some(cause)], moving: &[OBSERVED], longer: 0, after }
-}
-
 pub(super) async fn the_controller_is_gone(watch: &mut Watch, stage: &mut Stage) {
     stage.end();
     let cause = loop {
@@ -46,14 +41,14 @@ pub(super) async fn an_endpoint_is_not_seen(watch: &Watch, stage: &Stage) {
     stage.settled(1).await;
     let after =
         watch.tells(&["vertskommune_endpoint_seen{provider=\"vcenter-main\"} 1", "{ready=\"True\"} 2"]).await;
-    watch.fires(&Case { moving: &[], ..case(&["VertskommuneEndpointNotSeen"], cause, after) });
+    watch.fires(&Case { moving: &[], ..Case::of(&["VertskommuneEndpointNotSeen"], cause, after) });
 }
 
 /// The same scrape, in which the last look only grows older.
 pub(super) fn an_endpoint_is_not_looked_at(watch: &Watch) {
     let well = watch.well.clone();
     let case =
-        Case { moving: &[], longer: 3600, ..case(&["VertskommuneEndpointNotSeen"], well.clone(), well) };
+        Case { moving: &[], longer: 3600, ..Case::of(&["VertskommuneEndpointNotSeen"], well.clone(), well) };
     watch.fires(&case);
 }
 
@@ -72,7 +67,7 @@ pub(super) async fn credentials_are_refused(watch: &Watch, stage: &Stage) {
     watch.fires(&Case {
         moving: &[],
         longer: 5400,
-        ..case(&["VertskommuneCredentialsRefused"], cause, after)
+        ..Case::of(&["VertskommuneCredentialsRefused"], cause, after)
     });
 }
 
@@ -82,7 +77,7 @@ pub(super) async fn something_drifts(watch: &Watch, stage: &Stage) {
     stage.govc(&["vm.power", "-on", SERVER]);
     stage.settled(1).await;
     let after = watch.tells(&["vertskommune_differences_shown{tenant=\"t0001\"} 0"]).await;
-    watch.fires(&case(&["VertskommuneDriftNotHealed"], cause, after));
+    watch.fires(&Case::of(&["VertskommuneDriftNotHealed"], cause, after));
 }
 
 pub(super) async fn a_server_is_lost(watch: &Watch, stage: &Stage) {
@@ -95,7 +90,7 @@ pub(super) async fn a_server_is_lost(watch: &Watch, stage: &Stage) {
     stage.change(1, &json!({"servers": [first, server(1, 2)]}));
     stage.settled(1).await;
     let after = watch.tells(&["{ready=\"True\"} 2"]).await;
-    watch.fires(&case(&["VertskommuneThingsLost"], cause, after));
+    watch.fires(&Case::of(&["VertskommuneThingsLost"], cause, after));
 }
 
 pub(super) async fn a_manifest_collides(watch: &Watch, stage: &Stage) {
@@ -108,7 +103,7 @@ pub(super) async fn a_manifest_collides(watch: &Watch, stage: &Stage) {
     stage.change(3, &json!({"networks": [tenant(3)["spec"]["networks"][0]]}));
     stage.settled(3).await;
     let after = watch.tells(&["{ready=\"True\"} 3"]).await;
-    watch.fires(&case(&["VertskommuneTenantStalled"], cause, after));
+    watch.fires(&Case::of(&["VertskommuneTenantStalled"], cause, after));
 }
 
 pub(super) async fn a_step_fails_again_and_again(watch: &Watch, stage: &Stage) {
@@ -123,8 +118,8 @@ pub(super) async fn a_step_fails_again_and_again(watch: &Watch, stage: &Stage) {
     stage.cluster.ask("tenant", "t0004").await.unwrap();
     stage.settled(4).await;
     let after = watch.tells(&["{ready=\"True\"} 4"]).await;
-    watch.fires(&case(&["VertskommuneStepsFailing"], cause.clone(), after.clone()));
-    watch.fires(&case(&["VertskommuneStepsFailing", "VertskommuneTenantNotReady"], cause, after));
+    watch.fires(&Case::of(&["VertskommuneStepsFailing"], cause.clone(), after.clone()));
+    watch.fires(&Case::of(&["VertskommuneStepsFailing", "VertskommuneTenantNotReady"], cause, after));
 }
 
 /// A vCenter that answers late holds a pass up; for longer than any answer takes, only the replay does.
@@ -139,7 +134,7 @@ pub(super) async fn a_pass_hangs(watch: &Watch, stage: &Stage) {
     stage.main().admin("POST", "/delay?ms=0", Json::Null).await.unwrap();
     let after = watch.tells(&[&format!("{AGE} 0.0")]).await;
     let alerts = &["VertskommuneReconcileStuck"];
-    watch.fires(&Case { moving: &[OBSERVED, AGE], longer: 900, ..case(alerts, cause, after) });
+    watch.fires(&Case { moving: &[OBSERVED, AGE], longer: 900, ..Case::of(alerts, cause, after) });
 }
 
 /// The account loses the right to write what it has found out.
@@ -170,7 +165,7 @@ pub(super) async fn the_cluster_refuses_what_passes_write(watch: &mut Watch, sta
         stage.cluster.ask("tenant", &name).await.unwrap();
     }
     let after = watch.tells(&["{ready=\"True\"} 4"]).await;
-    watch.fires(&case(&["VertskommuneReconcilesFailing"], cause, after.clone()));
+    watch.fires(&Case::of(&["VertskommuneReconcilesFailing"], cause, after.clone()));
     watch.well = after;
 }
 
@@ -192,7 +187,7 @@ pub(super) async fn a_destruction_waits(watch: &mut Watch, stage: &Stage) {
     stage.cluster.patch("tenant", "t0002", &word).unwrap();
     stage.tenant(2, "without it", |it| is_ready(it) && it["status"]["plan"] == Json::Null).await;
     let after = watch.tells_that("nothing that waits", |text| !text.contains("ApprovalNeeded")).await;
-    watch.fires(&case(&["VertskommuneApprovalWaits"], cause, after.clone()));
+    watch.fires(&Case::of(&["VertskommuneApprovalWaits"], cause, after.clone()));
     watch.well = after;
 }
 
@@ -208,7 +203,7 @@ pub(super) async fn the_api_server_is_not_heard(watch: &mut Watch, stage: &mut S
     stage.cluster.proxy.reset();
     stage.settled(1).await;
     let after = watch.tells(&["vertskommune_leader 1", "vertskommune_ready 1", "{ready=\"True\"} 4"]).await;
-    watch.fires(&case(&["VertskommuneDeaf", "VertskommuneNoLeader"], deaf.clone(), after.clone()));
+    watch.fires(&Case::of(&["VertskommuneDeaf", "VertskommuneNoLeader"], deaf.clone(), after.clone()));
     // While another leads it waits for the morning.
     let cause = vec![Some(watch.well.clone()), Some(deaf)];
     watch.fires(&Case { alerts: &["VertskommuneDeaf"], cause, moving: &[OBSERVED], longer: 0, after });

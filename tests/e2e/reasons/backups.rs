@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
-use vertskommune_tests::alerts::{Alerts, Case, OBSERVED, without_others};
+use vertskommune_tests::alerts::{Alerts, Case, without_others};
 use vertskommune_tests::estate::{Cluster, server, server_name, tenant_name};
 
 use crate::backup::{Scene, backed_up_from};
@@ -173,8 +173,7 @@ async fn another_products_job(scene: &Scene, alerts: &Alerts) {
         cluster.unhindered(&name).await;
         if let Some(cause) = cause {
             let after = told(scene, OTHERS_JOB, "FreshAndProven").await;
-            let (fired, cause) = (&["VertskommuneTenantNotProtected"], vec![Some(cause)]);
-            alerts.fire(&protected, &Case { alerts: fired, cause, moving: &[OBSERVED], longer: 0, after });
+            alerts.fire(&protected, &Case::of(&["VertskommuneTenantNotProtected"], cause, after));
         }
     }
 }
@@ -198,9 +197,9 @@ async fn what_is_yet_to_come(scene: &Scene, alerts: &Alerts) {
     cluster.unhindered(&name).await;
     // A newcomer's windows pass, and none brings a backup.
     let after = told(scene, NIGHTS, "FreshAndProven").await;
-    let (fired, cause) = (&["VertskommuneTenantNotProtected"], vec![Some(none_yet)]);
     let before = without_others(&after, "");
-    alerts.fire(&before, &Case { alerts: fired, cause, moving: &[OBSERVED], longer: 2 * DAY, after });
+    let case = Case::of(&["VertskommuneTenantNotProtected"], none_yet, after);
+    alerts.fire(&before, &Case { longer: 2 * DAY, ..case });
 }
 
 /// A backup and a proof that both fail: the agent tells another time than ours from now on.
@@ -236,13 +235,12 @@ async fn what_lies_there_is_lost_or_damaged(scene: &Scene, alerts: &Alerts) {
     scene.room.inside(&gone).unwrap();
     look_at_the_room(cluster);
     cluster.hindered(&name, "RepositoryLost", "the keeper puts its copy back").await;
-    let cause = vec![Some(told(scene, NIGHTS, "RepositoryLost").await)];
+    let cause = told(scene, NIGHTS, "RepositoryLost").await;
     scene.room.order("keep").unwrap();
     look_at_the_room(cluster);
     cluster.unhindered(&name).await;
     let after = told(scene, NIGHTS, "FreshAndProven").await;
-    let fired = &["VertskommuneBackupsLost"];
-    alerts.fire(&before, &Case { alerts: fired, cause, moving: &[OBSERVED], longer: 0, after });
+    alerts.fire(&before, &Case::of(&["VertskommuneBackupsLost"], cause, after));
 }
 
 /// Runs that in the room. While the controller has the repository locked, nobody else gets in.
