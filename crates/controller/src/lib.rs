@@ -9,6 +9,7 @@
 
 mod announce;
 mod catalogue;
+pub mod client;
 mod cluster;
 mod endpoints;
 mod health;
@@ -36,7 +37,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
-use kube::client::ClientBuilder;
 use kube::{Api, Client, ResourceExt as _};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -174,7 +174,7 @@ pub async fn run_in(
     }
 
     // The cluster, and our kinds in it.
-    let client = connect(cluster, &metrics, &health)?;
+    let client = connect(&cluster, &metrics, &health)?;
     let Some(holder) = stop.run_until_cancelled(prepare(&client, &config, &health)).await else {
         return Ok(());
     };
@@ -214,10 +214,9 @@ pub async fn run_in(
 }
 
 /// A client that notices when the API server has fallen silent.
-fn connect(cluster: kube::Config, metrics: &Metrics, health: &Arc<Health>) -> Result<Client, Error> {
+fn connect(cluster: &kube::Config, metrics: &Metrics, health: &Arc<Health>) -> Result<Client, Error> {
     let traffic = Traffic { metrics: metrics.clone(), health: health.clone() };
-    let builder = ClientBuilder::try_from(watches::patient(cluster));
-    let builder = builder.map_err(|error| Error::Client(Box::new(error)))?;
+    let builder = client::connect(cluster).map_err(|error| Error::Client(Box::new(error)))?;
     Ok(builder.with_layer(&traffic).build())
 }
 

@@ -58,6 +58,7 @@ where
             if verb == "watch" && answer.as_ref().is_ok_and(|answer| answer.status().is_success()) {
                 traffic.health.saw_watch(&resource);
             }
+            tracing::debug!(verb, resource, code, "asked the API server");
             traffic.metrics.requested(verb, resource, code);
             answer
         })

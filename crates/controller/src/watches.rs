@@ -1,5 +1,4 @@
-//! Watches that notice when nobody is at the other end any more: a firewall has forgotten the connection, say, and tells
-//! neither side. kube's own client waits for 290 s then.
+//! Watches that notice when nobody is at the other end any more, together with their [`client`](crate::client).
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -8,25 +7,20 @@ use futures::Stream;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::{Api, Config, Resource};
+use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
-/// How long a watch lives before it is begun anew.
-const LIFE: u32 = 15;
-/// How long any answer is waited for: longer than a watch lives, and short enough that one that died is noticed within
-/// half a minute. Counted from the request, and not from the last use of the connection.
-const SILENCE: Duration = Duration::from_secs(22);
+use crate::client::{IDLE, SILENCE};
 
-/// Has a client give up an answer that does not come.
-pub fn patient(mut cluster: Config) -> Config {
-    cluster.connect_timeout = Some(Duration::from_secs(10));
-    cluster.read_timeout = Some(SILENCE);
-    cluster.reset_reader_on_write = true;
-    cluster
-}
+/// How many seconds a watch lives before it is begun anew.
+const LIFE: u32 = 15;
+
+// A watch that lives is never taken for dead. And when one that died is given up, what was idle as it died is no longer
+// kept: it would begin anew on a connection that died with it, and be deaf twice as long.
+const _: () = assert!(LIFE as u64 + IDLE.as_secs() < SILENCE.as_secs());
 
 /// Watches all objects of a kind, for ever. An error is told, and the watch begun anew by itself. The client of `api` is
-/// a [`patient`] one.
+/// [ours](crate::client::connect).
 pub fn watch<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,

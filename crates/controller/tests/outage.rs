@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::PostParams;
+use kube::api::{ListParams, PostParams};
 use kube::runtime::watcher::Event;
 use kube::{Api, Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -21,7 +22,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use vertskommune_api::{HostProvider, RuleSet, Tenant};
-use vertskommune_controller::watches::{patient, watch};
+use vertskommune_controller::client::connect;
+use vertskommune_controller::watches::watch;
 
 use support::{Stage, eventually, eventually_in, stage};
 
@@ -73,7 +75,7 @@ async fn a_watch_that_died_silently_is_noticed_within_half_a_minute() {
     let next = stage.tenant(2).await;
     eventually_in(Duration::from_secs(30), "the new tenant is seen", &mut async || {
         let tenant = stage.tenants().get(&next).await.ok()?;
-        tenant.status.is_some().then_some(())
+        (tenant.status?.observed_generation == tenant.metadata.generation).then_some(())
     })
     .await;
     println!("seen {:?} after the connections died", begun.elapsed());
@@ -95,17 +97,19 @@ async fn two_hundred_watches_that_die_at_once_are_all_begun_anew() {
     let firewall = Firewall::before(&stage.cluster.cluster_url).await;
     let mut cluster = stage.cluster.clone();
     cluster.cluster_url = firewall.url.parse().unwrap();
-    let mut watches = Vec::new();
+    let (mut watches, mut clients) = (Vec::new(), Vec::new());
     for _ in 0..OF_A_KIND {
         // A client of its own, and so connections of its own, as a process has.
-        let client = Client::try_from(patient(cluster.clone())).unwrap();
+        let client = connect(&cluster).unwrap().build();
         watches.push(("tenants", follow(Api::<Tenant>::all(client.clone()))));
         watches.push(("hosts", follow(Api::<HostProvider>::all(client.clone()))));
         watches.push(("rule sets", follow(Api::<RuleSet>::all(client.clone()))));
-        watches.push(("secrets", follow(Api::<Secret>::default_namespaced(client))));
+        watches.push(("secrets", follow(Api::<Secret>::default_namespaced(client.clone()))));
+        clients.push(client);
     }
     bring_one_of_each(&stage, 1).await;
     all_are_told(&watches, 1, Duration::from_secs(30)).await;
+    leave_idle_connections(&clients).await;
 
     firewall.forgets.send_modify(|count| *count += 1);
     let begun = Instant::now();
@@ -123,6 +127,12 @@ async fn two_hundred_watches_that_die_at_once_are_all_begun_anew() {
     // None of them is lost for good.
     bring_one_of_each(&stage, 3).await;
     all_are_told(&watches, 3, Duration::from_secs(10)).await;
+}
+
+/// Has each client use more connections at once than it needs afterwards, but for its watches.
+async fn leave_idle_connections(clients: &[Client]) {
+    let lists = clients.iter().flat_map(|client| std::iter::repeat_n(Api::<Tenant>::all(client.clone()), 5));
+    join_all(lists.map(|api| async move { api.list(&ListParams::default()).await.unwrap() })).await;
 }
 
 /// The name of the object of that kind and number.
