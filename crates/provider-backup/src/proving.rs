@@ -219,7 +219,7 @@ pub(crate) async fn dump(
     } else {
         Dumped::Other(format!(
             "{} bytes of hash {} came back, and {} of hash {} were sent",
-            came.bytes, came.sha256, sum.bytes, sum.sha256
+            came.bytes, came.hash, sum.bytes, sum.hash
         ))
     })
 }

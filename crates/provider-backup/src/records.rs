@@ -5,7 +5,10 @@
 //! repository and an attempt that came to nothing are small snapshots too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
 
+use blake3::Hash;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use restic::Snapshot;
@@ -24,6 +27,9 @@ const MEASURABLE: u64 = 1 << 30;
 
 /// The longest detail in a tag, in characters.
 const DETAIL: usize = 200;
+
+/// What kind of hash a disk's is.
+pub(crate) const KIND: &str = "blake3";
 
 /// The server that the note of a check names. None is called so.
 const CHECKED: &str = ".repository";
@@ -107,7 +113,7 @@ impl Whose<'_> {
     ) -> Vec<String> {
         let mut tags = self.tags();
         tags.extend([format!("run={run}"), format!("revision={revision}"), format!("seconds={seconds}")]);
-        tags.extend(disks.iter().map(|(name, sum)| format!("disk.{name}={}:{}", sum.bytes, sum.sha256)));
+        tags.extend(disks.iter().map(|(name, sum)| format!("disk.{name}={sum}")));
         tags.extend(obstacles.iter().map(obstacle_tag));
         tags
     }
@@ -149,8 +155,24 @@ fn obstacle_tag(obstacle: &Obstacle) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sum {
     pub(crate) bytes: u64,
-    /// 64 hexadecimal digits.
-    pub(crate) sha256: String,
+    pub(crate) hash: Hash,
+}
+
+/// As it stands in a tag. It names the kind of the hash: what has another kind is no backup that could be proven.
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{KIND}:{}", self.bytes, self.hash)
+    }
+}
+
+impl FromStr for Sum {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (bytes, hash) = text.split_once(':').ok_or(())?;
+        let hash = hash.strip_prefix(KIND).and_then(|rest| rest.strip_prefix(':')).ok_or(())?;
+        Ok(Self { bytes: bytes.parse().map_err(drop)?, hash: Hash::from_hex(hash).map_err(drop)? })
+    }
 }
 
 /// A run that is whole.
@@ -322,8 +344,7 @@ fn whole(snapshot: &Snapshot, server: &str, run: &str, there: Option<&BTreeMap<&
         let Some((name, sum)) = tag.strip_prefix("disk.").and_then(|rest| rest.rsplit_once('=')) else {
             continue;
         };
-        let (bytes, sha256) = sum.split_once(':')?;
-        disks.insert(name.to_owned(), Sum { bytes: bytes.parse().ok()?, sha256: sha256.to_owned() });
+        disks.insert(name.to_owned(), sum.parse().ok()?);
     }
     let names: BTreeSet<&str> = disks.keys().map(String::as_str).collect();
     let snapshots: BTreeMap<String, String> = there
@@ -398,7 +419,7 @@ mod tests {
 
         fn run(&self, time: &str, disks: &[&str], obstacles: &[Obstacle]) -> Vec<Snapshot> {
             let run = run_id(at(time));
-            let sum = Sum { bytes: 600 << 20, sha256: "ab".repeat(32) };
+            let sum = Sum { bytes: 600 << 20, hash: blake3::hash(b"disk") };
             let sums = disks.iter().map(|disk| ((*disk).to_owned(), sum.clone())).collect();
             let mut all: Vec<_> = disks
                 .iter()
@@ -460,6 +481,19 @@ mod tests {
         let mut elsewhere = whole;
         elsewhere[0].paths = vec!["/db01/data.raw".to_owned()];
         assert!(read(&elsewhere).runs.is_empty(), "a tag that its path does not bear out");
+    }
+
+    #[test]
+    fn a_hash_that_is_not_understood_makes_no_run() {
+        let maker = Maker::new();
+        let run = maker.run(NIGHT, &["data"], &[]);
+        let said = "disk.data=629145600:blake3:";
+        assert!(run[1].tags.iter().any(|tag| tag.starts_with(said)), "{:?}", run[1].tags);
+        for other in ["disk.data=629145600:sha3:", "disk.data=629145600:", "disk.data=many:blake3:"] {
+            let mut odd = run.clone();
+            odd[1].tags.iter_mut().for_each(|tag| *tag = tag.replace(said, other));
+            assert!(read(&odd).runs.is_empty(), "{other}");
+        }
     }
 
     #[test]

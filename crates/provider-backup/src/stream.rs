@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use blake3::Hasher;
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::records::Sum;
-use crate::vault::hex;
 
 /// What goes over at once.
 const CHUNK: usize = 512 << 10;
@@ -79,7 +78,7 @@ fn pump(
     chunk: &mut dyn FnMut() -> Vec<u8>,
     send: &mut dyn FnMut(Vec<u8>) -> io::Result<()>,
 ) -> io::Result<Sum> {
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::new();
     let mut bytes = 0_u64;
     loop {
         let mut chunk = chunk();
@@ -109,7 +108,7 @@ fn pump(
         return Err(wrong_size(&format!("{bytes} of {size} bytes")));
     }
     send(Vec::new())?;
-    Ok(Sum { bytes, sha256: hex(&hash.finalize()) })
+    Ok(Sum { bytes, hash: hash.finalize() })
 }
 
 fn wrong_size(found: &str) -> io::Error {
@@ -174,14 +173,14 @@ pub(crate) fn write(
     let passed = passed.clone();
     let writing = tokio::task::spawn_blocking(move || {
         let mut to = to;
-        let mut hash = Sha256::new();
+        let mut hash = Hasher::new();
         let mut bytes = 0_u64;
         while let Some(chunk) = chunks.blocking_recv() {
             if chunk.is_empty() {
                 if let Some(to) = &mut to {
                     to.flush()?;
                 }
-                return Ok(Sum { bytes, sha256: hex(&hash.finalize()) });
+                return Ok(Sum { bytes, hash: hash.finalize() });
             }
             hash.update(&chunk);
             if let Some(to) = &mut to {
@@ -260,7 +259,7 @@ mod tests {
             incoming.read_to_end(&mut all).await.unwrap();
             let sum = reading.await.unwrap().unwrap();
             assert_eq!((sum.bytes, all.len() as u64, passed.bytes()), (size, size, size));
-            assert_eq!(sum.sha256, hex(&Sha256::digest(&all)));
+            assert_eq!(sum.hash, blake3::hash(&all));
             let (mut outgoing, writing) = write(Some(Box::new(io::sink())), &Passed::default());
             outgoing.write_all(&all).await.unwrap();
             outgoing.end().await.unwrap();

@@ -18,7 +18,7 @@ use vertskommune_provider::{
 use crate::SecondRoom;
 use crate::guard::while_permitted;
 use crate::proving::this_second;
-use crate::records::{Sum, Whose, attempt_path, configuration_path, disk_path, run_id};
+use crate::records::{KIND, Sum, Whose, attempt_path, configuration_path, disk_path, run_id};
 use crate::stream::{self, Passed};
 use crate::vault::{Vault, bounds, hex};
 
@@ -164,7 +164,7 @@ impl Run<'_> {
             "run": self.id,
             "revision": self.revision,
             "disks": sums.iter().map(|(name, sum)| {
-                json!({"name": name, "path": disk_path(&self.server.name, name), "bytes": sum.bytes, "sha256": sum.sha256})
+                json!({"name": name, "path": disk_path(&self.server.name, name), "bytes": sum.bytes, KIND: sum.hash.to_string()})
             }).collect::<Vec<_>>(),
             "obstacles": obstacles,
             "configuration": export.configuration(),

@@ -1,6 +1,5 @@
 //! A vCenter with a server whose disk is backed up, a second room, and the two ways from one to the other.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
@@ -10,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +44,7 @@ pub(crate) struct Peers {
     way: Way,
     folder: TempDir,
     /// The hash of the disk.
-    sha256: String,
+    hash: String,
 }
 
 /// What lies in our repository.
@@ -68,7 +66,7 @@ impl Peers {
         let Some(room) = Room::start("ext4", &room.to_string()) else { return Ok(None) };
         let room = Arc::new(room);
         let way = room.way()?;
-        let mut peers = Self { lab, room, way, folder: tempfile::tempdir()?, sha256: String::new() };
+        let mut peers = Self { lab, room, way, folder: tempfile::tempdir()?, hash: String::new() };
         peers.describe()?;
         let applied = peers.vertskommune(&["apply"]).status()?;
         ensure!(applied.success(), "the tenant was not made");
@@ -144,7 +142,7 @@ impl Peers {
         // A real host makes it on its own processors.
         let prepare = format!("/disks/prepare?vm={server}&key={key}");
         runtime.block_on(vcenter.admin("POST", &prepare, Json::Null))?;
-        let (mut hash, mut file) = (Sha256::new(), File::create(self.raw())?);
+        let (mut hash, mut file) = (blake3::Hasher::new(), File::create(self.raw())?);
         runtime.block_on(async {
             let url = format!("{}/disks/bytes?vm={server}&key={key}", vcenter.admin);
             let mut answer = http_client(None)?.get(url).send().await?.error_for_status()?;
@@ -155,9 +153,7 @@ impl Peers {
             anyhow::Ok(())
         })?;
         ensure!(fs::metadata(self.raw())?.len() == bytes, "the disk has not the size that was asked for");
-        for byte in hash.finalize() {
-            write!(self.sha256, "{byte:02x}")?;
-        }
+        self.hash = hash.finalize().to_string();
         Ok(())
     }
 
@@ -256,7 +252,7 @@ impl Peers {
     /// What we took is the disk that was given to the other way.
     pub(crate) fn compare(&self) -> anyhow::Result<()> {
         let listed = self.room_restic(&tenant_name(1), "snapshots --json")?;
-        ensure!(listed.contains(&self.sha256), "what was backed up is not the disk");
+        ensure!(listed.contains(&self.hash), "what was backed up is not the disk");
         Ok(())
     }
 
