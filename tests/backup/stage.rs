@@ -356,8 +356,10 @@ impl Peer for Stage {
 
     fn things(&self) -> BoxFuture<'_, Things> {
         Box::pin(async {
-            let script = "cd /srv/vertskommune && find lab/ibestad .agent/lab/ibestad.json .kept/lab/ibestad* -maxdepth 2 \
-                          -printf '%p %y %u %m\\n' | sort; ls lab/ibestad/repository/keys | wc -l";
+            // Before it is made nothing is there.
+            let script = "cd /srv/vertskommune; for it in lab/ibestad .agent/lab/ibestad.json .kept/lab/ibestad*; do \
+                          [ ! -e $it ] || find $it -maxdepth 2 -printf '%p %y %u %m\\n'; done | sort; \
+                          keys=lab/ibestad/repository/keys; [ ! -e $keys ] || ls $keys | wc -l";
             let ours = self.room.inside(script).unwrap().lines().map(str::to_owned).collect();
             let is_foreign = |line: &&str| !line.contains("ibestad") && !line.contains("etc/passwd");
             Things { ours, foreign: self.everything().lines().filter(is_foreign).collect() }
