@@ -16,7 +16,7 @@ use crate::seen;
 /// Where it is written down.
 const SEEN: &str = "whys";
 /// How long anything may take until it is told, or not any more: backups and proofs of seven servers on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(5);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The reasons that were told of one thing and have not cleared yet.
 #[derive(Debug, Default)]
