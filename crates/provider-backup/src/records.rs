@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
 
 use blake3::Hash;
 use jiff::Timestamp;
@@ -165,13 +164,11 @@ impl fmt::Display for Sum {
     }
 }
 
-impl FromStr for Sum {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (bytes, hash) = text.split_once(':').ok_or(())?;
-        let hash = hash.strip_prefix(KIND).and_then(|rest| rest.strip_prefix(':')).ok_or(())?;
-        Ok(Self { bytes: bytes.parse().map_err(drop)?, hash: Hash::from_hex(hash).map_err(drop)? })
+impl Sum {
+    fn read(text: &str) -> Option<Self> {
+        let (bytes, hash) = text.split_once(':')?;
+        let hash = hash.strip_prefix(KIND)?.strip_prefix(':')?;
+        Some(Self { bytes: bytes.parse().ok()?, hash: Hash::from_hex(hash).ok()? })
     }
 }
 
@@ -344,7 +341,7 @@ fn whole(snapshot: &Snapshot, server: &str, run: &str, there: Option<&BTreeMap<&
         let Some((name, sum)) = tag.strip_prefix("disk.").and_then(|rest| rest.rsplit_once('=')) else {
             continue;
         };
-        disks.insert(name.to_owned(), sum.parse().ok()?);
+        disks.insert(name.to_owned(), Sum::read(sum)?);
     }
     let names: BTreeSet<&str> = disks.keys().map(String::as_str).collect();
     let snapshots: BTreeMap<String, String> = there
