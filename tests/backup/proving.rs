@@ -1,7 +1,10 @@
 //! Proofs: every byte comes back, or it is said that it does not.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use vertskommune_core::backup::facts::{Outcome, Proof};
 use vertskommune_core::backup::{self};
 use vertskommune_core::names::TenantName;
@@ -44,7 +47,7 @@ async fn verdict(stage: &Stage, provider: &dyn Provider) -> String {
         &tenant.name,
         &tenant.servers,
         Some(&seen),
-        jiff::Timestamp::now(),
+        Timestamp::now(),
     );
     report.word().to_owned()
 }
@@ -92,10 +95,11 @@ fn what_came_back_is_written_down_as_soon_as_there_is_room() {
         let provider = provider.as_ref();
         stage.take(provider, &Servers::new(&[("data", 20 * MIB)])).await.unwrap();
         // The room fills up while the disk comes back.
-        let filled = AtomicBool::new(false);
+        let filled = OnceLock::new();
         let progress = |moved: Moved| {
-            if moved.bytes > 0 && !filled.swap(true, Ordering::SeqCst) {
+            if moved.bytes > 0 && filled.set(Timestamp::now()).is_ok() {
                 stage.room.order("fill").unwrap();
+                thread::sleep(Duration::from_secs(1));
             }
         };
         let full = stage.prove_with(provider, "data", &progress).await;
@@ -106,7 +110,9 @@ fn what_came_back_is_written_down_as_soon_as_there_is_room() {
         flip(&stage);
         let moved = prove(&stage, provider, "data").await.unwrap();
         assert_eq!(moved.bytes, 20 * MIB);
-        assert_eq!(proof(&stage, provider, "data").await.unwrap().outcome, Outcome::Intact);
+        let found = proof(&stage, provider, "data").await.unwrap();
+        assert_eq!(found.outcome, Outcome::Intact);
+        assert!(found.at <= *filled.get().unwrap(), "it is of when its restore began: {found:?}");
         assert_eq!(verdict(&stage, provider).await, "CorruptionFound");
         // What comes then is read.
         prove(&stage, provider, "data").await.unwrap();

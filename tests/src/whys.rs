@@ -15,8 +15,10 @@ use crate::seen;
 
 /// Where it is written down.
 const SEEN: &str = "whys";
-/// How long anything may take until it is told, or not any more: backups and proofs of seven servers on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(10);
+/// How long nothing may change of what is told until it is as it should be.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// How long that may take at all: backups and proofs of seven servers on a busy machine.
+const LONGEST: Duration = Duration::from_mins(10);
 
 /// The reasons that were told of one thing and have not cleared yet.
 #[derive(Debug, Default)]
@@ -203,12 +205,17 @@ impl Cluster {
 
     async fn until<T>(&self, name: &str, what: &str, found: impl Fn(&[Json]) -> Option<T>) -> T {
         let begun = Instant::now();
+        let (mut last, mut changed) = (None, begun);
         loop {
             let told = self.ask_why(name).await;
             if let Some(found) = told.as_deref().and_then(&found) {
                 return found;
             }
-            assert!(begun.elapsed() < PATIENCE, "{name} is never {what}: {told:#?}");
+            if told != last {
+                (last, changed) = (told, Instant::now());
+            }
+            let waits = changed.elapsed() < PATIENCE && begun.elapsed() < LONGEST;
+            assert!(waits, "{name} is never {what}: {last:#?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

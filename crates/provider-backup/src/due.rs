@@ -38,8 +38,10 @@ pub(crate) fn due(
         work,
     };
     let schedule = Schedule::new(window, installation, &tenant.name);
-    let mut due = Due { now: Vec::new(), next: schedule.next(now).map(|turn| turn.begins) };
     let asked = backup.after.filter(|after| *after <= now);
+    let yet_to_come = backup.after.filter(|after| *after > now);
+    let next = schedule.next(now).map(|turn| turn.begins).into_iter().chain(yet_to_come).min();
+    let mut due = Due { now: Vec::new(), next };
     for server in tenant.servers.iter().filter(|server| backup.selection.covers(server)) {
         let good = known.servers.get(&server.name).and_then(|known| known.last_good);
         // What cannot be backed up now will hardly be a minute later: it has had its turn.
@@ -131,12 +133,13 @@ mod tests {
             let mut tenant = tenant();
             tenant.backup.as_mut().unwrap().after = Some(after);
             let due = due(&"room-2".into(), &INSTALLATION.into(), &tenant, seen, now);
-            due.now.iter().map(ToString::to_string).collect::<Vec<_>>()
+            (due.now.iter().map(ToString::to_string).collect::<Vec<_>>(), due.next)
         };
         let last_night = seen(taken(turn, Some(turn)), &[]);
         let both = ["backing up ibe-fs01", "proving ibe-fs01/data"];
-        assert_eq!(ask(&last_night, noon, noon), both);
-        assert_eq!(ask(&last_night, noon + hour, noon), [""; 0], "it is yet to come");
+        assert_eq!(ask(&last_night, noon, noon).0, both);
+        assert_eq!(ask(&last_night, noon + hour, noon), (vec![], Some(noon + hour)), "it is yet to come");
+        let ask = |seen: &Observation, after: Timestamp, now: Timestamp| ask(seen, after, now).0;
         assert_eq!(ask(&last_night, turn - hour, noon), [""; 0], "there is one already");
         let done = seen(taken(noon + hour, Some(noon + hour)), &[]);
         assert_eq!(ask(&done, noon, noon + hour * 2), [""; 0]);

@@ -77,13 +77,13 @@ impl SecondRoom {
         around: &Around<'_>,
         ctx: &Ctx,
     ) -> Result<Found, ProviderError> {
-        let of = run.disks.get(disk).map_or(0, |sum| sum.bytes);
+        let (at, of) = (this_second(), run.disks.get(disk).map_or(0, |sum| sum.bytes));
         let passed = Passed::default();
         let (bytes, outcome) = match dump(vault, run, disk, None, &passed, around, ctx).await? {
             Dumped::Same(bytes) => (bytes, Outcome::Intact),
             Dumped::Other(why) => (passed.bytes(), Outcome::Damaged(why)),
         };
-        Ok(Found { run: run.id.clone(), at: this_second(), moved: Moved { bytes, of, stored: 0 }, outcome })
+        Ok(Found { run: run.id.clone(), at, moved: Moved { bytes, of, stored: 0 }, outcome })
     }
 
     /// Checks the repository, reads the part of it whose turn it is, writes down what that showed, and tells what is damaged.

@@ -43,13 +43,12 @@ pub(super) fn say(
 /// Whether nothing came after a failure that makes it a thing of the past.
 fn stands(report: &Report, failed: &Failed) -> bool {
     let server = report.servers.iter().find(|server| server.name == failed.transfer.server);
-    server.is_some_and(|server| {
-        let last = match failed.transfer.work {
-            Work::Backup => server.last_backup,
-            Work::Proof { .. } => server.last_proof,
-        };
-        last.is_none_or(|last| last < failed.at)
-    })
+    let last = server.and_then(|server| match &failed.transfer.work {
+        Work::Backup => Some(server.last_backup),
+        // Where another disk is well that says nothing of this one.
+        Work::Proof { disk } => server.restored.get(disk).copied(),
+    });
+    last.is_some_and(|last| last.is_none_or(|last| last < failed.at))
 }
 
 /// Whether accounts, repository and schedule stand, and what is done by it succeeds.

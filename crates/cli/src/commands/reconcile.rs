@@ -55,8 +55,8 @@ impl Reconcile {
         let asked = now.to_string();
         let mut patch = json!({"metadata": {"annotations": {REQUESTED_AT: asked}}});
         if self.backup {
-            // A run is named by its second.
-            let second = Timestamp::from_second(now.as_second())?;
+            // Runs and proofs are known by the second in which they began: one of this second may have begun before us.
+            let second = Timestamp::from_second(now.as_second() + 1)?;
             patch["metadata"]["annotations"][BACKUP_AFTER] = json!(second.to_string());
         }
         cluster.change(name, |_| Some(patch.clone())).await?;

@@ -97,7 +97,7 @@ pub struct DiskBackup {
 /// A backup of a disk that was restored and compared with what was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
-    /// When.
+    /// When the restore began. It says nothing of what was asked for or mended while it ran.
     pub at: Timestamp,
     /// What came of it.
     pub outcome: Outcome,

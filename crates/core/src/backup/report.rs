@@ -1,7 +1,7 @@
 //! Whether a tenant is protected: a fresh backup of every server in the other room, proven by restoring it. From what is
 //! known, what is asked for, and the time; nothing is remembered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, Timestamp};
@@ -57,6 +57,9 @@ pub struct ServerReport {
     pub last_backup: Option<Timestamp>,
     /// When one of its disks was last proven.
     pub last_proof: Option<Timestamp>,
+    /// Its disks that are backed up, each with when it was last restored, whatever came of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restored: BTreeMap<String, Option<Timestamp>>,
     /// Bytes of its disks.
     pub bytes: u64,
     /// Why something of it cannot be backed up this way.
@@ -331,6 +334,9 @@ impl<'a> Draft<'a> {
                 name: server.name.clone(),
                 last_backup: taken.min(),
                 last_proof: disks().filter_map(|(_, disk)| disk.proof_by(now)?.intact()).max(),
+                restored: disks()
+                    .map(|(name, disk)| (name.to_owned(), disk.proof_by(now).map(|proof| proof.at)))
+                    .collect(),
                 bytes: disks().map(|(_, disk)| disk.bytes).fold(0, u64::saturating_add),
                 hindered_by: known
                     .into_iter()
