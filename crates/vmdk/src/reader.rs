@@ -24,8 +24,9 @@ pub struct Reader<R> {
     inflate: Decompress,
     /// The current grain as it came. Its length is the most that a grain may have.
     packed: Vec<u8>,
-    /// The current grain as it is on the disk.
+    /// The current grain as it is on the disk, unless it is still packed.
     grain: Vec<u8>,
+    still_packed: Option<Packed>,
     /// Where the current grain lies on the disk. Before it are zeros.
     current: Range<u64>,
     /// The next byte of the disk to be handed out.
@@ -35,6 +36,13 @@ pub struct Reader<R> {
     tables: u64,
     directories: u64,
     state: State,
+}
+
+/// Where the current grain was in the stream, and how many bytes it has there.
+#[derive(Clone, Copy)]
+struct Packed {
+    at: u64,
+    size: usize,
 }
 
 /// How many grains came, and how many the tables list.
@@ -64,7 +72,8 @@ pub enum Piece<'a> {
 impl<R: Read> Reader<R> {
     /// Reads the header, and all that is before the first grain.
     pub fn new(source: R) -> Result<Self, Error> {
-        let mut source = Source { inner: BufReader::with_capacity(64 << 10, source), at: 0 };
+        // Enough for what stands between grains; they themselves are to be copied once.
+        let mut source = Source { inner: BufReader::with_capacity(4 << 10, source), at: 0 };
         let header = Header::read(&source.sector()?)?;
         let grain = usize::try_from(header.grain * SECTOR).unwrap_or(usize::MAX);
         let mut grains = Grains::default();
@@ -77,6 +86,7 @@ impl<R: Read> Reader<R> {
             inflate: Decompress::new(true),
             packed: vec![0; 2 * grain],
             grain: vec![0; grain],
+            still_packed: None,
             current: 0..0,
             position: 0,
             grains,
@@ -102,6 +112,7 @@ impl<R: Read> Reader<R> {
                 Some(Piece::Zeros(count))
             }
             Ahead::Data(range) => {
+                self.unpack()?;
                 self.position = self.current.end;
                 Some(Piece::Data(&self.grain[range]))
             }
@@ -198,15 +209,9 @@ impl<R: Read> Reader<R> {
         if !rest.is_empty() {
             self.source.fill(&mut [0; SECTOR_LEN][..padding])?;
         }
-        let bytes = self.unpack(at, size)?;
-        let whole = self.grain.len() as u64;
-        let expected = whole.min(capacity - start);
-        // The last grain may be as long as the disk is, or as long as the others.
-        if bytes != whole && bytes != expected {
-            return Err(Error::GrainSize { at, bytes, expected });
-        }
         self.grains.seen += 1;
-        self.current = start..start + expected;
+        self.current = start..start + (self.grain.len() as u64).min(capacity - start);
+        self.still_packed = Some(Packed { at, size });
         Ok(())
     }
 
@@ -224,15 +229,35 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// Decompresses the current grain, and returns how long it is.
-    fn unpack(&mut self, at: u64, size: usize) -> Result<u64, Error> {
+    /// Decompresses the current grain to where it is kept, unless that was done.
+    fn unpack(&mut self) -> Result<(), Error> {
+        let mut grain = std::mem::take(&mut self.grain);
+        let unpacked = self.unpack_into(&mut grain);
+        self.grain = grain;
+        unpacked
+    }
+
+    /// Decompresses the current grain to `out`, which is as long as grains are, unless that was done.
+    fn unpack_into(&mut self, out: &mut [u8]) -> Result<(), Error> {
+        let Some(packed) = self.still_packed.take() else { return Ok(()) };
+        let unpacked = self.inflate(packed, out);
+        if unpacked.is_err() {
+            self.state = State::Failed;
+            self.current = self.position..self.position;
+        }
+        unpacked
+    }
+
+    fn inflate(&mut self, Packed { at, size }: Packed, out: &mut [u8]) -> Result<(), Error> {
         self.inflate.reset(true);
-        let status = self.inflate.decompress(&self.packed[..size], &mut self.grain, FlushDecompress::Finish);
-        let bytes = self.inflate.total_out();
+        let status = self.inflate.decompress(&self.packed[..size], out, FlushDecompress::Finish);
+        let (bytes, expected) = (self.inflate.total_out(), self.current.end - self.current.start);
         match status {
-            Ok(Status::StreamEnd) => Ok(bytes),
+            // The last grain may be as long as the disk is, or as long as the others.
+            Ok(Status::StreamEnd) if bytes == out.len() as u64 || bytes == expected => Ok(()),
+            Ok(Status::StreamEnd) => Err(Error::GrainSize { at, bytes, expected }),
             Ok(_) if self.inflate.total_in() < size as u64 => {
-                Err(Error::GrainSize { at, bytes: bytes + 1, expected: self.grain.len() as u64 })
+                Err(Error::GrainSize { at, bytes: bytes + 1, expected: out.len() as u64 })
             }
             Ok(_) => Err(Error::Zlib { at, reason: "it ends in the middle".into() }),
             Err(error) => Err(Error::Zlib { at, reason: error.to_string() }),
@@ -276,7 +301,17 @@ impl<R: Read> Read for Reader<R> {
                 out[..count].fill(0);
                 count
             }
+            // A grain that is wanted as a whole is unpacked to where it is wanted.
+            Ahead::Data(range)
+                if self.still_packed.is_some()
+                    && range.len() == self.grain.len()
+                    && range.len() <= out.len() =>
+            {
+                self.unpack_into(&mut out[range.clone()])?;
+                range.len()
+            }
             Ahead::Data(range) => {
+                self.unpack()?;
                 let data = &self.grain[range];
                 let count = out.len().min(data.len());
                 out[..count].copy_from_slice(&data[..count]);

@@ -22,7 +22,7 @@ fn unpacked(stream: &[u8], step: usize) -> Result<Vec<u8>, std::io::Error> {
     }
 }
 
-/// The typed error of a stream that must fail.
+/// The typed error of a stream that must fail, which is the same by pieces and by reads of any length.
 fn refusal(stream: &[u8]) -> Error {
     let reader = match Reader::new(stream) {
         Ok(reader) => reader,
@@ -35,6 +35,10 @@ fn refusal(stream: &[u8]) -> Error {
             Ok(None) => panic!("a damaged stream was taken for a whole one"),
             Err(error) => {
                 assert!(matches!(reader.piece(), Err(Error::Failed)), "after {error} there is more");
+                for step in [GRAIN / 3, GRAIN, 3 * GRAIN] {
+                    let read = unpacked(stream, step).unwrap_err();
+                    assert_eq!(read.to_string(), error.to_string(), "by {step} bytes");
+                }
                 return error;
             }
         }
