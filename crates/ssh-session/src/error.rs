@@ -65,6 +65,16 @@ pub enum Error {
         /// What the connection reported.
         cause: String,
     },
+    /// A signal ended the command there.
+    #[error(
+        "a signal, {signal}, ended what was done on {on}: see in its log who sent it, as where memory is short"
+    )]
+    Killed {
+        /// Host and port.
+        on: String,
+        /// The signal's name without `SIG`.
+        signal: String,
+    },
     /// The command wrote more than was asked for.
     #[error("{on} sends more than {bound} bytes as an answer")]
     TooLong {
@@ -115,6 +125,8 @@ pub enum ErrorKind {
     TimedOut,
     /// The connection ended or broke.
     Closed,
+    /// A signal ended the command.
+    Killed,
     /// The answer is too long.
     TooLong,
     /// A file there cannot be read or written.
@@ -135,6 +147,7 @@ impl Error {
             Self::Denied { .. } => ErrorKind::Denied,
             Self::TimedOut { .. } => ErrorKind::TimedOut,
             Self::Closed { .. } => ErrorKind::Closed,
+            Self::Killed { .. } => ErrorKind::Killed,
             Self::TooLong { .. } => ErrorKind::TooLong,
             Self::File { .. } => ErrorKind::File,
             Self::Key { .. } => ErrorKind::Key,

@@ -19,8 +19,8 @@ pub struct Output {
     pub stdout: Vec<u8>,
     /// The beginning of its standard error.
     pub stderr: Vec<u8>,
-    /// Its exit status; `None` where a signal ended it.
-    pub status: Option<i32>,
+    /// Its exit status.
+    pub status: i32,
 }
 
 impl Session {
@@ -28,7 +28,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Denied`] where the host runs no command for that user, [`Error::TooLong`], [`Error::TimedOut`],
-    /// [`Error::Closed`] and [`Error::Cancelled`]. After the last three it is unknown what the command has done.
+    /// [`Error::Closed`], [`Error::Killed`] and [`Error::Cancelled`]. After the last four it is unknown what the command has done.
     pub fn exec(
         &mut self,
         command: &str,
@@ -53,8 +53,11 @@ impl Session {
         }
         let rest = until.saturating_duration_since(Instant::now());
         self.link.drive(&self.ssh, doing, rest, || channel.wait_close()).map_err(self.link.lost(doing))?;
-        let signal = channel.exit_signal().ok().and_then(|signal| signal.exit_signal);
-        let status = channel.exit_status().ok().filter(|_| signal.is_none());
+        let ended = channel.exit_signal().and_then(|signal| Ok((signal.exit_signal, channel.exit_status()?)));
+        let (signal, status) = ended.map_err(|error| self.link.closed(doing, error.message()))?;
+        if let Some(signal) = signal {
+            return Err(Error::Killed { on: self.link.on.clone(), signal });
+        }
         Ok(Output { stdout: running.stdout, stderr: running.stderr, status })
     }
 }
