@@ -99,6 +99,7 @@ fn what_came_back_is_written_down_as_soon_as_there_is_room() {
         let progress = |moved: Moved| {
             if moved.bytes > 0 && filled.set(Timestamp::now()).is_ok() {
                 stage.room.order("fill").unwrap();
+                // So that it ends in another second than this.
                 thread::sleep(Duration::from_secs(1));
             }
         };

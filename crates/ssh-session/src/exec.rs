@@ -28,7 +28,8 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Denied`] where the host runs no command for that user, [`Error::TooLong`], [`Error::TimedOut`],
-    /// [`Error::Closed`], [`Error::Killed`] and [`Error::Cancelled`]. After the last four it is unknown what the command has done.
+    /// [`Error::Closed`], [`Error::Killed`] and [`Error::Cancelled`]. After the last four it is unknown what the command has
+    /// done.
     pub fn exec(
         &mut self,
         command: &str,

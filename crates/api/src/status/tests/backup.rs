@@ -237,18 +237,6 @@ fn what_failed_is_said_until_something_came_after_it() {
         again: now(),
     };
     let proof = || Work::Proof { disk: "system".to_owned() };
-    let with = |disks: &[(&str, Option<Proof>)]| {
-        let seen = |seen: &mut Observation| {
-            for known in seen.backups.values_mut() {
-                let backups = Arc::make_mut(&mut known.backups);
-                for (name, proof) in disks {
-                    let disk = DiskBackup { bytes: 1 << 30, taken: at(NIGHT), proof: proof.clone() };
-                    backups.servers.get_mut("ibe-fs01").unwrap().disks.insert((*name).to_owned(), disk);
-                }
-            }
-        };
-        judged(seen, now())
-    };
     let plan = protected();
     for (failed, expected) in [
         (failed(Work::Backup, "ibe-fs01", "2026-11-24T22:10:00Z"), "False BackupFailed"),
@@ -269,22 +257,28 @@ fn what_failed_is_said_until_something_came_after_it() {
         );
     }
 
-    let system = |disks: &[(&str, Option<Proof>)]| {
+    // What is said of a proof of `system` that failed, where this is the last of that disk.
+    let system = |disk: &str, last: Option<Proof>| {
         let failed = [failed(proof(), "ibe-fs01", "2026-11-21T09:00:00Z")];
-        let plan = asking(with(disks));
+        let plan = asking(judged(
+            |seen| {
+                for known in seen.backups.values_mut() {
+                    let of_server = Arc::make_mut(&mut known.backups).servers.get_mut("ibe-fs01").unwrap();
+                    let backup = DiskBackup { bytes: 1 << 30, taken: at(NIGHT), proof: last.clone() };
+                    of_server.disks.insert(disk.to_owned(), backup);
+                }
+            },
+            now(),
+        ));
         let status = status(None, &StatusInput { failed: &failed, ..input(&plan) }, now());
         find(&status.conditions, BACKUP_READY).unwrap().reason.clone()
     };
     let intact = |time: &str| Proof { at: at(time), outcome: facts::Outcome::Intact };
     let later = "2026-11-22T09:00:00Z";
-    assert_eq!(system(&[("data", Some(intact(later)))]), "ProofFailed", "that is another disk");
+    assert_eq!(system("data", Some(intact(later))), "ProofFailed", "that is another disk");
     let damaged = Proof { outcome: facts::Outcome::Damaged("byte 7".to_owned()), ..intact(later) };
-    assert_eq!(
-        system(&[("system", Some(damaged))]),
-        "AllReady",
-        "it was restored since, and is told otherwise"
-    );
-    assert_eq!(system(&[("system", None)]), "ProofFailed", "it never was");
+    assert_eq!(system("system", Some(damaged)), "AllReady", "it was restored since, and is told otherwise");
+    assert_eq!(system("system", None), "ProofFailed", "it never was");
 }
 
 #[test]
