@@ -128,7 +128,9 @@ impl Lab {
     fn client(&self, program: &str, arguments: &[&str]) -> anyhow::Result<Command> {
         let kubeconfig = self.peers.kubeconfig.as_ref().context("this lab has no API server")?;
         let mut client = Command::new(self.peers.bin.join(program));
-        client.env("KUBECONFIG", kubeconfig).args(arguments);
+        // What kubectl learns of each lab would stay in its user's home.
+        client.env("KUBECONFIG", kubeconfig).env("KUBECACHEDIR", self.state.path().join("kube"));
+        client.args(arguments);
         Ok(client)
     }
 
