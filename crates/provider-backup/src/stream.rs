@@ -1,5 +1,5 @@
-//! Bytes of a disk between what blocks and what does not, hashed on the way. A bounded channel lies between, so that memory
-//! is the same whatever the disk's size; and a break is never taken for an end.
+//! Bytes of a disk on their way into restic and out of it, hashed on the way. Memory is the same whatever the disk's size; and
+//! a break is never taken for an end.
 
 use std::io::{self, Read, Write};
 use std::pin::Pin;
@@ -9,16 +9,16 @@ use std::task::{Context, Poll};
 
 use blake3::Hasher;
 use bytes::Bytes;
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::records::Sum;
 
-/// What goes over at once.
-const CHUNK: usize = 512 << 10;
+/// What is read at once: little enough to be in a processor's cache still when it is hashed and written.
+const CHUNK: usize = 256 << 10;
 
-/// So many of them may be on the way.
+/// So many writes may be on the way to what blocks.
 const CHUNKS: usize = 8;
 
 /// Bytes that have passed, for whoever looks.
@@ -35,54 +35,11 @@ impl Passed {
     }
 }
 
-/// A disk that is read on a thread of its own.
-pub(crate) struct Incoming {
-    chunks: mpsc::Receiver<io::Result<Vec<u8>>>,
-    current: Vec<u8>,
-    /// So much of the current chunk was taken.
-    taken: usize,
-    ended: bool,
-    /// Where chunks go that were taken: memory that is used again has not to be made and cleared each time.
-    used: mpsc::Sender<Vec<u8>>,
-}
-
-/// Reads a disk of so many bytes. The second value tells its hash when it has ended.
-pub(crate) fn read(
-    mut disk: Box<dyn Read + Send>,
-    size: u64,
-    passed: &Passed,
-) -> (Incoming, JoinHandle<io::Result<Sum>>) {
-    let (sender, chunks) = mpsc::channel(CHUNKS);
-    let (used, mut free) = mpsc::channel(CHUNKS + 2);
-    let passed = passed.clone();
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut chunk = || free.try_recv().unwrap_or_default();
-        let ended = pump(&mut disk, size, &passed, &mut chunk, &mut |chunk| {
-            sender.blocking_send(Ok(chunk)).map_err(|_| io::Error::other("nobody takes the disk any more"))
-        });
-        if let Err(error) = &ended {
-            let error = io::Error::new(error.kind(), error.to_string());
-            // Nobody may be there any more.
-            let _ = sender.blocking_send(Err(error));
-        }
-        ended
-    });
-    (Incoming { chunks, current: Vec::new(), taken: 0, ended: false, used }, reading)
-}
-
-/// Reads to the end, which has to be where it was said. An empty chunk is the end.
-fn pump(
-    disk: &mut dyn Read,
-    size: u64,
-    passed: &Passed,
-    chunk: &mut dyn FnMut() -> Vec<u8>,
-    send: &mut dyn FnMut(Vec<u8>) -> io::Result<()>,
-) -> io::Result<Sum> {
-    let mut hash = Hasher::new();
-    let mut bytes = 0_u64;
+/// Reads a disk of so many bytes to its end, which has to be where it was said, and writes it. Gives its hash.
+pub(crate) fn read(disk: &mut dyn Read, size: u64, passed: &Passed, into: &mut dyn Write) -> io::Result<Sum> {
+    let (mut hash, mut bytes) = (Hasher::new(), 0_u64);
+    let mut chunk = vec![0; CHUNK];
     loop {
-        let mut chunk = chunk();
-        chunk.resize(CHUNK, 0);
         let mut filled = 0;
         while filled < chunk.len() {
             match disk.read(&mut chunk[filled..]) {
@@ -92,70 +49,26 @@ fn pump(
                 Err(error) => return Err(error),
             }
         }
-        chunk.truncate(filled);
-        if chunk.is_empty() {
+        if filled == 0 {
             break;
         }
-        hash.update(&chunk);
+        let chunk = &chunk[..filled];
+        hash.update(chunk);
         bytes += u64::try_from(filled).unwrap_or(0);
         if bytes > size {
             return Err(wrong_size(&format!("more than {size} bytes")));
         }
-        send(chunk)?;
+        into.write_all(chunk)?;
         passed.add(filled);
     }
     if bytes != size {
         return Err(wrong_size(&format!("{bytes} of {size} bytes")));
     }
-    send(Vec::new())?;
     Ok(Sum { bytes, hash: hash.finalize() })
 }
 
 fn wrong_size(found: &str) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, format!("the disk ended with {found}"))
-}
-
-impl AsyncBufRead for Incoming {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        let this = self.get_mut();
-        while this.taken == this.current.len() && !this.ended {
-            match this.chunks.poll_recv(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(chunk))) => {
-                    this.ended = chunk.is_empty();
-                    this.taken = 0;
-                    // Where the reader has enough of them, or is gone, it is let go.
-                    let _ = this.used.try_send(std::mem::replace(&mut this.current, chunk));
-                }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
-                Poll::Ready(None) => {
-                    return Poll::Ready(Err(io::Error::new(
-                        io::ErrorKind::UnexpectedEof,
-                        "the disk broke off",
-                    )));
-                }
-            }
-        }
-        Poll::Ready(Ok(&this.current[this.taken..]))
-    }
-
-    fn consume(mut self: Pin<&mut Self>, bytes: usize) {
-        self.taken = self.current.len().min(self.taken + bytes);
-    }
-}
-
-impl AsyncRead for Incoming {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Poll::Ready(filled) = self.as_mut().poll_fill_buf(cx)? else { return Poll::Pending };
-        let length = filled.len().min(buffer.remaining());
-        buffer.put_slice(&filled[..length]);
-        self.consume(length);
-        Poll::Ready(Ok(()))
-    }
 }
 
 /// A disk that is written on a thread of its own.
@@ -231,7 +144,7 @@ impl AsyncWrite for Outgoing {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::AsyncWriteExt as _;
 
     use super::*;
 
@@ -253,11 +166,8 @@ mod tests {
     #[tokio::test]
     async fn a_disk_passes_and_its_hash_is_told() {
         for size in [0, 1, CHUNK as u64, 5 * CHUNK as u64 + 3] {
-            let passed = Passed::default();
-            let (mut incoming, reading) = read(Box::new(Breaks(size, false)), size, &passed);
-            let mut all = Vec::new();
-            incoming.read_to_end(&mut all).await.unwrap();
-            let sum = reading.await.unwrap().unwrap();
+            let (passed, mut all) = (Passed::default(), Vec::new());
+            let sum = read(&mut Breaks(size, false), size, &passed, &mut all).unwrap();
             assert_eq!((sum.bytes, all.len() as u64, passed.bytes()), (size, size, size));
             assert_eq!(sum.hash, blake3::hash(&all));
             let (mut outgoing, writing) = write(Some(Box::new(io::sink())), &Passed::default());
@@ -269,14 +179,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_breaks_off_never_ends() {
-        for (disk, size, why) in [
+        for (mut disk, size, why) in [
             (Breaks(CHUNK as u64 * 2, true), CHUNK as u64 * 3, "the host went away"),
             (Breaks(10, false), 11, "the disk is shorter than it was said"),
             (Breaks(12, false), 11, "it is longer"),
         ] {
-            let (mut incoming, reading) = read(Box::new(disk), size, &Passed::default());
-            assert!(incoming.read_to_end(&mut Vec::new()).await.is_err(), "{why}");
-            assert!(reading.await.unwrap().is_err(), "{why}");
+            let mut all = Vec::new();
+            assert!(read(&mut disk, size, &Passed::default(), &mut all).is_err(), "{why}");
+            assert!(all.len() as u64 <= size, "{why}");
         }
         let (mut outgoing, writing) = write(None, &Passed::default());
         outgoing.write_all(b"half").await.unwrap();

@@ -1,6 +1,7 @@
 //! Taking a backup of one server: its disks, each as a stream, and its configuration last, which makes the run whole.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -188,7 +189,7 @@ impl Run<'_> {
     ) -> Result<Sum, ProviderError> {
         self.ctx.permit()?;
         let passed = Passed::default();
-        let (mut incoming, reading) = stream::read(export.read(&disk.name).await?, disk.bytes, &passed);
+        let mut from = export.read(&disk.name).await?;
         let tags = self.whose.disk(&self.id, &disk.name, &self.revision);
         let backup = self.named(disk_path(&self.server.name, &disk.name), tags);
         let bounds = bounds(self.ctx);
@@ -197,23 +198,22 @@ impl Run<'_> {
             (self.around.progress)(Moved { bytes: before.bytes + passed.bytes(), ..before });
             Some(passed.bytes())
         };
-        let saving = self.vault.repository.backup(&backup, &mut incoming, |_| {}, &bounds);
-        let saved = while_permitted(self.ctx, &bounds.cancel, tell, saving).await;
-        // The thread that reads ends by itself once nobody takes from it.
-        drop(incoming);
-        let summary = saved?.map_err(|error| match error {
+        let (bytes, passing) = (disk.bytes, passed.clone());
+        let source = move |into: &mut dyn Write| stream::read(from.as_mut(), bytes, &passing, into);
+        let saving = self.vault.repository.backup(&backup, source, |_| {}, &bounds);
+        let saved = while_permitted(self.ctx, &bounds.cancel, tell, saving).await?;
+        let (summary, sum) = saved.map_err(|error| match error {
             restic::Error::Source(cause) => ProviderError::Unreachable {
                 endpoint: format!("the disk {} of {}", disk.name, self.server.name),
                 why: cause.to_string(),
             },
             error => self.vault.error(&error),
         })?;
-        let broken =
-            |why: String| ProviderError::Protocol(format!("{}/{}: {why}", self.server.name, disk.name));
-        let sum = reading.await.map_err(|error| broken(error.to_string()))?;
-        let sum = sum.map_err(|error| broken(error.to_string()))?;
         if summary.bytes != sum.bytes {
-            return Err(broken(format!("{} bytes were sent and restic took {}", sum.bytes, summary.bytes)));
+            return Err(ProviderError::Protocol(format!(
+                "{}/{}: {} bytes were sent and restic took {}",
+                self.server.name, disk.name, sum.bytes, summary.bytes
+            )));
         }
         moved.bytes += sum.bytes;
         moved.stored += summary.added;
@@ -267,8 +267,8 @@ pub(crate) async fn note(
     bounds: &Bounds,
 ) -> Result<(), ProviderError> {
     let text = format!("{content:#}\n");
-    let mut stream = text.as_bytes();
-    let saved = vault.repository.backup(backup, &mut stream, |_| {}, bounds).await;
+    let source = move |into: &mut dyn Write| into.write_all(text.as_bytes());
+    let saved = vault.repository.backup(backup, source, |_| {}, bounds).await;
     saved.map(drop).map_err(|error| vault.error(&error))
 }
 

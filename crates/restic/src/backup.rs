@@ -1,9 +1,11 @@
 //! A backup from a stream.
 
+use std::io::{self, Write};
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
-use tokio::io::AsyncBufRead;
+use tokio::sync::oneshot;
 
 use crate::child::Input;
 use crate::error::Error;
@@ -56,18 +58,19 @@ struct Line {
 }
 
 impl Repository {
-    /// Saves the stream as a snapshot. It is read as fast as restic takes it, and not held.
+    /// Saves what the source writes as a snapshot, and gives what the source gave. It writes on a thread of its own, as fast
+    /// as restic takes it. A call that ends early does not wait for it: where nobody takes it any more, its next write fails.
     ///
     /// The snapshot exists only after the stream has come to its end: where it breaks off, the call is cancelled or this
     /// process dies, there is none, but for one case. If this process is killed, the kernel closes the stream a moment
     /// before it kills restic; so a backup counts when its caller has written something after it that says so.
-    pub async fn backup(
+    pub async fn backup<T: Send + 'static>(
         &self,
         backup: &Backup,
-        stream: &mut (dyn AsyncBufRead + Unpin + Send),
+        source: impl FnOnce(&mut dyn Write) -> io::Result<T> + Send + 'static,
         mut progress: impl FnMut(Progress) + Send,
         bounds: &Bounds,
-    ) -> Result<Summary, Error> {
+    ) -> Result<(Summary, T), Error> {
         let mut summary = None;
         let mut hear = |line: &[u8]| {
             if let Ok(line) = serde_json::from_slice::<Line>(line) {
@@ -79,14 +82,22 @@ impl Repository {
             }
         };
         let arguments = backup.arguments()?;
-        self.call(arguments, Input::Stream(stream), Output::Lines(&mut hear), bounds).await?;
+        let (tell, mut told) = oneshot::channel();
+        let source = Box::new(move |into: &mut dyn Write| {
+            // Nobody may be there any more.
+            let _ = tell.send(source(into)?);
+            Ok(())
+        });
+        self.call(arguments, Input::Stream(source), Output::Lines(&mut hear), bounds).await?;
+        let given =
+            told.try_recv().map_err(|_| Error::Answer("the backup ended before its stream".to_owned()))?;
         match summary {
             Some(Line {
                 snapshot_id: Some(snapshot),
                 total_bytes_processed: bytes,
                 data_added: added,
                 ..
-            }) => Ok(Summary { snapshot, bytes, added }),
+            }) => Ok((Summary { snapshot, bytes, added }, given)),
             _ => Err(Error::Answer("the backup ended without a summary".to_owned())),
         }
     }

@@ -1,7 +1,7 @@
 //! A child process that never outlives its call, and never takes a broken stream for a whole one.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, PipeWriter, Write};
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::io::AsyncRead;
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::sync::oneshot;
 
 use crate::error::{Error, Words};
@@ -27,12 +27,15 @@ const GRACE: Duration = Duration::from_secs(10);
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a child reads.
-pub(crate) enum Input<'a> {
+pub(crate) enum Input {
     /// Nothing.
     Nothing,
-    /// This, to its end.
-    Stream(&'a mut (dyn AsyncBufRead + Unpin + Send)),
+    /// What this writes, to its end.
+    Stream(Source),
 }
+
+/// Writes a stream on a thread of its own: whoever makes bytes there gives them to the child from its processor's cache.
+pub(crate) type Source = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
 
 /// A program with its arguments.
 pub(crate) struct Call<'a> {
@@ -45,7 +48,7 @@ pub(crate) struct Call<'a> {
 /// Runs a child to its end. A failure of the child is an error by its last words.
 pub(crate) async fn run(
     call: Call<'_>,
-    input: Input<'_>,
+    input: Input,
     mut output: Output<'_>,
     bounds: &Bounds,
 ) -> Result<(), Error> {
@@ -80,10 +83,10 @@ fn finish(status: ExitStatus, words: &Words, program: &Path) -> Result<(), Error
 
 /// Feeds and hears the child until it has closed its output.
 async fn talk(
-    stdin: &mut Option<ChildStdin>,
+    stdin: &mut Option<PipeWriter>,
     stdout: &mut Option<ChildStdout>,
     stderr: &mut Option<ChildStderr>,
-    input: Input<'_>,
+    input: Input,
     output: &mut Output<'_>,
     words: &mut Words,
 ) -> Result<(), Error> {
@@ -117,31 +120,43 @@ async fn talk(
     heard
 }
 
-/// Gives the whole stream to the child. Only its end closes the input; a break leaves it open.
-async fn feed(
-    source: &mut (dyn AsyncBufRead + Unpin + Send),
-    stdin: &mut Option<ChildStdin>,
-) -> Result<(), Error> {
-    let mut any = false;
-    loop {
-        let chunk = source.fill_buf().await.map_err(Error::Source)?;
-        let Some(into) = stdin.as_mut() else { return Ok(()) };
-        if chunk.is_empty() && !any {
-            // restic saves a snapshot without its file, and calls that a failure.
-            return Err(Error::Source(io::Error::new(io::ErrorKind::UnexpectedEof, "it is empty")));
+/// Lets the source write to the child. Only its end closes the input: a break, or a panic, leaves it open in `stdin`.
+async fn feed(source: Source, stdin: &mut Option<PipeWriter>) -> Result<(), Error> {
+    let Some(into) = stdin.as_ref() else { return Ok(()) };
+    let mut into = Into { pipe: into.try_clone()?, any: false, gone: false };
+    let fed = tokio::task::spawn_blocking(move || match source(&mut into) {
+        // That the child is gone is told by its last words.
+        _ if into.gone => Ok(()),
+        // restic saves a snapshot without its file, and calls that a failure.
+        Ok(()) if !into.any => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is empty")),
+        fed => fed,
+    });
+    fed.await.map_err(io::Error::other).flatten().map_err(Error::Source)?;
+    *stdin = None;
+    Ok(())
+}
+
+/// A child's input, as a source sees it.
+struct Into {
+    pipe: PipeWriter,
+    /// Whether anything was written.
+    any: bool,
+    /// Whether nobody reads it any more.
+    gone: bool,
+}
+
+impl Write for Into {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.pipe.write(bytes);
+        match &written {
+            Ok(length) => self.any |= *length > 0,
+            Err(error) => self.gone |= error.kind() != io::ErrorKind::Interrupted,
         }
-        any = true;
-        if chunk.is_empty() {
-            // A flush that fails means that the child is gone, and that is told by its last words.
-            let _ = into.shutdown().await;
-            *stdin = None;
-            return Ok(());
-        }
-        let length = chunk.len();
-        if into.write_all(chunk).await.is_err() {
-            return Ok(());
-        }
-        source.consume(length);
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -149,7 +164,7 @@ async fn feed(
 struct Running {
     child: Child,
     group: Option<Pid>,
-    stdin: Option<ChildStdin>,
+    stdin: Option<PipeWriter>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
     /// Keeps the thread that the child's life hangs on.
@@ -164,7 +179,16 @@ impl Running {
         command.env_clear().env("PATH", PATH).env("LANG", "C").env("TMPDIR", call.temporary);
         // Times in arguments are UTC, whatever the machine's zone is.
         command.env("TZ", "UTC").env("RESTIC_PROGRESS_FPS", "1");
-        command.stdin(if feeds { Stdio::piped() } else { Stdio::null() });
+        let stdin = if feeds {
+            let (from, into) = io::pipe()?;
+            // Both sides wake up less often. One that may not grow works as well.
+            let _ = fcntl_setpipe_size(&into, PIPE);
+            command.stdin(from);
+            Some(into)
+        } else {
+            command.stdin(Stdio::null());
+            None
+        };
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
         command.process_group(0).kill_on_drop(true);
         let (mut child, parent) = on_a_thread_of_its_own(command).await.map_err(|cause| Error::Program {
@@ -172,11 +196,7 @@ impl Running {
             cause: Some(cause),
         })?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        if let Some(stdin) = &stdin {
-            // Both sides wake up less often. One that may not grow works as well.
-            let _ = fcntl_setpipe_size(stdin, PIPE);
-        }
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         Ok(Self { child, group, stdin, stdout, stderr, _parent: parent })
     }
 

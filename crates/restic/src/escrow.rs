@@ -52,13 +52,13 @@ pub async fn seal(
 ) -> Result<Vec<u8>, Error> {
     let text = password.expose()?;
     let arguments = ["--encrypt", "--recipient", &to.0].map(OsString::from).to_vec();
-    convert(age, arguments, text.as_bytes(), bounds).await
+    convert(age, arguments, text.into_bytes(), bounds).await
 }
 
 /// Opens a seal with the private key in a file as `age-keygen` writes it.
 pub async fn open(age: &Path, sealed: &[u8], identity: &Path, bounds: &Bounds) -> Result<Password, Error> {
     let arguments = vec!["--decrypt".into(), "--identity".into(), identity.into()];
-    let text = convert(age, arguments, sealed, bounds).await?;
+    let text = convert(age, arguments, sealed.to_owned(), bounds).await?;
     let text = String::from_utf8(text).map_err(|_| Error::Answer("what was sealed is no text".to_owned()))?;
     Ok(Password::new(text.trim_end_matches('\n'))?)
 }
@@ -98,11 +98,12 @@ fn write_once(file: &Path, bytes: &[u8]) -> Result<(), Error> {
 async fn convert(
     age: &Path,
     arguments: Vec<OsString>,
-    mut from: &[u8],
+    from: Vec<u8>,
     bounds: &Bounds,
 ) -> Result<Vec<u8>, Error> {
     let mut into = Vec::new();
     let call = Call { program: age, arguments, temporary: Path::new("/tmp") };
-    run(call, Input::Stream(&mut from), Output::Document(&mut into, SEALED), bounds).await?;
+    let from = Input::Stream(Box::new(move |into| into.write_all(&from)));
+    run(call, from, Output::Document(&mut into, SEALED), bounds).await?;
     Ok(into)
 }

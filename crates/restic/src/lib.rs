@@ -8,7 +8,7 @@
 //!   dropped, and by the kernel when this process dies: no restic runs on without its master.
 //! * A stream that breaks off is no backup: the child is ended before its input is closed, so that it never takes the
 //!   break for the end.
-//! * Memory is bounded: streams go in chunks, lines are cut, documents have a limit.
+//! * Memory is bounded: streams are never held as a whole, lines are cut, documents have a limit.
 //!
 //! The rules of restic's locks: a lock is stale once it was not refreshed for half an hour (a living restic does so every
 //! five minutes), or when it names this host and a process that is not there. [`Repository::unlock`] removes no other.

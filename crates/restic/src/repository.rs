@@ -196,7 +196,7 @@ impl Repository {
     pub(crate) async fn call<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
-        input: Input<'_>,
+        input: Input,
         output: Output<'_>,
         bounds: &Bounds,
     ) -> Result<(), Error> {

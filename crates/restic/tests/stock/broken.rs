@@ -2,30 +2,24 @@
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::pin::Pin;
 use std::process::{Command, Stdio};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use restic::{Bounds, Error, Filter, Location, Password, Read, Repository, Restic};
-use tokio::io::{AsyncRead, BufReader, ReadBuf};
 
-use crate::ground::{Ground, bounds, is_root, named, noise, processes, save, until};
+use crate::ground::{Ground, all_of, bounds, is_root, named, noise, processes, save, until};
 
 /// A stream that breaks off after its first bytes.
 struct Breaks(bool);
 
-impl AsyncRead for Breaks {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+impl io::Read for Breaks {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if std::mem::replace(&mut self.0, true) {
-            return Poll::Ready(Err(io::Error::other("the lease was taken away")));
+            return Err(io::Error::other("the lease was taken away"));
         }
-        into.put_slice(&noise(into.remaining().min(100_000), 1));
-        Poll::Ready(Ok(()))
+        let bytes = noise(into.len().min(100_000), 1);
+        into[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
     }
 }
 
@@ -47,8 +41,14 @@ async fn no_process_holds(ground: &Ground) {
 #[tokio::test]
 async fn a_stream_that_breaks_off_is_no_backup() {
     let Some(ground) = Ground::new().await else { return };
-    let broken =
-        ground.repository.backup(&named("/a/b"), &mut BufReader::new(Breaks(false)), |_| (), &bounds()).await;
+    let broken = ground.repository.backup(&named("/a/b"), all_of(Breaks(false)), |_| (), &bounds()).await;
+    assert!(matches!(broken, Err(Error::Source(_))), "{broken:?}");
+    no_process_holds(&ground).await;
+    let panicked = |into: &mut dyn io::Write| -> io::Result<()> {
+        into.write_all(&noise(100_000, 1))?;
+        panic!("as it should");
+    };
+    let broken = ground.repository.backup(&named("/a/b"), panicked, |_| (), &bounds()).await;
     assert!(matches!(broken, Err(Error::Source(_))), "{broken:?}");
     no_process_holds(&ground).await;
     let empty = save(&ground.repository, b"", "/a/b").await;
@@ -60,12 +60,11 @@ async fn a_stream_that_breaks_off_is_no_backup() {
 async fn what_is_cancelled_or_late_ends_in_good_order() {
     let Some(ground) = Ground::new().await else { return };
     for cancelled in [true, false] {
-        let (_into, never) = tokio::io::duplex(1024);
-        let mut never = BufReader::new(never);
+        let (never, _into) = io::pipe().unwrap();
         let limit = Duration::from_secs(if cancelled { 60 } else { 2 });
         let bounds = Bounds::within(limit);
         let backup = named("/a/b");
-        let running = ground.repository.backup(&backup, &mut never, |_| (), &bounds);
+        let running = ground.repository.backup(&backup, all_of(never), |_| (), &bounds);
         let ended = tokio::join!(running, async {
             until("it has its lock", || !ground.files("locks").is_empty()).await;
             // restic looks again 200 ms after it has made its lock, and only then knows that it has one to remove.
@@ -106,7 +105,7 @@ async fn what_goes_wrong_is_told_apart() {
     for wrong in ["relative", "", "-x", "a,b"] {
         let tags = vec![if wrong.is_empty() { "-t".to_owned() } else { wrong.to_owned() }];
         let backup = restic::Backup { path: wrong.to_owned(), tags, ..named("/a/b") };
-        let refused = ground.repository.backup(&backup, &mut &b"x"[..], |_| (), &bounds()).await;
+        let refused = ground.repository.backup(&backup, all_of(&b"x"[..]), |_| (), &bounds()).await;
         assert!(matches!(refused, Err(Error::Unusable(_))), "{wrong}: {refused:?}");
     }
     let missing = Restic::find("/nonexistent/restic", ground.folder.path()).await;
@@ -181,9 +180,8 @@ async fn master() {
     let restic = Restic::find("restic", "/tmp").await.unwrap();
     let location = Location::Local(std::path::Path::new(&folder).to_owned());
     let repository = Repository::new(restic, location, Password::new(crate::ground::PASSWORD).unwrap());
-    let (_into, never) = tokio::io::duplex(1024);
-    let mut never = BufReader::new(never);
-    let _ = repository.backup(&named("/a/b"), &mut never, |_| (), &bounds()).await;
+    let (never, _into) = io::pipe().unwrap();
+    let _ = repository.backup(&named("/a/b"), all_of(never), |_| (), &bounds()).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A repository in a temporary folder, and what the tests need around it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -99,10 +100,20 @@ impl Ground {
 
 pub(crate) async fn save(
     repository: &Repository,
-    mut bytes: &[u8],
+    bytes: &[u8],
     path: &str,
 ) -> Result<Summary, restic::Error> {
-    repository.backup(&named(path), &mut bytes, |_: Progress| (), &bounds()).await
+    let saved = repository
+        .backup(&named(path), all_of(io::Cursor::new(bytes.to_vec())), |_: Progress| (), &bounds())
+        .await;
+    saved.map(|(saved, ())| saved)
+}
+
+/// A source of what can be read.
+pub(crate) fn all_of(
+    mut from: impl io::Read + Send + 'static,
+) -> impl FnOnce(&mut dyn io::Write) -> io::Result<()> + Send + 'static {
+    move |into| io::copy(&mut from, into).map(drop)
 }
 
 pub(crate) fn named(path: &str) -> Backup {
