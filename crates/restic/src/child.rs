@@ -241,12 +241,15 @@ async fn drain(from: &mut Option<impl AsyncRead + Unpin>) {
 
 /// Starts it on a thread that lives as long as the child: what the kernel calls a parent's death is that of the *thread*,
 /// and threads of a runtime come and go.
-async fn on_a_thread_of_its_own(mut command: Command) -> io::Result<(Child, mpsc::Sender<()>)> {
+async fn on_a_thread_of_its_own(command: Command) -> io::Result<(Child, mpsc::Sender<()>)> {
     let (alive, ended) = mpsc::channel::<()>();
     let (tell, told) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
         let started = {
+            // It goes here, and with it our copy of the end of the pipe that the child reads: whoever writes is to learn that
+            // nobody reads any more.
+            let mut command = command;
             let _inside = runtime.enter();
             command.spawn()
         };
@@ -276,5 +279,22 @@ mod tests {
         let expected =
             [("LANG", "C"), ("PATH", PATH), ("RESTIC_PROGRESS_FPS", "1"), ("TMPDIR", "/tmp"), ("TZ", "UTC")];
         assert_eq!(names, expected);
+    }
+
+    #[tokio::test]
+    async fn a_source_learns_that_nobody_reads_while_the_child_lives() {
+        let (tell, told) = oneshot::channel();
+        let source: Source = Box::new(move |into| {
+            let written = io::copy(&mut io::repeat(0), into).map(drop);
+            let _ = tell.send(written.as_ref().err().map(io::Error::kind));
+            written
+        });
+        let arguments = ["-c", "exec <&-; exec sleep 60"].map(OsString::from).to_vec();
+        let call = Call { program: Path::new("/bin/sh"), arguments, temporary: Path::new("/tmp") };
+        let bounds = Bounds::within(Duration::from_secs(20));
+        tokio::select! {
+            ended = run(call, Input::Stream(source), Output::Words, &bounds) => panic!("{ended:?}"),
+            told = told => assert_eq!(told, Ok(Some(io::ErrorKind::BrokenPipe))),
+        }
     }
 }

@@ -35,7 +35,7 @@ const DISK: &str = "data";
 const BY_HAND: &str = "by-hand";
 const PASSWORD: &str = "by-hand";
 /// What is read and written at once, as the program does.
-const CHUNK: usize = 512 << 10;
+const CHUNK: usize = 256 << 10;
 
 /// Everything that a backup needs.
 pub(crate) struct Peers {
